@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity 0.8.37;
+
+/// @notice The traffic light of a node for an interval, the DSO's verdicts on cleared offers, its RED commands,
+/// and its validations of TSO requests. Each is an EIP-712 message of the node's DSO; an empty signature means that it calls itself.
+interface IGridSignals {
+    enum Phase {
+        GREEN,
+        YELLOW,
+        RED
+    }
+    enum Kind {
+        FORECAST,
+        ACTUAL
+    }
+
+    /// @param reason keccak256 of the published reason document (element, loading, voltage)
+    /// @param sequence Strictly increasing for each (node, interval, kind), so that an old signal cannot be replayed
+    struct Signal {
+        uint32 node;
+        uint32 interval;
+        uint8 phase;
+        uint8 kind;
+        bytes32 reason;
+        uint64 sequence;
+    }
+
+    /// @param rejected Bitmap over the posting order: byte p/8, bit p%8 (least significant first) set = the award of position p is rejected
+    /// @param reasons keccak256 of the published reasons
+    struct Verdict {
+        bytes32 offer;
+        bytes rejected;
+        bytes32 reasons;
+    }
+
+    /// @notice A RED command: change the nanogrid's energy in the interval by `quantity` in `direction` against its baseline.
+    struct Command {
+        uint48 nanogrid;
+        uint32 interval;
+        uint8 product;
+        uint8 direction;
+        uint24 quantity;
+        bytes32 reason;
+    }
+
+    event SignalSet(
+        uint32 indexed node,
+        uint32 indexed interval,
+        uint8 phase,
+        uint8 kind,
+        bytes32 reason,
+        uint64 sequence,
+        address author
+    );
+    event VerdictGiven(bytes32 indexed offer, bytes rejected, bytes32 reasons, address author);
+    event CommandGiven(
+        uint48 indexed nanogrid,
+        uint32 indexed interval,
+        uint8 product,
+        uint8 direction,
+        uint24 quantity,
+        uint32 priceUeurKwh,
+        uint256 reservedUeur,
+        bytes32 reason
+    );
+    event TsoRequestValidated(bytes32 indexed request, uint32 indexed node, bool accepted, bytes32 reason);
+
+    error NotDsoOfNode(uint32 node, address signer);
+    error NotAnInterval(uint32 interval);
+    error InvalidPhase(uint8 phase);
+    error InvalidKind(uint8 kind);
+    error InvalidProduct(uint8 product);
+    error StaleSequence(uint64 given, uint64 last);
+    error VerdictTooLate(bytes32 offer, uint256 deadline);
+    error VerdictAlreadyGiven(bytes32 offer);
+    error OfferNotCleared(bytes32 offer);
+    error NodeNotRed(uint32 node, uint32 interval);
+    error CommandExists(uint48 nanogrid, uint32 interval);
+    error CommandTooLate(uint48 nanogrid, uint32 interval);
+    error EmptyQuantity();
+
+    function setSignal(Signal calldata signal, bytes calldata signature) external;
+    function giveVerdict(Verdict calldata verdict, bytes calldata signature) external;
+    function giveCommand(Command calldata command, bytes calldata signature) external;
+    function validateTsoRequest(bytes32 request, uint32 node, bool accepted, bytes32 reason, bytes calldata signature) external;
+
+    /// @notice The phase that binds the market: the forecast's, or RED where an actual value says so. GREEN when nobody has spoken.
+    function phaseOf(uint32 node, uint32 interval) external view returns (Phase);
+    /// @notice When the node went RED for that interval (0: never); awards of intervals that had not started are revoked.
+    function redSince(uint32 node, uint32 interval) external view returns (uint256);
+    /// @notice keccak256 of the verdict's bitmap, and when it was given (0: none).
+    function verdictOf(bytes32 offer) external view returns (bytes32 rejectedHash, uint256 givenAt);
+    function commandOf(uint48 nanogrid, uint32 interval) external view returns (Command memory);
+}

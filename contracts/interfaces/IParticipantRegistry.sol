@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity 0.8.37;
+
+/// @notice Who takes part in the market, in which role, and where: participants, nodes, portfolios and nanogrids.
+/// @dev Roles are those of OpenZeppelin's AccessControl; the default admin is the operator's governance key and changes in two steps.
+/// A nanogrid's id (on chain: seat) is `portfolio << 16 | index`; an index is never reused.
+interface IParticipantRegistry {
+    /// @notice A secondary substation at which its DSO buys.
+    struct Node {
+        address dso;
+        bool active;
+    }
+
+    /// @notice One aggregator's nanogrids at one node. `ratedPowerW` is the sum over the active seats.
+    struct Portfolio {
+        uint32 node;
+        uint16 seatCount;
+        uint40 ratedPowerW;
+        address aggregator;
+    }
+
+    /// @notice A nanogrid. Active for intervals in [activeFrom, activeUntil); suspended ones cannot bid.
+    struct Seat {
+        address owner;
+        uint32 activeFrom;
+        uint32 activeUntil;
+        uint32 ratedPowerW;
+        uint32 emergencyPriceUeurKwh;
+        uint24 coverCents;
+        bool suspended;
+    }
+
+    /// @notice The key that signs a seat's bids (the owner itself, or one delegate) and its limits: one storage slot.
+    /// @param expiryDay Last valid day, in days since 1970-01-01 UTC
+    /// @param lowestPriceUeurKwh Lowest price that this key may bid on the BUY side
+    /// @param largestQuantity Largest quantity of one bid [Wh or varh]
+    /// @param coverCents Largest penalty exposure of one bid [euro cents]
+    struct Signer {
+        address signer;
+        uint16 expiryDay;
+        uint32 lowestPriceUeurKwh;
+        uint24 largestQuantity;
+        uint24 coverCents;
+    }
+
+    /// @notice EIP-712 message of a seat's owner that seats a delegate. signer = 0 revokes.
+    struct Delegation {
+        uint48 nanogrid;
+        address signer;
+        uint16 expiryDay;
+        uint32 lowestPriceUeurKwh;
+        uint24 largestQuantity;
+        uint24 coverCents;
+        uint32 nonce;
+    }
+
+    event NodeRegistered(uint32 indexed node, address indexed dso, string name);
+    event NodeDsoChanged(uint32 indexed node, address indexed dso);
+    event PortfolioRegistered(uint32 indexed portfolio, uint32 indexed node, address indexed aggregator, string name);
+    event SeatRegistered(
+        uint48 indexed nanogrid,
+        address indexed owner,
+        uint32 ratedPowerW,
+        uint32 emergencyPriceUeurKwh,
+        uint32 activeFrom
+    );
+    event SeatClosed(uint48 indexed nanogrid, uint32 activeUntil);
+    event SeatSuspended(uint48 indexed nanogrid, bytes32 reason);
+    event SeatReinstated(uint48 indexed nanogrid);
+    event SeatOwnerChanged(uint48 indexed nanogrid, address indexed owner);
+    event SignerChanged(
+        uint48 indexed nanogrid,
+        address indexed signer,
+        uint16 expiryDay,
+        uint32 lowestPriceUeurKwh,
+        uint24 largestQuantity,
+        uint24 coverCents
+    );
+    event CoverChanged(uint48 indexed nanogrid, uint24 coverCents);
+    event PauseChanged(uint32 indexed node, uint8 indexed product, bool paused);
+
+    error NodeExists(uint32 node);
+    error UnknownNode(uint32 node);
+    error PortfolioExists(uint32 portfolio);
+    error UnknownPortfolio(uint32 portfolio);
+    error PortfolioFull(uint32 portfolio);
+    error UnknownSeat(uint48 nanogrid);
+    error ZeroAddress();
+    error RoleMissing(address account, bytes32 role);
+    error NotSeatOwner(uint48 nanogrid, address signer);
+    error StaleNonce(uint48 nanogrid, uint32 given, uint32 expected);
+    error LimitsTooWide(uint48 nanogrid, uint24 coverCents, uint24 allowedCents);
+    error IntervalNotInFuture(uint32 interval);
+    error OnlySettlement(address caller);
+
+    function registerNode(uint32 node, address dso, string calldata name) external;
+    function setNodeDso(uint32 node, address dso) external;
+    function registerPortfolio(uint32 portfolio, uint32 node, address aggregator, string calldata name) external;
+    function registerSeat(
+        uint32 portfolio,
+        address owner,
+        uint32 ratedPowerW,
+        uint32 emergencyPriceUeurKwh,
+        uint32 activeFrom
+    ) external returns (uint48 nanogrid);
+    function closeSeat(uint48 nanogrid, uint32 activeUntil) external;
+    function reinstateSeat(uint48 nanogrid) external;
+    /// @notice Pays the seat's balance out to the old owner, then changes the owner and unseats any delegate.
+    function changeSeatOwner(uint48 nanogrid, address owner) external;
+    /// @notice Seats or revokes a delegate; an empty signature means that the owner itself calls.
+    function setDelegate(Delegation calldata delegation, bytes calldata signature) external;
+    /// @notice Stops or resumes new requests, offers and bids at a node for a product (0 = all); withdrawals are never blocked.
+    function setPaused(uint32 node, uint8 product, bool paused) external;
+    /// @notice Called by Settlement when a bond changes; lowers the signer's limit with it.
+    function setCover(uint48 nanogrid, uint24 coverCents) external;
+    /// @notice Called by Settlement (debt, annulled readings).
+    function suspendSeat(uint48 nanogrid, bytes32 reason) external;
+
+    function nodeOf(uint32 node) external view returns (Node memory);
+    function portfolioOf(uint32 portfolio) external view returns (Portfolio memory);
+    function seatOf(uint48 nanogrid) external view returns (Seat memory);
+    function signerOf(uint48 nanogrid) external view returns (Signer memory);
+    function delegationNonce(uint48 nanogrid) external view returns (uint32);
+    function isPaused(uint32 node, uint8 product) external view returns (bool);
+    function isSeatActive(uint48 nanogrid, uint32 interval) external view returns (bool);
+}

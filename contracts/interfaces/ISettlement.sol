@@ -1,0 +1,239 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity 0.8.37;
+
+/// @notice All money of the market: balances of seats and of accounts, bonds, escrow, pay as bid, penalties, holds, expiry, withdrawals.
+/// @dev Pull payments only. Tokens held >= everything owed, under any order of calls.
+interface ISettlement {
+    enum Outcome {
+        NONE,
+        DELIVERED,
+        SHORT,
+        FAILED,
+        REVOKED,
+        ANNULLED
+    }
+
+    /// @notice One leaf (at most eight 12-byte award records) of an offer's awards and its Merkle proof.
+    struct AwardLeaf {
+        uint32 leafIndex;
+        bytes awards;
+        bytes32[] proof;
+    }
+
+    /// @notice A gateway's signed reading for the award in `slot` of `leaf` (position in the given array of leaves).
+    struct AwardReading {
+        uint16 leaf;
+        uint8 slot;
+        int32 activeEnergyWh;
+        int32 reactiveEnergyVarh;
+        uint32 sequence;
+        bytes32 r;
+        bytes32 vs;
+    }
+
+    /// @notice One leaf of a baseline vector: eight int32 (big endian), and its Merkle proof.
+    struct BaselineLeaf {
+        uint32 leafIndex;
+        bytes32 values;
+        bytes32[] proof;
+    }
+
+    /// @notice EIP-712 messages of account or seat owners.
+    struct Withdrawal {
+        address account;
+        uint256 amountUeur;
+        uint32 nonce;
+    }
+
+    struct Unbonding {
+        uint48 nanogrid;
+        uint96 amountUeur;
+        uint32 nonce;
+    }
+
+    /// @notice EIP-712 message of the aggregator, the DSO or the verifier who stops an award's payment.
+    struct Hold {
+        bytes32 offer;
+        uint32 ordinal;
+        bytes32 reason;
+    }
+
+    event GatewayChanged(uint48 indexed nanogrid, address indexed gateway);
+    event EnrolmentOpened(uint48 indexed nanogrid, address indexed code, uint64 expiresAt);
+    event Deposited(address indexed account, uint256 amountUeur, address indexed from);
+    event Withdrawn(address indexed account, uint256 amountUeur);
+    event PaidOut(uint48 indexed nanogrid, address indexed owner, uint256 amountUeur);
+    event BondFunded(uint48 indexed nanogrid, uint256 amountUeur, address indexed from);
+    event UnbondingStarted(uint48 indexed nanogrid, uint256 amountUeur, uint64 availableAt);
+    event BondWithdrawn(uint48 indexed nanogrid, address indexed owner, uint256 amountUeur);
+    event EscrowMoved(bytes32 indexed from, bytes32 indexed to, uint256 amountUeur);
+    event EscrowLocked(bytes32 indexed id, address indexed account, uint256 amountUeur);
+    event EscrowReleased(bytes32 indexed id, address indexed account, uint256 amountUeur);
+    /// @notice An award came to its end. Energies in Wh (varh); amounts in micro-euro.
+    event AwardSettled(
+        bytes32 indexed offer,
+        uint48 indexed nanogrid,
+        uint32 ordinal,
+        uint8 outcome,
+        uint24 awarded,
+        uint24 delivered,
+        int32 baseline,
+        int32 metered,
+        uint256 paidUeur,
+        uint256 marginUeur,
+        uint256 refundedUeur,
+        uint256 penaltyUeur
+    );
+    event AwardSkipped(bytes32 indexed offer, uint32 ordinal, uint8 reason);
+    event CommandSettled(
+        uint48 indexed nanogrid,
+        uint32 indexed interval,
+        uint24 delivered,
+        int32 baseline,
+        int32 metered,
+        uint256 paidUeur,
+        uint256 refundedUeur,
+        uint256 unpaidUeur
+    );
+    event SeatDebtChanged(uint48 indexed nanogrid, address indexed creditor, uint256 debtUeur);
+    event AccountDebtChanged(address indexed account, uint256 debtUeur);
+    event HoldPlaced(bytes32 indexed offer, uint32 indexed ordinal, address indexed holder, bytes32 reason, uint64 decideBy);
+    event HoldDecided(bytes32 indexed offer, uint32 indexed ordinal, bool upheld, bool lapsed);
+
+    enum Skip {
+        NONE,
+        ALREADY_SETTLED,
+        ON_HOLD,
+        BAD_SIGNATURE,
+        NOT_ANNOUNCED,
+        HOLD_WINDOW_OPEN,
+        ANNULLED_READING,
+        REPLACED_BY_COMMAND,
+        DEADLINE_NOT_REACHED
+    }
+
+    error OnlyAuction(address caller);
+    error OnlyModule(address caller);
+    error InsufficientBalance(address account, uint256 balanceUeur, uint256 neededUeur);
+    error InsufficientBond(uint48 nanogrid, uint256 bondUeur, uint256 neededUeur);
+    error AccountInDebt(address account, uint256 debtUeur);
+    error NotAccount(address account, address signer);
+    error NotSeatOwner(uint48 nanogrid, address signer);
+    error StaleNonce(uint32 given, uint32 expected);
+    error EnrolmentUnknown(uint48 nanogrid, address code);
+    error EnrolmentExpired(uint48 nanogrid, uint64 expiredAt);
+    error GatewayInUse(address gateway, uint48 nanogrid);
+    error OfferNotFinal(bytes32 offer);
+    error WrongAwardProof(bytes32 offer, uint32 leafIndex);
+    error WrongBaselines(bytes32 offer);
+    error MalformedAwards(uint256 length);
+    error SlotOutOfRange(uint16 leaf, uint8 slot);
+    error IntervalNotOver(uint32 interval);
+    error NothingToWithdraw();
+    error UnbondingPending(uint48 nanogrid, uint64 availableAt);
+    error NotHoldParty(bytes32 offer, address signer);
+    error HoldExists(bytes32 offer, uint32 ordinal);
+    error UnknownHold(bytes32 offer, uint32 ordinal);
+    error HoldTermOver(bytes32 offer, uint32 ordinal);
+    error HoldTermRunning(bytes32 offer, uint32 ordinal, uint64 decideBy);
+    error NotReferee(address caller);
+    error AlreadySettled(bytes32 offer, uint32 ordinal);
+    error UnknownCommand(uint48 nanogrid, uint32 interval);
+    error CommandAlreadySettled(uint48 nanogrid, uint32 interval);
+    error BadReadingSignature(uint48 nanogrid, uint32 interval);
+    error DeadlineNotReached(uint256 deadline);
+
+    /* GATEWAYS */
+    function setGateway(uint48 nanogrid, address gateway) external;
+    /// @notice The operator opens a one-time enrolment: `code` is the address of the one-time code's key.
+    function openEnrolment(uint48 nanogrid, address code, uint64 expiresAt) external;
+    /// @notice Binds a gateway's key to the seat. `codeSignature`: EIP-712 Enrolment(nanogrid, gateway) by the code's key;
+    /// `gatewaySignature`: the same message by the gateway's own key. Anyone may carry it; the code is used up.
+    function enrolGateway(
+        uint48 nanogrid,
+        address gateway,
+        bytes calldata codeSignature,
+        bytes calldata gatewaySignature
+    ) external;
+
+    /* ACCOUNTS */
+    function deposit(address account, uint256 amountUeur) external;
+    /// @notice ERC-2612 deposit of `account`'s own tokens, carried by anyone.
+    function depositWithPermit(address account, uint256 amountUeur, uint256 deadline, uint8 v, bytes32 r, bytes32 s)
+        external;
+    function withdraw(Withdrawal calldata withdrawal, bytes calldata signature) external;
+    /// @notice Pays a seat's balance to its owner; anyone may call.
+    function payOut(uint48 nanogrid) external returns (uint256 amountUeur);
+
+    /* BONDS */
+    function fundBond(uint48 nanogrid, uint256 amountUeur) external;
+    function fundBondWithPermit(
+        uint48 nanogrid,
+        address from,
+        uint256 amountUeur,
+        uint256 deadline,
+        uint8 v,
+        bytes32 r,
+        bytes32 s
+    ) external;
+    function startUnbonding(Unbonding calldata unbonding, bytes calldata signature) external;
+    function withdrawBond(uint48 nanogrid) external;
+
+    /* ESCROW: only the auction; commands: only the grid signals; availability: only the capacity register */
+    function lock(bytes32 id, address account, uint256 amountUeur) external;
+    function moveEscrow(bytes32 from, bytes32 to, uint256 amountUeur) external;
+    function release(bytes32 id, address account, uint256 amountUeur) external;
+    function reserveForCommand(uint48 nanogrid, uint32 interval, address dso, uint256 amountUeur)
+        external
+        returns (uint256 reservedUeur);
+    function payAvailability(address dso, uint48 nanogrid, uint256 amountUeur) external;
+
+    /* SETTLEMENT */
+    /// @notice Settles awards by signed readings against the portfolio's whole baseline vector (4 bytes a nanogrid, big endian).
+    /// The verifier's readings settle at once; anybody else's only when announced and after the hold window.
+    /// An award that cannot settle is skipped with AwardSkipped, so that a retry is harmless.
+    function settle(
+        bytes32 offer,
+        bytes calldata baselines,
+        AwardLeaf[] calldata leaves,
+        AwardReading[] calldata readings
+    ) external;
+    /// @notice The same for one award, with a Merkle proof of its baseline.
+    function settleOne(
+        bytes32 offer,
+        BaselineLeaf calldata baseline,
+        AwardLeaf calldata leaf,
+        AwardReading calldata reading
+    ) external;
+    /// @param awardOffer The offer of the live award that the command replaced (0: none); its price counts where it is higher
+    function settleCommand(
+        uint48 nanogrid,
+        uint32 interval,
+        BaselineLeaf calldata baseline,
+        AwardReading calldata reading,
+        bytes32 awardOffer,
+        AwardLeaf calldata award
+    ) external;
+    /// @notice Ends awards without a reading after the deadline: nothing delivered (SELL: all taken), penalty from the bond.
+    function expireAwards(bytes32 offer, AwardLeaf[] calldata leaves) external;
+    function expireCommand(uint48 nanogrid, uint32 interval) external;
+
+    /* HOLDS */
+    function placeHold(Hold calldata hold, AwardLeaf calldata leaf, bytes calldata signature) external;
+    function decideHold(bytes32 offer, uint32 ordinal, bool upheld) external;
+    function lapseHold(bytes32 offer, uint32 ordinal) external;
+
+    /* READERS */
+    function gatewayOf(uint48 nanogrid) external view returns (address);
+    function seatBalance(uint48 nanogrid) external view returns (uint256);
+    function bondOf(uint48 nanogrid) external view returns (uint256 bondUeur, uint256 unbondingUeur, uint64 availableAt);
+    function seatDebt(uint48 nanogrid) external view returns (uint256);
+    function balanceOf(address account) external view returns (uint256);
+    function debtOf(address account) external view returns (uint256);
+    function nonceOf(address account) external view returns (uint32);
+    function unbondingNonce(uint48 nanogrid) external view returns (uint32);
+    function escrowOf(bytes32 id) external view returns (uint256);
+    function isSettled(bytes32 offer, uint32 ordinal) external view returns (bool);
+    /// @notice Everything that the contract owes; never above the tokens that it holds.
+    function totalOwed() external view returns (uint256);
+}
