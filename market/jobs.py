@@ -1,0 +1,142 @@
+"""What happens at which moment of an interval, for every process that acts by the calendar.
+
+A job is an action for one interval at one moment of it. With the system's clock APScheduler calls the jobs; with the
+simulated clock of a demonstration the same triggers are stepped, and the process counts as busy until every job that
+is due has returned. Jobs must be repeatable: after a start they run again for the moments of the last few intervals.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import structlog
+from apscheduler.executors.pool import ThreadPoolExecutor
+from apscheduler.schedulers.background import BackgroundScheduler
+from apscheduler.triggers.base import BaseTrigger
+from prometheus_client import Counter, Histogram
+
+from market.clock import Clock, SimulatedClock
+
+log = structlog.get_logger(__name__)
+
+_RUNS = Counter("meritgrid_job_runs_total", "Jobs run", ["job"])
+_FAILURES = Counter("meritgrid_job_failures_total", "Jobs that raised; they are tried again", ["job"])
+_SECONDS = Histogram("meritgrid_job_seconds", "Duration of a job [s]", ["job"])
+
+CATCH_UP_INTERVALS = 6
+"""After a start, jobs run for the moments of so many market time units before now."""
+
+_ATTEMPTS = 3
+
+
+@dataclass(frozen=True)
+class Job:
+    """An action for one interval.
+
+    `offset_s` is the moment relative to the start of the interval [s]; `action` gets the interval (epoch seconds).
+    Jobs that are due at the same time run in the order in which they are given.
+    """
+
+    name: str
+    offset_s: int
+    action: Callable[[int], None]
+
+
+class MomentTrigger(BaseTrigger):  # type: ignore[misc]
+    """APScheduler trigger that fires at one moment of every interval."""
+
+    def __init__(self, time_unit_s: int, offset_s: int) -> None:
+        self._time_unit_s = time_unit_s
+        self._offset_s = offset_s
+
+    def moment_from(self, time_s: int) -> int:
+        """The first moment at or after a time [epoch s]."""
+        intervals = -((self._offset_s - time_s) // self._time_unit_s)
+        return intervals * self._time_unit_s + self._offset_s
+
+    def interval_at(self, time_s: int) -> int:
+        """The interval whose moment was the last one at or before a time [epoch s]."""
+        return (time_s - self._offset_s) // self._time_unit_s * self._time_unit_s
+
+    def get_next_fire_time(self, previous_fire_time: datetime | None, now: datetime) -> datetime:
+        earliest = int(now.timestamp()) + (1 if now.microsecond else 0)
+        if previous_fire_time is not None:
+            earliest = max(earliest, int(previous_fire_time.timestamp()) + 1)
+        return datetime.fromtimestamp(self.moment_from(earliest), UTC)
+
+
+class Schedule:
+    """The jobs of one process."""
+
+    def __init__(self, time_unit_s: int, jobs: Sequence[Job]) -> None:
+        self._time_unit_s = time_unit_s
+        self._jobs = [(job, MomentTrigger(time_unit_s, job.offset_s)) for job in jobs]
+
+    def next_moment(self, after_s: int) -> int:
+        """The next time at which any job is due, after a time [epoch s]."""
+        return min(trigger.moment_from(after_s + 1) for _, trigger in self._jobs)
+
+    def due(self, first_s: int, last_s: int) -> list[tuple[int, Job, int]]:
+        """(time, job, interval) of every moment in first … last, in the order in which they are to run."""
+        found = [
+            (time_s, order, job, trigger.interval_at(time_s))
+            for order, (job, trigger) in enumerate(self._jobs)
+            for time_s in range(trigger.moment_from(first_s), last_s + 1, self._time_unit_s)
+        ]
+        return [(time_s, job, interval) for time_s, _, job, interval in sorted(found, key=lambda row: row[:2])]
+
+    def run(self, clock: Clock, stop: threading.Event, on_idle: Callable[[], None] | None = None) -> None:
+        """Run the jobs until `stop` is set. `on_idle` is called whenever everything that was due is done."""
+        done_until_s = int(clock.now()) - CATCH_UP_INTERVALS * self._time_unit_s
+        done_until_s = self._run_due(done_until_s, clock)
+        if on_idle is not None:
+            on_idle()
+        if isinstance(clock, SimulatedClock):
+            self._step(clock, stop, done_until_s, on_idle)
+        else:
+            self._schedule(clock, stop)
+
+    def _run_due(self, done_until_s: int, clock: Clock) -> int:
+        now_s = int(clock.now())
+        for _, job, interval in self.due(done_until_s + 1, now_s):
+            run_job(job, interval)
+        return now_s
+
+    def _step(
+        self, clock: SimulatedClock, stop: threading.Event, done_until_s: int, on_idle: Callable[[], None] | None
+    ) -> None:
+        while not stop.is_set():
+            clock.wait_until(self.next_moment(done_until_s))
+            done_until_s = self._run_due(done_until_s, clock)
+            if on_idle is not None:
+                on_idle()
+
+    def _schedule(self, clock: Clock, stop: threading.Event) -> None:
+        # One worker: the jobs of a process follow each other in the calendar's order, as they do in simulated time.
+        scheduler = BackgroundScheduler(timezone=UTC, executors={"default": ThreadPoolExecutor(1)})
+        for job, trigger in self._jobs:
+
+            def fire(job: Job = job, trigger: MomentTrigger = trigger) -> None:
+                run_job(job, trigger.interval_at(int(clock.now())))
+
+            scheduler.add_job(fire, trigger, id=job.name, misfire_grace_time=self._time_unit_s, coalesce=False)
+        scheduler.start()
+        stop.wait()
+        scheduler.shutdown(wait=True)
+
+
+def run_job(job: Job, interval: int) -> None:
+    """Run a job once; a failure is logged and counted, and tried again, and never stops the others."""
+    for attempt in range(1, _ATTEMPTS + 1):
+        try:
+            with _SECONDS.labels(job.name).time():
+                job.action(interval)
+        except Exception:
+            _FAILURES.labels(job.name).inc()
+            log.exception("job failed", job=job.name, interval=interval, attempt=attempt)
+        else:
+            _RUNS.labels(job.name).inc()
+            return
