@@ -150,7 +150,7 @@ def _artifact(path: str, name: str, compiled: Mapping[str, Any], settings: Compi
 
 def _compiler_messages(error: solcx.exceptions.SolcError) -> str:
     try:
-        messages = json.loads(error.stdout_data).get("errors", [])
+        messages = json.loads(error.stdout_data or "").get("errors", [])
     except ValueError:  # the compiler itself failed: it says why on its error stream
         return str(error.stderr_data or error)
     return "\n".join(message["formattedMessage"] for message in messages) or str(error.message)
