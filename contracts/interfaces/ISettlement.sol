@@ -13,6 +13,20 @@ interface ISettlement {
         ANNULLED
     }
 
+    /// @notice The deploy parameters; each has a public getter of its name.
+    /// @param readingDeadlineS After the interval's start; without a reading the award expires [s]
+    /// @param holdWindowS From the announcement of a reading until it may be settled by anyone [s]
+    /// @param holdTermS The referee's time to decide a hold [s]
+    /// @param holdBondUeur What a hold costs its holder if it is not upheld [micro-euro]
+    /// @param unbondingS From the start of an unbonding until it is paid; longer than the longest settlement [s]
+    struct Parameters {
+        uint32 readingDeadlineS;
+        uint32 holdWindowS;
+        uint32 holdTermS;
+        uint96 holdBondUeur;
+        uint32 unbondingS;
+    }
+
     /// @notice One leaf (at most eight 12-byte award records) of an offer's awards and its Merkle proof.
     struct AwardLeaf {
         uint32 leafIndex;
@@ -96,6 +110,10 @@ interface ISettlement {
         uint256 unpaidUeur
     );
     event SeatDebtChanged(uint48 indexed nanogrid, address indexed creditor, uint256 debtUeur);
+    /// @notice What was taken from a seat's bond: a penalty, a sale's price or an upheld hold.
+    event BondCharged(uint48 indexed nanogrid, address indexed creditor, uint256 amountUeur);
+    /// @notice What a command left unpaid was paid to the seat out of the account's balance.
+    event AccountDebtPaid(address indexed account, uint48 indexed nanogrid, uint256 amountUeur);
     event AccountDebtChanged(address indexed account, uint256 debtUeur);
     event HoldPlaced(bytes32 indexed offer, uint32 indexed ordinal, address indexed holder, bytes32 reason, uint64 decideBy);
     event HoldDecided(bytes32 indexed offer, uint32 indexed ordinal, bool upheld, bool lapsed);
@@ -140,6 +158,10 @@ interface ISettlement {
     error AlreadySettled(bytes32 offer, uint32 ordinal);
     error UnknownCommand(uint48 nanogrid, uint32 interval);
     error CommandAlreadySettled(uint48 nanogrid, uint32 interval);
+    /// @param reason One of Skip
+    error CommandNotSettleable(uint48 nanogrid, uint32 interval, Skip reason);
+    /// @notice Thrown when a command's settlement does not show the award that the command replaced.
+    error ReplacedAwardMissing(uint48 nanogrid, uint32 interval);
     error BadReadingSignature(uint48 nanogrid, uint32 interval);
     error DeadlineNotReached(uint256 deadline);
 
@@ -155,8 +177,12 @@ interface ISettlement {
         bytes calldata codeSignature,
         bytes calldata gatewaySignature
     ) external;
+    /// @notice Called by MeteringOracle when the gateway signed two readings that differ: unseats the key, suspends the seat.
+    function unseatGateway(uint48 nanogrid) external;
 
     /* ACCOUNTS */
+    /// @notice Credits tokens of the caller to an account. A debt of the account is paid first, the oldest parts of it, at most
+    /// 32 at a time; a further deposit, also of 0, goes on.
     function deposit(address account, uint256 amountUeur) external;
     /// @notice ERC-2612 deposit of `account`'s own tokens, carried by anyone.
     function depositWithPermit(address account, uint256 amountUeur, uint256 deadline, uint8 v, bytes32 r, bytes32 s)
@@ -166,7 +192,9 @@ interface ISettlement {
     function payOut(uint48 nanogrid) external returns (uint256 amountUeur);
 
     /* BONDS */
+    /// @notice Adds the caller's tokens to a seat's bond; a debt of the seat is paid first.
     function fundBond(uint48 nanogrid, uint256 amountUeur) external;
+    /// @notice The same by ERC-2612, carried by anyone. `from` is the seat's owner or the caller: a permit does not say what for.
     function fundBondWithPermit(
         uint48 nanogrid,
         address from,
@@ -206,6 +234,7 @@ interface ISettlement {
         AwardReading calldata reading
     ) external;
     /// @param awardOffer The offer of the live award that the command replaced (0: none); its price counts where it is higher
+    /// @param award The leaf of that award, which stands in `reading.slot`
     function settleCommand(
         uint48 nanogrid,
         uint32 interval,
@@ -215,6 +244,8 @@ interface ISettlement {
         AwardLeaf calldata award
     ) external;
     /// @notice Ends awards without a reading after the deadline: nothing delivered (SELL: all taken), penalty from the bond.
+    /// An announced reading moves the deadline to the end of its hold window and as long again as the reading deadline; so does a
+    /// hold from its end on. Revoked and annulled awards end at any time.
     function expireAwards(bytes32 offer, AwardLeaf[] calldata leaves) external;
     function expireCommand(uint48 nanogrid, uint32 interval) external;
 
@@ -233,6 +264,10 @@ interface ISettlement {
     function nonceOf(address account) external view returns (uint32);
     function unbondingNonce(uint48 nanogrid) external view returns (uint32);
     function escrowOf(bytes32 id) external view returns (uint256);
+    /// @notice Who holds an award and until when it is to be decided (0: no hold, or none any more).
+    function holdOf(bytes32 offer, uint32 ordinal) external view returns (address holder, uint64 decideBy);
+    /// @notice The escrow of a command's reserve.
+    function commandEscrowId(uint48 nanogrid, uint32 interval) external pure returns (bytes32);
     function isSettled(bytes32 offer, uint32 ordinal) external view returns (bool);
     /// @notice Everything that the contract owes; never above the tokens that it holds.
     function totalOwed() external view returns (uint256);
