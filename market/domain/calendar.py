@@ -125,7 +125,9 @@ class Calendar:
     def hundredths(self, *, internal: bool = False) -> dict[str, int]:
         """The table as published: moment -> hundredths of u relative to T (thirds and fifteenths rounded)."""
         offsets = INTERNAL_OFFSETS if internal else REQUEST_OFFSETS
-        return {moment.value: round(100 * numerator / denominator) for moment, (numerator, denominator) in offsets.items()}
+        return {
+            moment.value: round(100 * numerator / denominator) for moment, (numerator, denominator) in offsets.items()
+        }
 
     def interval_of(self, at_s: float) -> int:
         """Interval that contains a moment [epoch s]."""
@@ -175,7 +177,13 @@ class Calendar:
         """Last moment to clear again after a verdict."""
         return gate_closure + self.span_s(CLEARING_AGAIN_HUNDREDTHS)
 
-    def final_at(self, gate_closure: int, *, verdict_rejects: bool | None = None, cleared_again: bool = False) -> int:
+    def final_at(
+        self,
+        gate_closure: int,
+        *,
+        verdict_rejects: bool | None = None,
+        cleared_again: bool = False,
+    ) -> int:
         """When a cleared offer may be finalised; verdict_rejects: None without a verdict. 0: at once."""
         if verdict_rejects is None:
             return self.clearing_deadline(gate_closure)

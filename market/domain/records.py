@@ -44,7 +44,12 @@ class BidRecord:
     reserved: bool = False
 
     def __post_init__(self) -> None:
-        require_range("price_ueur_kwh", self.price_ueur_kwh, MIN_PRICE_UEUR_KWH, MAX_PRICE_UEUR_KWH)
+        require_range(
+            "price_ueur_kwh",
+            self.price_ueur_kwh,
+            MIN_PRICE_UEUR_KWH,
+            MAX_PRICE_UEUR_KWH,
+        )
         require_range("quantity", self.quantity, 0, MAX_QUANTITY)
         require_range("minimum", self.minimum, 0, self.quantity)
         require_range("index", self.index, 0, MAX_INDEX)
@@ -95,7 +100,12 @@ class AwardRecord:
     reserved: bool = False
 
     def __post_init__(self) -> None:
-        require_range("price_ueur_kwh", self.price_ueur_kwh, MIN_PRICE_UEUR_KWH, MAX_PRICE_UEUR_KWH)
+        require_range(
+            "price_ueur_kwh",
+            self.price_ueur_kwh,
+            MIN_PRICE_UEUR_KWH,
+            MAX_PRICE_UEUR_KWH,
+        )
         require_range("quantity", self.quantity, 1, MAX_QUANTITY)
         require_range("position", self.position, 0, MAX_POSITION)
         require_range("index", self.index, 0, MAX_INDEX)
@@ -141,7 +151,12 @@ class PostedBid:
         """The award of `quantity` [Wh or varh] to this bid."""
         record = self.record
         return AwardRecord(
-            record.price_ueur_kwh, quantity, self.position, record.index, record.revision, record.reserved
+            record.price_ueur_kwh,
+            quantity,
+            self.position,
+            record.index,
+            record.revision,
+            record.reserved,
         )
 
 
