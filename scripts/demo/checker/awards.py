@@ -1,0 +1,198 @@
+"""Energy: every award follows the merit order, ends once, and is paid by the reading that its gateway signed."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from market.domain.messages import Reading
+from market.domain.merit_order import clear_greedy, without_rejected
+from market.domain.products import Direction, Kind, Product, Side
+from market.domain.records import AwardRecord, rejected_positions, unpack_awards, unpack_bids
+from market.domain.settlement import (
+    AwardSettlement,
+    AwardTerms,
+    Outcome,
+    settle_annulled,
+    settle_award,
+    settle_missing,
+    settle_revoked,
+)
+from market.domain.signing import recover_message
+from market.domain.typed_data import Domain
+from scripts.demo.checker.evidence import Event, Evidence, OwnReading
+
+
+@dataclass(frozen=True, slots=True)
+class _Offer:
+    offer: str
+    portfolio: int
+    interval: int
+    side: Side
+    direction: Direction
+    kind: Kind
+    quantity: int
+    request_price_ueur_kwh: int | None
+
+
+def check_merit_order(evidence: Evidence) -> Iterator[str]:
+    """The final awards are those of the Python reference over the posted records and the DSO's verdict."""
+    records = _records(evidence)
+    rejected = {
+        event.arguments["offer"]: rejected_positions(bytes.fromhex(event.arguments["rejected"][2:]))
+        for event in evidence.named("VerdictGiven")
+    }
+    again = {event.arguments["offer"] for event in evidence.named("Cleared") if event.arguments["again"]}
+    offers = _offers(evidence)
+    for event in evidence.named("Finalised"):
+        offer = offers[event.arguments["offer"]]
+        bids = unpack_bids(records[offer.offer])
+        turned_down = rejected.get(offer.offer, frozenset())
+        if offer.offer in again:
+            expected = clear_greedy(offer.quantity, offer.side, bids, turned_down).awards
+        else:
+            expected = without_rejected(clear_greedy(offer.quantity, offer.side, bids).awards, turned_down)
+        if tuple(_awards(event)) != tuple(expected):
+            yield f"offer {offer.offer}: the final awards are not those of the merit order"
+
+
+def check_awards_end(evidence: Evidence) -> Iterator[str]:
+    """Every final award ends exactly once, for the quantity awarded, and nothing else is settled."""
+    settled: dict[tuple[str, int], list[Event]] = defaultdict(list)
+    for event in evidence.named("AwardSettled"):
+        settled[event.arguments["offer"], event.arguments["ordinal"]].append(event)
+    offers = _offers(evidence)
+    for event in evidence.named("Finalised"):
+        offer = offers[event.arguments["offer"]]
+        for ordinal, award in enumerate(_awards(event)):
+            ends = settled.pop((offer.offer, ordinal), [])
+            if len(ends) != 1:
+                yield f"offer {offer.offer}, award {ordinal}: ended {len(ends)} times"
+                continue
+            nanogrid = offer.portfolio << 16 | award.index
+            end = ends[0].arguments
+            if (end["nanogrid"], end["awarded"]) != (nanogrid, award.quantity):
+                yield (
+                    f"offer {offer.offer}, award {ordinal}: {award.quantity} awarded to {nanogrid}, "
+                    f"{end['awarded']} settled for {end['nanogrid']}"
+                )
+    for offer_id, ordinal in settled:
+        yield f"offer {offer_id}, award {ordinal}: settled, but not among the final awards"
+
+
+def check_settlements(evidence: Evidence) -> Iterator[str]:
+    """Each settlement follows from baseline and reading by the published arithmetic; the reading is its gateway's own."""
+    prices = _award_prices(evidence)
+    own = {(reading.nanogrid, reading.interval): reading for reading in evidence.readings}
+    gateways = _gateways(evidence)
+    offers = _offers(evidence)
+    for event in evidence.named("AwardSettled"):
+        end = event.arguments
+        offer = offers[end["offer"]]
+        price = prices.get((end["offer"], end["ordinal"]))
+        if price is None:
+            continue  # named by check_awards_end
+        terms = AwardTerms(offer.side, offer.direction, end["awarded"], price, offer.request_price_ueur_kwh)
+        name = f"offer {offer.offer}, award {end['ordinal']}"
+        reading = own.get((end["nanogrid"], offer.interval))
+        yield from (f"{name}: {finding}" for finding in _check_end(end, terms, offer, reading))
+        if reading is not None and not _is_signed(evidence, reading, gateways.get(reading.nanogrid)):
+            yield f"{name}: the gateway's reading does not carry its signature"
+
+
+def check_sold_once(evidence: Evidence) -> Iterator[str]:
+    """A nanogrid sells an interval once for each kind of energy."""
+    seen: set[tuple[int, int, Kind]] = set()
+    offers = _offers(evidence)
+    for event in evidence.named("Finalised"):
+        offer = offers[event.arguments["offer"]]
+        for award in _awards(event):
+            sale = (offer.portfolio << 16 | award.index, offer.interval, offer.kind)
+            if sale in seen:
+                yield f"nanogrid {sale[0]} won interval {sale[1]} twice"
+            seen.add(sale)
+
+
+def _check_end(
+    end: Mapping[str, int], terms: AwardTerms, offer: _Offer, reading: OwnReading | None
+) -> Iterator[str]:
+    outcome = Outcome(end["outcome"])
+    metered = None
+    if outcome is Outcome.REVOKED:
+        expected = settle_revoked(terms)
+    elif outcome is Outcome.ANNULLED:
+        expected = settle_annulled(terms)
+    elif reading is None:
+        expected = settle_missing(terms)
+    else:
+        metered = reading.active_energy_wh if offer.kind is Kind.ACTIVE else reading.reactive_energy_varh
+        expected = settle_award(terms, end["baseline"], metered)
+    if metered is not None and metered != end["metered"]:
+        yield f"settled with {end['metered']}, the gateway measured {metered}"
+    given = (end["delivered"], end["paidUeur"], end["marginUeur"], end["refundedUeur"], end["penaltyUeur"])
+    if (outcome, *given) != (expected.outcome, *_amounts(expected)):
+        yield f"settled as {outcome.name} {given}, the rules give {expected.outcome.name} {_amounts(expected)}"
+
+
+def _amounts(settlement: AwardSettlement) -> tuple[int, int, int, int, int]:
+    return (
+        settlement.delivered,
+        settlement.paid_ueur,
+        settlement.margin_ueur,
+        settlement.refunded_ueur,
+        settlement.penalty_ueur,
+    )
+
+
+def _is_signed(evidence: Evidence, reading: OwnReading, gateway: str | None) -> bool:
+    message = Reading(
+        reading.nanogrid,
+        reading.interval,
+        reading.active_energy_wh,
+        reading.reactive_energy_varh,
+        reading.sequence,
+    )
+    return recover_message(message, Domain(evidence.chain_id, evidence.settlement), reading.signature) == gateway
+
+
+def _gateways(evidence: Evidence) -> dict[int, str]:
+    return {event.arguments["nanogrid"]: event.arguments["gateway"] for event in evidence.named("GatewayChanged")}
+
+
+def _offers(evidence: Evidence) -> dict[str, _Offer]:
+    prices = {
+        event.arguments["request"]: event.arguments["priceUeurKwh"] for event in evidence.named("RequestPublished")
+    }
+    return {
+        event.arguments["offer"]: _Offer(
+            offer=event.arguments["offer"],
+            portfolio=event.arguments["portfolio"],
+            interval=event.arguments["interval"],
+            side=Side(event.arguments["side"]),
+            direction=Direction(event.arguments["direction"]),
+            kind=Product(event.arguments["product"]).kind,
+            quantity=event.arguments["quantity"],
+            request_price_ueur_kwh=prices.get(event.arguments["request"]),
+        )
+        for event in evidence.named("OfferOpened")
+    }
+
+
+def _records(evidence: Evidence) -> dict[str, bytes]:
+    records: dict[str, bytes] = defaultdict(bytes)
+    for event in evidence.named("BidsPosted"):
+        records[event.arguments["offer"]] += bytes.fromhex(event.arguments["records"][2:])
+    return records
+
+
+def _awards(finalised: Event) -> list[AwardRecord]:
+    return unpack_awards(bytes.fromhex(finalised.arguments["awards"][2:]))
+
+
+def _award_prices(evidence: Evidence) -> dict[tuple[str, int], int]:
+    return {
+        (event.arguments["offer"], ordinal): award.price_ueur_kwh
+        for event in evidence.named("Finalised")
+        for ordinal, award in enumerate(_awards(event))
+    }

@@ -1,0 +1,142 @@
+"""What the checker looks at: the chain's events and balances, and what the gateways kept of their own readings.
+
+Nothing of the market's database is read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from eth_typing import ChecksumAddress
+from web3 import Web3
+from web3.contract import Contract
+from web3.types import EventData
+
+BLOCKS_A_QUERY = 2_000
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One decoded event: its place, the contract that emitted it, its name and arguments."""
+
+    block: int
+    log_index: int
+    transaction: str
+    contract: str
+    name: str
+    arguments: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class OwnReading:
+    """A reading as its gateway kept it: net energy of the interval [Wh, varh], load convention, and its signature."""
+
+    nanogrid: int
+    interval: int
+    active_energy_wh: int
+    reactive_energy_varh: int
+    sequence: int
+    signature: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """Everything that the checker judges by. Amounts in micro-euro.
+
+    token_balances: address -> balance, of every address that a transfer names; owed: what Settlement says that it owes;
+    escrows: escrow id -> what is still locked; request_prices: request -> price [micro-euro per kWh];
+    interval_over: whether the last interval's reading deadline has passed, so that every award must have ended.
+    """
+
+    chain_id: int
+    settlement: str
+    time_unit_s: int
+    events: tuple[Event, ...]
+    token_supply: int
+    token_balances: Mapping[str, int]
+    owed: int
+    escrows: Mapping[str, int]
+    readings: tuple[OwnReading, ...]
+
+    def named(self, *names: str) -> list[Event]:
+        """The events of these names, in the chain's order."""
+        return [event for event in self.events if event.name in names]
+
+
+def collect(web3: Web3, contracts: Mapping[str, Contract], readings: Iterable[OwnReading]) -> Evidence:
+    """Read the evidence from a chain. `contracts` by name: at least Settlement, SettlementToken, MeritOrderAuction, …"""
+    events = tuple(sorted(_events(web3, contracts.values()), key=lambda event: (event.block, event.log_index)))
+    token, settlement = contracts["SettlementToken"], contracts["Settlement"]
+    holders = {
+        address
+        for event in events
+        if event.name == "Transfer"
+        for address in (event.arguments["from"], event.arguments["to"])
+    }
+    escrow_ids = {
+        escrow_id
+        for event in events
+        if event.name in {"EscrowLocked", "EscrowMoved", "EscrowReleased"}
+        for field in ("id", "from", "to")
+        if (escrow_id := event.arguments.get(field)) is not None
+    }
+    return Evidence(
+        chain_id=web3.eth.chain_id,
+        settlement=settlement.address,
+        time_unit_s=contracts["ParticipantRegistry"].functions.timeUnitS().call(),
+        events=events,
+        token_supply=token.functions.totalSupply().call(),
+        token_balances={holder: token.functions.balanceOf(holder).call() for holder in holders if int(holder, 16)},
+        owed=settlement.functions.totalOwed().call(),
+        escrows={_hex(escrow_id): settlement.functions.escrowOf(escrow_id).call() for escrow_id in escrow_ids},
+        readings=tuple(readings),
+    )
+
+
+def _hex(value: bytes | str) -> str:
+    return value if isinstance(value, str) else "0x" + value.hex()
+
+
+def _plain(value: Any) -> Any:
+    return _hex(bytes(value)) if isinstance(value, bytes) else value
+
+
+def _events(web3: Web3, contracts: Iterable[Contract]) -> Iterable[Event]:
+    by_address: dict[ChecksumAddress, Contract] = {contract.address: contract for contract in contracts}
+    decoders = {
+        (address, _topic(event_abi)): contract.events[event_abi["name"]]()
+        for address, contract in by_address.items()
+        for event_abi in contract.abi
+        if event_abi["type"] == "event"
+    }
+    head = web3.eth.block_number
+    for first in range(0, head + 1, BLOCKS_A_QUERY):
+        last = min(head, first + BLOCKS_A_QUERY - 1)
+        for entry in web3.eth.get_logs({"address": list(by_address), "fromBlock": first, "toBlock": last}):
+            decoder = decoders[entry["address"], "0x" + entry["topics"][0].hex().removeprefix("0x")]
+            yield _event(decoder.process_log(entry))
+
+
+def _topic(event_abi: Any) -> str:
+    types = ",".join(_canonical_type(argument) for argument in event_abi["inputs"])
+    return "0x" + Web3.keccak(text=f"{event_abi['name']}({types})").hex().removeprefix("0x")
+
+
+def _canonical_type(argument: Any) -> str:
+    if not argument["type"].startswith("tuple"):
+        return str(argument["type"])
+    inner = ",".join(_canonical_type(component) for component in argument["components"])
+    return f"({inner}){argument['type'].removeprefix('tuple')}"
+
+
+def _event(data: EventData) -> Event:
+    return Event(
+        block=data["blockNumber"],
+        log_index=data["logIndex"],
+        transaction=data["transactionHash"].hex(),
+        contract=data["address"],
+        name=data["event"],
+        arguments={name: _plain(value) for name, value in data["args"].items()},
+    )
