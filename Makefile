@@ -84,7 +84,7 @@ $(CURDIR)/.uv/bin/uv:
 	@touch $@
 
 node_modules/.stamp: package.json package-lock.json .venv/.stamp
-	$(call timed,node packages,npm ci --silent --no-audit --no-fund)
+	$(call timed,node packages,npm ci --loglevel=error --no-audit --no-fund)
 	@touch $@
 
 .venv-brownie/.stamp: scripts/brownie/requirements.txt | $(UV)
