@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity 0.8.37;
+
+import {Hashes} from "@openzeppelin/contracts/utils/cryptography/Hashes.sol";
+
+/// @notice Merkle trees over awards and baseline vectors, built by appending leaves to a list of peaks: one perfect subtree
+/// for each 1-bit of the number of leaves, largest first. Nodes hash sorted pairs, so OpenZeppelin's MerkleProof verifies.
+library VectorTree {
+    /// @notice A leaf of awards: at most eight records of 12 bytes.
+    uint256 internal constant AWARD_LEAF_BYTES = 96;
+    /// @notice A leaf of baselines: eight int32, zero padded.
+    uint256 internal constant BASELINE_LEAF_BYTES = 32;
+
+    /// @notice keccak256(uint32 index ‖ records).
+    function leaf(uint32 index, bytes memory records) internal pure returns (bytes32) {
+        return leafAt(index, records, 0, records.length);
+    }
+
+    /// @notice The leaf over `length` bytes of `data` from `offset` on. The caller keeps it within `data`.
+    function leafAt(uint32 index, bytes memory data, uint256 offset, uint256 length) internal pure returns (bytes32 hash) {
+        assembly ("memory-safe") {
+            // Free memory as scratch: it is not kept, so hashing many leaves does not grow the memory.
+            let scratch := mload(0x40)
+            mstore(scratch, shl(224, index))
+            mcopy(add(scratch, 4), add(add(data, 32), offset), length)
+            hash := keccak256(scratch, add(length, 4))
+        }
+    }
+
+    /// @notice The peaks after one more leaf.
+    /// @param count Leaves before it
+    function append(bytes32[] memory peaks, uint256 count, bytes32 newLeaf) internal pure returns (bytes32[] memory grown) {
+        bytes32 node = newLeaf;
+        uint256 kept = peaks.length;
+        for (; count & 1 == 1; count >>= 1) {
+            node = Hashes.commutativeKeccak256(peaks[--kept], node);
+        }
+        grown = new bytes32[](kept + 1);
+        for (uint256 i = 0; i < kept; ++i) grown[i] = peaks[i];
+        grown[kept] = node;
+    }
+
+    /// @notice Folds the peaks from the smallest; 0 without any.
+    function root(bytes32[] memory peaks) internal pure returns (bytes32 node) {
+        uint256 left = peaks.length;
+        if (left == 0) return bytes32(0);
+        node = peaks[--left];
+        while (left > 0) node = Hashes.commutativeKeccak256(peaks[--left], node);
+    }
+
+    /// @notice Root over award records in award order; the last leaf may be shorter.
+    function rootOfAwards(bytes memory awards) internal pure returns (bytes32) {
+        return _rootOf(awards, awards.length, AWARD_LEAF_BYTES);
+    }
+
+    /// @notice Root over a flat baseline vector (4 bytes a nanogrid index); the last leaf is zero padded.
+    function rootOfBaselines(bytes memory baselines) internal pure returns (bytes32) {
+        uint256 leaves = (baselines.length + BASELINE_LEAF_BYTES - 1) / BASELINE_LEAF_BYTES;
+        bytes memory padded = new bytes(leaves * BASELINE_LEAF_BYTES);
+        assembly ("memory-safe") {
+            mcopy(add(padded, 32), add(baselines, 32), mload(baselines))
+        }
+        return _rootOf(padded, padded.length, BASELINE_LEAF_BYTES);
+    }
+
+    function _rootOf(bytes memory data, uint256 length, uint256 leafBytes) private pure returns (bytes32) {
+        bytes32[] memory peaks = new bytes32[](0);
+        uint256 count = 0;
+        for (uint256 offset = 0; offset < length; offset += leafBytes) {
+            uint256 size = length - offset < leafBytes ? length - offset : leafBytes;
+            peaks = append(peaks, count, leafAt(uint32(count), data, offset, size));
+            ++count;
+        }
+        return root(peaks);
+    }
+}
