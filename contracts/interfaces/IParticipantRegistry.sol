@@ -116,6 +116,8 @@ interface IParticipantRegistry {
     /// @notice Called by Settlement (debt, annulled readings).
     function suspendSeat(uint48 nanogrid, bytes32 reason) external;
 
+    /// @notice Market time unit u: the length of an interval [s].
+    function timeUnitS() external view returns (uint32);
     function nodeOf(uint32 node) external view returns (Node memory);
     function portfolioOf(uint32 portfolio) external view returns (Portfolio memory);
     function seatOf(uint48 nanogrid) external view returns (Seat memory);
