@@ -17,8 +17,8 @@ ONCE ?=
 ARGS ?=
 PYTEST_ARGS ?=
 
-# $(call timed,what,command) runs a command and prints how long it took.
-timed = @started=$$SECONDS; $(2); echo "── $(1): $$((SECONDS - started)) s"
+# $(call timed,what,command) runs a command and prints how long it took. (`|| exit`: bash -e overlooks a failure inside `a && b`.)
+timed = @started=$$SECONDS; $(2) || exit 1; echo "── $(1): $$((SECONDS - started)) s"
 
 .PHONY: help setup demo test test-fast lint bench contracts brownie-env brownie-lock brownie-test clean clean-all
 
