@@ -104,7 +104,7 @@ def middle_x_of_y(days: Sequence[MeteredDay], x: int) -> list[int]:
 
 def middle_8_of_10(days: Sequence[MeteredDay]) -> list[int]:
     """MIDDLE_8_OF_10: without the highest and the lowest of ten days."""
-    if len(days) != 10:  # noqa: PLR2004 - the method's own number
+    if len(days) != 10:
         raise NotEnoughDays(f"{len(days)} of 10 days")
     return middle_x_of_y(days, 8)
 

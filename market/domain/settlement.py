@@ -12,6 +12,7 @@ from enum import IntEnum
 from market.domain.products import Direction, Side
 from market.domain.units import (
     BOND_COVERS,
+    MAX_COVER_CENTS,
     PENALTY_PER_MILLE,
     TOLERATED_PER_MILLE,
     UEUR_PER_CENT,
@@ -232,8 +233,8 @@ def settle_command(
 
 
 def cover_cents(bond_ueur: int) -> int:
-    """Cover of a seat: an eighth of its bond, in whole euro cents."""
-    return bond_ueur // BOND_COVERS // UEUR_PER_CENT
+    """Cover of a seat: an eighth of its bond, in whole euro cents, at most what 24 bits hold."""
+    return min(bond_ueur // BOND_COVERS // UEUR_PER_CENT, MAX_COVER_CENTS)
 
 
 def bond_for_cover_ueur(cover_cents_: int) -> int:

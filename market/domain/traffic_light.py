@@ -47,8 +47,8 @@ class GridFacts:
 
     def is_calm(self, limits: Limits) -> bool:
         """Loading below 95 % of rating and voltage inside +-9.5 % (default limits)."""
-        inside = self._is_outside(limits.calm_loading_percent, limits.calm_voltage_band)
-        return not inside and self.loading_percent < limits.calm_loading_percent
+        is_outside = self._is_outside(limits.calm_loading_percent, limits.calm_voltage_band)
+        return not is_outside and self.loading_percent < limits.calm_loading_percent
 
     def _is_outside(self, loading_percent: float, band: float) -> bool:
         return (

@@ -41,6 +41,7 @@ PENALTY_PER_MILLE: Final = 1500
 """Penalty price as a share of the bid's price."""
 BOND_COVERS: Final = 8
 """A bond is eight times the cover of one bid."""
+MAX_COVER_CENTS: Final = 2**24 - 1
 UEUR_PER_CENT: Final = 10_000
 UEUR_PER_EUR: Final = 1_000_000
 
