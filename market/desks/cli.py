@@ -1,0 +1,84 @@
+"""`meritgrid dso run` and `meritgrid aggregator run`."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from market.clock import clock_from
+from market.desks.aggregator import AggregatorDesk, OfferPolicy
+from market.desks.desk import Desk, run_desk
+from market.desks.market_client import MarketClient
+from market.keys import read_private_key
+
+dso = typer.Typer(help="The DSO's desk: traffic light, requests, verdicts, RED commands.", no_args_is_help=True)
+aggregator = typer.Typer(help="The aggregator's desk: offers that answer requests.", no_args_is_help=True)
+
+MarketUrl = Annotated[str, typer.Option("--market", envvar="MERITGRID_MARKET_URL", help="Base URL of the market's API.")]
+KeyFile = Annotated[Path, typer.Option("--key-file", help="File (mode 600) with the role's private key.")]
+ClockSetting = Annotated[
+    str, typer.Option("--clock", envvar="MERITGRID_CLOCK", help="'system', or 'simulated:host:port' in a demonstration.")
+]
+ClockToken = Annotated[str, typer.Option("--clock-token", envvar="MERITGRID_CLOCK_TOKEN", hidden=True)]
+ReadyFile = Annotated[Path | None, typer.Option("--ready-file", help="Touched when the first jobs are done.")]
+
+
+def _stop_on_signals() -> threading.Event:
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    return stop
+
+
+@dso.callback()
+def _dso() -> None:
+    """Keeps `run` a sub-command."""
+
+
+@aggregator.callback()
+def _aggregator() -> None:
+    """Keeps `run` a sub-command."""
+
+
+@dso.command("run")
+def run_dso(
+    node: Annotated[int, typer.Option(help="The node that this desk decides for.")],
+    grid: Annotated[Path, typer.Option(help="JSON file with the node's network, connection points and forecasts.")],
+    key_file: KeyFile,
+    market: MarketUrl,
+    price: Annotated[int, typer.Option(help="Price of a request [micro-euro per kWh].")] = 300_000,
+    margin_percent: Annotated[float, typer.Option(help="How far inside the limits to buy [% points of loading].")] = 3.0,
+    clock: ClockSetting = "system",
+    clock_token: ClockToken = "",
+    ready_file: ReadyFile = None,
+) -> None:
+    """Run the power flow on forecasts, set the light, publish requests, check results, command on RED."""
+    from market.desks.dso import DeskPolicy, DsoDesk  # noqa: PLC0415 - pandapower and numba take seconds to load
+    from market.desks.node_grid import load_node_grid  # noqa: PLC0415
+
+    key = read_private_key(key_file)
+    with MarketClient(market, private_key="0x" + key.hex()) as client:
+        desk = Desk(client, key)
+        policy = DeskPolicy(price_ueur_kwh=price, margin_percent=margin_percent)
+        jobs = DsoDesk(desk, node, load_node_grid(grid), policy).jobs()
+        run_desk(desk, jobs, clock_from(clock, "dso", clock_token), _stop_on_signals(), ready_file)
+
+
+@aggregator.command("run")
+def run_aggregator(
+    key_file: KeyFile,
+    market: MarketUrl,
+    limit_permille: Annotated[int, typer.Option(help="Limit price in per mille of a request's price.")] = 850,
+    clock: ClockSetting = "system",
+    clock_token: ClockToken = "",
+    ready_file: ReadyFile = None,
+) -> None:
+    """Answer every request at the own nodes with an offer."""
+    key = read_private_key(key_file)
+    with MarketClient(market, private_key="0x" + key.hex()) as client:
+        desk = AggregatorDesk.connect(client, key, OfferPolicy(limit_permille))
+        run_desk(desk.desk, desk.jobs(), clock_from(clock, "aggregator", clock_token), _stop_on_signals(), ready_file)
