@@ -248,6 +248,7 @@ class CommandProof(_Part):
 class DispatchOrder(_Part):
     """One dispatch that has not ended. Signed as EIP-712 Dispatch by the oracle (a COMMAND: by the oracle or the DSO).
 
+    energy: what it moves. ACTIVE sets target_w only, REACTIVE sets target_var only (its baseline and change in varh).
     baseline_wh, change_wh: nominated baseline of the interval and the wanted change of it; target_w = the mean power
     of baseline + change (load convention); lease_end: epoch seconds after which the gateway falls back to its safe
     default; acknowledged_state: the last state of which the oracle has stored the gateway's acknowledgement: the
@@ -256,6 +257,7 @@ class DispatchOrder(_Part):
 
     id: Bytes32
     kind: DispatchKind
+    energy: Literal["ACTIVE", "REACTIVE"] = "ACTIVE"
     nanogrid: Nanogrid
     interval: EpochS
     baseline_wh: Int32
