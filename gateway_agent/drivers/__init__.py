@@ -1,7 +1,7 @@
 """What a family of devices has to offer to the gateway: the driver interface.
 
-One folder per family (`drivers/<family>/`), with `driver.py` that defines a class `Driver` and is listed in
-`drivers.registry`. A driver speaks to the devices of one nanogrid; it knows nothing of the market. Rules for its author:
+One folder per family (`drivers/<family>/`), with `driver.py` that defines a class and is listed in
+`drivers.registry`. A driver speaks to the devices of one nanogrid and knows nothing of the market. Its author's rules:
 
 - Load convention at the connection point everywhere: + is withdrawal, - is injection. Convert in the driver only, with
   a test of the round trip.
@@ -126,11 +126,11 @@ class Driver(Protocol):
         ...
 
     async def measure(self, at: int) -> Measurement:
-        """The meter at the moment `at`, now or earlier, never before the last one. NoMeasurement where it is unknown."""
+        """The meter at the moment `at`, never before the last one. NoMeasurement where it is unknown."""
         ...
 
     async def apply(self, set_point: SetPoint, at: int) -> None:
-        """Follow a set-point from `at` until it expires; replaces the one before. SetPointRefused, DeviceUnreachable."""
+        """Follow a set-point from `at` until it expires; replaces the one before. SetPointRefused."""
         ...
 
     async def release(self, at: int) -> None:

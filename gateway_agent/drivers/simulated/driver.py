@@ -1,0 +1,188 @@
+"""Driver of a simulated plant: plays a profile and the physics of its devices.
+
+The plant is a world of its own: it goes on while the gateway is down, follows a set-point until that expires and then
+its default. In a stubborn window it takes set-points and ignores them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Final, Self
+
+from gateway_agent.drivers import (
+    Capabilities,
+    Device,
+    DeviceFlexibility,
+    FlexibilityForecast,
+    Json,
+    Measurement,
+    NoMeasurement,
+    Registers,
+    SetPoint,
+)
+from gateway_agent.drivers.simulated.plant import (
+    J_PER_WH,
+    PlantState,
+    ProfileValues,
+    advance,
+    flexibility,
+    soc_permille,
+)
+from gateway_agent.drivers.simulated.profile import Series, SimulatedNanogrid, read_nanogrid
+
+Window = tuple[int, int]
+"""From, to [epoch s]; to is outside."""
+
+_OPTIONS: Final = frozenset({"profile", "stubborn"})
+
+
+class SimulatedDriver:
+    """One simulated nanogrid. `stubborn`: windows in which set-points are taken and ignored."""
+
+    family = "simulated"
+
+    def __init__(self, nanogrid: SimulatedNanogrid, stubborn: Sequence[Window] = ()) -> None:
+        self._nanogrid = nanogrid
+        self._stubborn = tuple(stubborn)
+        self._state = nanogrid.initial_state
+        self._set_point: SetPoint | None = None
+        self._registers: Registers | None = None
+        self._power: tuple[int, int] | None = None
+
+    @classmethod
+    def from_options(cls, options: Mapping[str, Any], folder: Path) -> Self:
+        """The driver of `[driver]`: profile (file), stubborn (list of [from, to], epoch seconds)."""
+        unknown = sorted(set(options) - _OPTIONS)
+        if unknown or "profile" not in options:
+            raise ValueError(f"[driver] of family simulated needs profile and may have stubborn; unknown: {unknown}")
+        stubborn = [(int(start), int(end)) for start, end in options.get("stubborn", ())]
+        return cls(read_nanogrid(folder / str(options["profile"])), stubborn)
+
+    def capabilities(self) -> Capabilities:
+        plant = self._nanogrid.plant
+        devices = (
+            Device("battery", plant.battery.power_w, plant.battery.energy_wh),
+            Device("pv", plant.pv.power_w),
+            Device("shiftable", plant.shiftable.power_w, plant.shiftable.energy_wh),
+        )
+        fitted = tuple(device for device in devices if device.power_w)
+        return Capabilities(
+            connection_w=self._nanogrid.rated_power_w,
+            devices=fitted,
+            controls_active=bool(fitted),
+            controls_reactive=bool(plant.battery.power_w or plant.pv.power_w),
+        )
+
+    async def open(self, state: Json | None, at: int) -> None:
+        if state is None:
+            self._registers = Registers(at, 0, 0)
+            return
+        self._state = PlantState.from_json(state["plant"])
+        self._registers = Registers(**state["registers"])
+        self._set_point = SetPoint(**state["set_point"]) if state["set_point"] else None
+
+    async def measure(self, at: int) -> Measurement:
+        self._advance(at)
+        plant = self._nanogrid.plant
+        active_w, reactive_var = self._power if self._power is not None else (None, None)
+        storages = {"battery": soc_permille(plant, self._state)} if plant.battery.energy_wh else {}
+        return Measurement(self._opened(), active_w, reactive_var, storages)
+
+    async def apply(self, set_point: SetPoint, at: int) -> None:
+        self._advance(at)
+        self._set_point = set_point
+
+    async def release(self, at: int) -> None:
+        self._advance(at)
+        self._set_point = None
+
+    async def flexibility(self, interval: int, at: int) -> FlexibilityForecast:
+        """From the forecast; the part of the running interval that is left, from what is measured now."""
+        plant, state, step_s = self._nanogrid.plant, self._state, self._nanogrid.actual.step_s
+        now = self._opened().at
+        if interval + step_s <= now:
+            raise NoMeasurement(f"the interval {interval} is over")
+        for start, end in _pieces(now, max(now, interval), self._nanogrid.forecast, self._edges()):
+            target_w = self._set_point.target_w if self._set_point and end <= self._set_point.expires_at else None
+            state, _ = advance(plant, state, self._expected(start, now), end - start, target_w)
+        start = max(now, interval)
+        found = flexibility(plant, state, self._expected(start, now), interval + step_s - start)
+        stored_wh = state.stored_j * plant.battery.discharge_permille // 1000 // J_PER_WH
+        room_j = plant.battery.energy_wh * J_PER_WH - state.stored_j
+        owed_wh = state.owed_j // J_PER_WH
+        devices = (
+            DeviceFlexibility(
+                kind="battery",
+                up_wh=found.up.battery,
+                down_wh=found.down.battery,
+                left_up_wh=stored_wh,
+                left_down_wh=room_j * 1000 // plant.battery.charge_permille // J_PER_WH,
+                capacity_wh=plant.battery.energy_wh,
+            ),
+            DeviceFlexibility(
+                kind="shiftable",
+                up_wh=found.up.shiftable,
+                down_wh=found.down.shiftable,
+                left_up_wh=max(0, plant.shiftable.energy_wh - owed_wh),
+                left_down_wh=max(0, plant.shiftable.energy_wh + owed_wh),
+            ),
+            DeviceFlexibility(kind="pv", up_wh=0, down_wh=found.down.pv),
+        )
+        return FlexibilityForecast(interval, found.default_wh, devices)
+
+    def state(self) -> Json:
+        return {
+            "plant": self._state.to_json(),
+            "registers": asdict(self._opened()),
+            "set_point": asdict(self._set_point) if self._set_point else None,
+        }
+
+    async def close(self) -> None:
+        """Nothing is held open."""
+
+    def _opened(self) -> Registers:
+        if self._registers is None:
+            raise NoMeasurement("the driver is not open")
+        return self._registers
+
+    def _expected(self, moment: int, now: int) -> ProfileValues:
+        nanogrid = self._nanogrid
+        running = moment // nanogrid.actual.step_s == now // nanogrid.actual.step_s
+        return (nanogrid.actual if running else nanogrid.forecast).at(moment)
+
+    def _edges(self) -> set[int]:
+        edges = {moment for window in self._stubborn for moment in window}
+        return edges | ({self._set_point.expires_at} if self._set_point else set())
+
+    def _advance(self, at: int) -> None:
+        registers = self._opened()
+        if at < registers.at:
+            raise NoMeasurement(f"the meter is at {registers.at} already and keeps no value of {at}")
+        active_wh, reactive_varh = registers.active_wh, registers.reactive_varh
+        for start, end in _pieces(registers.at, at, self._nanogrid.actual, self._edges()):
+            target_w, target_var = self._targets(start)
+            self._state, energies = advance(
+                self._nanogrid.plant, self._state, self._nanogrid.actual.at(start), end - start, target_w, target_var
+            )
+            active_wh += energies.active_wh
+            reactive_varh += energies.reactive_varh
+            self._power = (energies.net_w, energies.reactive_varh * J_PER_WH // (end - start))
+        self._registers = Registers(at, active_wh, reactive_varh)
+
+    def _targets(self, moment: int) -> tuple[int | None, int | None]:
+        set_point = self._set_point
+        if set_point is None or moment >= set_point.expires_at:
+            return None, None
+        if any(start <= moment < end for start, end in self._stubborn):
+            return None, None
+        return set_point.target_w, set_point.target_var
+
+
+def _pieces(start: int, end: int, series: Series, edges: set[int]) -> Iterator[Window]:
+    """The span cut wherever profile or targets may change."""
+    first_step = series.first_interval + -(-(start - series.first_interval) // series.step_s) * series.step_s
+    steps = range(first_step, end, series.step_s)
+    cuts = sorted({start, end, *(edge for edge in edges if start < edge < end), *(s for s in steps if start < s)})
+    return zip(cuts, cuts[1:], strict=False)
