@@ -71,7 +71,7 @@ class Clamped:
 def clamp(wanted_w: int, limits: Limits) -> Clamped:
     """The power nearest to the wanted one that the limits allow."""
     allowed = limits.hardware
-    limited_by = []
+    limited_by: list[str] = []
     for name, found in limits.in_order():
         before = allowed.clamp(wanted_w)
         allowed = allowed.narrowed(found)

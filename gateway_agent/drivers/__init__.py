@@ -137,8 +137,9 @@ class Driver(Protocol):
         """Back to the safe state: the devices' own default behaviour."""
         ...
 
-    async def flexibility(self, interval: int, at: int) -> FlexibilityForecast:
-        """What could be given in an interval, as seen at `at`; for the running interval from what is measured now."""
+    async def flexibility(self, interval: int, span_s: int, at: int) -> FlexibilityForecast:
+        """What could be given in the interval of `span_s` seconds, as seen at `at`; for what is left of the running one
+        from what is measured now."""
         ...
 
     def state(self) -> Json:

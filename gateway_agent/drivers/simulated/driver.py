@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -98,17 +99,16 @@ class SimulatedDriver:
         self._advance(at)
         self._set_point = None
 
-    async def flexibility(self, interval: int, at: int) -> FlexibilityForecast:
+    async def flexibility(self, interval: int, span_s: int, at: int) -> FlexibilityForecast:
         """From the forecast; the part of the running interval that is left, from what is measured now."""
-        plant, state, step_s = self._nanogrid.plant, self._state, self._nanogrid.actual.step_s
-        now = self._opened().at
-        if interval + step_s <= now:
+        plant, state, seen = self._nanogrid.plant, self._state, self._opened().at
+        if interval + span_s <= max(seen, at):
             raise NoMeasurement(f"the interval {interval} is over")
-        for start, end in _pieces(now, max(now, interval), self._nanogrid.forecast, self._edges()):
-            target_w = self._set_point.target_w if self._set_point and end <= self._set_point.expires_at else None
-            state, _ = advance(plant, state, self._expected(start, now), end - start, target_w)
-        start = max(now, interval)
-        found = flexibility(plant, state, self._expected(start, now), interval + step_s - start)
+        start = max(seen, interval, at if interval <= at else interval)
+        for begin, end in _pieces(seen, start, self._nanogrid.forecast, self._edges()):
+            target_w, target_var = self._targets(begin)
+            state, _ = advance(plant, state, self._expected(begin, at), end - begin, target_w, target_var)
+        found = flexibility(plant, state, self._expected(start, at), interval + span_s - start)
         stored_wh = state.stored_j * plant.battery.discharge_permille // 1000 // J_PER_WH
         room_j = plant.battery.energy_wh * J_PER_WH - state.stored_j
         owed_wh = state.owed_j // J_PER_WH
@@ -185,4 +185,4 @@ def _pieces(start: int, end: int, series: Series, edges: set[int]) -> Iterator[W
     first_step = series.first_interval + -(-(start - series.first_interval) // series.step_s) * series.step_s
     steps = range(first_step, end, series.step_s)
     cuts = sorted({start, end, *(edge for edge in edges if start < edge < end), *(s for s in steps if start < s)})
-    return zip(cuts, cuts[1:], strict=False)
+    return pairwise(cuts)
