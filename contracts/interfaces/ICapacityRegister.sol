@@ -4,6 +4,7 @@ pragma solidity 0.8.37;
 /// @notice Capacity contracts: who is reserved where, for what, until when, and their availability pay.
 /// @dev A month is `year * 12 + month - 1`, of UTC. A month's bitmap is frozen when the month begins.
 interface ICapacityRegister {
+    /// @param product CM_CAPACITY or VC_CAPACITY_Q; it reserves for the auctions of CM_REALTIME or VC_REALTIME
     /// @param availabilityPriceUeurKwH Price per kW and hour of availability [micro-euro]
     struct CapacityContract {
         uint48 nanogrid;
@@ -35,6 +36,8 @@ interface ICapacityRegister {
     error UnknownContract(bytes32 id);
     error AlreadyPaid(bytes32 id, uint16 month);
     error AlreadyReserved(uint48 nanogrid, uint8 product, uint16 month);
+    error InvalidProduct(uint8 product);
+    error NoMonths();
     error NotDsoOfNode(uint32 node, address signer);
 
     function registerContract(CapacityContract calldata contract_, bytes calldata signature) external returns (bytes32 id);

@@ -77,6 +77,11 @@ interface IGridSignals {
     error NodeNotRed(uint32 node, uint32 interval);
     error CommandExists(uint48 nanogrid, uint32 interval);
     error CommandTooLate(uint48 nanogrid, uint32 interval);
+    error InvalidDirection(uint8 direction);
+    error SeatNotActive(uint48 nanogrid, uint32 interval);
+    /// @notice Thrown when RED shall be taken back after T - u, or beside a command, and the interval has not begun.
+    error RedIsFinal(uint32 node, uint32 interval);
+    error ValidationExists(bytes32 request, uint32 node);
     error EmptyQuantity();
 
     function setSignal(Signal calldata signal, bytes calldata signature) external;
@@ -86,7 +91,8 @@ interface IGridSignals {
 
     /// @notice The phase that binds the market: the forecast's, or RED where an actual value says so. GREEN when nobody has spoken.
     function phaseOf(uint32 node, uint32 interval) external view returns (Phase);
-    /// @notice When the node went RED for that interval (0: never); awards of intervals that had not started are revoked.
+    /// @notice When the node went RED for that interval (0: never, or taken back in time); awards of intervals that had not started are
+    /// revoked. RED can be taken back until T - u unless a command was given; what went RED during delivery stays noted.
     function redSince(uint32 node, uint32 interval) external view returns (uint256);
     /// @notice keccak256 of the verdict's bitmap, and when it was given (0: none).
     function verdictOf(bytes32 offer) external view returns (bytes32 rejectedHash, uint256 givenAt);

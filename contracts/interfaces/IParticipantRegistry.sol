@@ -57,6 +57,7 @@ interface IParticipantRegistry {
     event NodeRegistered(uint32 indexed node, address indexed dso, string name);
     event NodeDsoChanged(uint32 indexed node, address indexed dso);
     event PortfolioRegistered(uint32 indexed portfolio, uint32 indexed node, address indexed aggregator, string name);
+    event PortfolioAggregatorChanged(uint32 indexed portfolio, address indexed aggregator);
     event SeatRegistered(
         uint48 indexed nanogrid,
         address indexed owner,
@@ -85,6 +86,7 @@ interface IParticipantRegistry {
     error UnknownPortfolio(uint32 portfolio);
     error PortfolioFull(uint32 portfolio);
     error UnknownSeat(uint48 nanogrid);
+    error SeatAlreadyClosed(uint48 nanogrid, uint32 activeUntil);
     error ZeroAddress();
     error RoleMissing(address account, bytes32 role);
     error NotSeatOwner(uint48 nanogrid, address signer);
@@ -96,6 +98,9 @@ interface IParticipantRegistry {
     function registerNode(uint32 node, address dso, string calldata name) external;
     function setNodeDso(uint32 node, address dso) external;
     function registerPortfolio(uint32 portfolio, uint32 node, address aggregator, string calldata name) external;
+    /// @notice The aggregator's new key; its open offers and what they pay back go over to it.
+    function setPortfolioAggregator(uint32 portfolio, address aggregator) external;
+    /// @notice A new nanogrid, active from a future interval on. Its owner becomes a prosumer, and its own signer.
     function registerSeat(
         uint32 portfolio,
         address owner,
@@ -107,11 +112,12 @@ interface IParticipantRegistry {
     function reinstateSeat(uint48 nanogrid) external;
     /// @notice Pays the seat's balance out to the old owner, then changes the owner and unseats any delegate.
     function changeSeatOwner(uint48 nanogrid, address owner) external;
-    /// @notice Seats or revokes a delegate; an empty signature means that the owner itself calls.
+    /// @notice Seats or revokes a delegate; an empty signature means that the owner itself calls. The largest quantity is cut to what the
+    /// seat can change in an interval: from its rated power in one direction to that in the other.
     function setDelegate(Delegation calldata delegation, bytes calldata signature) external;
     /// @notice Stops or resumes new requests, offers and bids at a node for a product (0 = all); withdrawals are never blocked.
     function setPaused(uint32 node, uint8 product, bool paused) external;
-    /// @notice Called by Settlement when a bond changes; lowers the signer's limit with it.
+    /// @notice Called by Settlement when a bond changes; lowers a delegate's limit with it (and never raises it again by itself).
     function setCover(uint48 nanogrid, uint24 coverCents) external;
     /// @notice Called by Settlement (debt, annulled readings).
     function suspendSeat(uint48 nanogrid, bytes32 reason) external;
@@ -124,5 +130,6 @@ interface IParticipantRegistry {
     function signerOf(uint48 nanogrid) external view returns (Signer memory);
     function delegationNonce(uint48 nanogrid) external view returns (uint32);
     function isPaused(uint32 node, uint8 product) external view returns (bool);
+    /// @notice Whether a nanogrid takes part in the market for an interval: within [activeFrom, activeUntil) and not suspended.
     function isSeatActive(uint48 nanogrid, uint32 interval) external view returns (bool);
 }
