@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Final, cast
 
-from sqlalchemy import JSON, BigInteger, Integer, LargeBinary, MetaData, SmallInteger, String, Table
+from sqlalchemy import JSON, BigInteger, Dialect, Integer, LargeBinary, MetaData, SmallInteger, String, Table
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase, mapped_column
+from sqlalchemy.types import TypeDecorator
 
 _NAMES: Final = {
-    "ix": "ix_%(column_0_N_label)s",
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
     "uq": "uq_%(table_name)s_%(column_0_N_name)s",
     "ck": "ck_%(table_name)s_%(constraint_name)s",
     "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
@@ -23,11 +24,26 @@ _NAMES: Final = {
 # SQLite counts only in columns that are exactly INTEGER PRIMARY KEY.
 _COUNTED: Final = BigInteger().with_variant(Integer, "sqlite")
 
+
+class Unsigned64(TypeDecorator[int]):
+    """A uint64 that an outsider chooses, in a signed column: shifted by 2^63, so that it sorts as it should."""
+
+    impl = BigInteger
+    cache_ok = True
+
+    def process_bind_param(self, value: int | None, dialect: Dialect) -> int | None:
+        return None if value is None else value - 2**63
+
+    def process_result_value(self, value: int | None, dialect: Dialect) -> int | None:
+        return None if value is None else value + 2**63
+
+
 RowId = Annotated[int, mapped_column(_COUNTED, primary_key=True, autoincrement=True)]
 Hash32 = Annotated[str, mapped_column(String(66))]
 """32 bytes as 0x and 64 hex digits."""
 Address = Annotated[str, mapped_column(String(42))]
 BigInt = Annotated[int, mapped_column(BigInteger)]
+UInt64 = Annotated[int, mapped_column(Unsigned64)]
 SmallInt = Annotated[int, mapped_column(SmallInteger)]
 Name = Annotated[str, mapped_column(String(200))]
 Code = Annotated[str, mapped_column(String(32))]

@@ -8,7 +8,7 @@ from __future__ import annotations
 from sqlalchemy import Index
 from sqlalchemy.orm import Mapped, mapped_column
 
-from market.store.base import Address, BigInt, Code, Hash32, JsonValue, Name, Projection, Raw, SmallInt
+from market.store.base import Address, BigInt, Code, Hash32, JsonValue, Name, Projection, Raw, SmallInt, UInt64
 
 
 class ChainEvent(Projection):
@@ -135,7 +135,7 @@ class GridSignal(Projection):
     node: Mapped[BigInt] = mapped_column(primary_key=True, autoincrement=False)
     interval: Mapped[BigInt] = mapped_column(primary_key=True, autoincrement=False)
     kind: Mapped[SmallInt] = mapped_column(primary_key=True, autoincrement=False)
-    sequence: Mapped[BigInt] = mapped_column(primary_key=True, autoincrement=False)
+    sequence: Mapped[UInt64] = mapped_column(primary_key=True, autoincrement=False)
     phase: Mapped[SmallInt]
     reason: Mapped[Hash32]
     author: Mapped[Address]

@@ -1,0 +1,46 @@
+"""Structured logs and the metrics endpoint, the same in every process."""
+
+from __future__ import annotations
+
+import logging
+import sys
+
+import structlog
+from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, generate_latest
+
+from market.settings import LogSettings
+
+
+def set_up_logging(log: LogSettings, process: str) -> None:
+    """Send structlog's and the libraries' records to standard error, one line each, with the process's name."""
+    shared: list[structlog.typing.Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+    last: structlog.typing.Processor = (
+        structlog.processors.JSONRenderer() if log.as_json else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+    )
+    structlog.configure(
+        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        wrapper_class=structlog.stdlib.BoundLogger,
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        cache_logger_on_first_use=True,
+    )
+    rendering: list[structlog.typing.Processor] = [structlog.stdlib.ProcessorFormatter.remove_processors_meta, last]
+    if log.as_json:
+        rendering.insert(1, structlog.processors.format_exc_info)
+    output = logging.StreamHandler(sys.stderr)
+    output.setFormatter(structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processors=rendering))
+    root = logging.getLogger()
+    root.handlers[:] = [output]
+    root.setLevel(log.level.upper())
+    for chatty in ("httpx", "httpcore", "web3", "urllib3", "apscheduler"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
+    structlog.contextvars.bind_contextvars(process=process)
+
+
+def metrics_page() -> tuple[bytes, str]:
+    """Body and media type of the process's metrics in Prometheus' text format."""
+    return generate_latest(REGISTRY), CONTENT_TYPE_LATEST

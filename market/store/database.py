@@ -1,0 +1,102 @@
+"""The database: engine, sessions and migration.
+
+SQLite (WAL, each commit on disk, foreign keys on, writers one after the other from their first statement) or
+PostgreSQL through psycopg 3, by the URL.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
+from sqlalchemy.orm import Session
+
+MIGRATIONS: Final = Path(__file__).resolve().parent / "migrations"
+_BUSY_TIMEOUT_MS: Final = 30_000
+_READ_ONLY_OPTION: Final = "meritgrid_read_only"
+
+# Keys of PostgreSQL's advisory locks; on SQLite the one writer's lock does their work.
+INDEXER_LOCK: Final = 0x4D475249
+MIGRATION_LOCK: Final = 0x4D475230
+
+
+def open_engine(url: str) -> Engine:
+    """The engine of a database URL; `postgresql://` means psycopg 3. The folder of a SQLite file is made."""
+    parsed = make_url(url)
+    if parsed.get_backend_name() == "sqlite":
+        return _open_sqlite(url)
+    if parsed.drivername == "postgresql":
+        parsed = parsed.set(drivername="postgresql+psycopg")
+    return create_engine(parsed, pool_pre_ping=True, pool_size=10, max_overflow=20)
+
+
+def _open_sqlite(url: str) -> Engine:
+    database = make_url(url).database
+    if database and database != ":memory:":
+        Path(database).parent.mkdir(parents=True, exist_ok=True)
+    # The transactions are begun below, not by the driver, which would begin them only at the first write.
+    engine = create_engine(url, connect_args={"timeout": _BUSY_TIMEOUT_MS / 1000, "autocommit": True})
+    event.listen(engine, "connect", _prepare_sqlite)
+    event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+def _prepare_sqlite(connection: Any, _record: Any) -> None:
+    cursor = connection.cursor()
+    cursor.execute(f"PRAGMA busy_timeout = {_BUSY_TIMEOUT_MS}")
+    cursor.execute("PRAGMA journal_mode = WAL")
+    cursor.execute("PRAGMA synchronous = FULL")
+    cursor.execute("PRAGMA foreign_keys = ON")
+    cursor.close()
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    # A writer takes the lock at once: upgrading from a read lock would fail when another has written in between.
+    read_only = connection.get_execution_options().get(_READ_ONLY_OPTION, False)
+    connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")
+
+
+@contextmanager
+def session_scope(engine: Engine) -> Iterator[Session]:
+    """A session in one transaction that may write: committed at the end, rolled back when an error leaves it."""
+    with Session(engine, expire_on_commit=False) as session, session.begin():
+        yield session
+
+
+@contextmanager
+def read_scope(engine: Engine) -> Iterator[Session]:
+    """A session that only reads, from one consistent state; it waits for no writer."""
+    options = {_READ_ONLY_OPTION: True}
+    if engine.dialect.name == "postgresql":
+        options |= {"postgresql_readonly": True, "isolation_level": "REPEATABLE READ"}  # type: ignore[dict-item]
+    with Session(engine.execution_options(**options), expire_on_commit=False) as session:
+        yield session
+
+
+def lock(session: Session, key: int) -> None:
+    """Wait until no other transaction holds the lock `key`, and hold it until this one ends.
+
+    On SQLite a session of `session_scope` is the only writer anyway.
+    """
+    if session.get_bind().dialect.name == "postgresql":
+        session.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": key})
+
+
+def migrate(url: str, revision: str = "head") -> None:
+    """Bring the tables of a database to a revision; harmless when they are there already."""
+    engine = open_engine(url)
+    try:
+        with engine.begin() as connection:
+            if connection.dialect.name == "postgresql":
+                connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": MIGRATION_LOCK})
+            config = Config()
+            config.set_main_option("script_location", str(MIGRATIONS))
+            config.attributes["connection"] = connection
+            command.upgrade(config, revision)
+    finally:
+        engine.dispose()
