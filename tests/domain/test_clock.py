@@ -166,10 +166,11 @@ async def test_a_broken_connection_is_taken_up_again_where_it_was(authority: Clo
         assert writer is not None
         writer.close()
         await until(lambda lost=writer: authority._participants["a"].writer not in (None, lost))
-    await b.sleep_until(100)
+    other = asyncio.create_task(b.sleep_until(100))
     await asyncio.wait_for(sleeper, 5)
-    assert authority.now == 50 or a.now() >= 50
-    a.close()
+    assert (a.now(), b.now(), other.done()) == (50, 50, False)
+    a.leave()
+    await asyncio.wait_for(other, 5)
     b.close()
 
 
