@@ -1,0 +1,74 @@
+"""Enrolment: a one-time code binds this gateway's key to its nanogrid; the market's answer is kept in a secret file.
+
+It may be repeated after a failure with the same code and key: the market answers the same.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import httpx
+from pydantic import ValidationError
+
+from gateway_agent.configuration import ENROLMENT_FILE, KEY_FILE, BadConfiguration, Enrolled, problems_of
+from gateway_agent.identity import Identity, load_or_create_identity, write_secret
+from market.domain.enrolment_code import EnrolmentCode
+from market.domain.messages import Enrolment
+from market.domain.signing import sign_message
+from market.domain.typed_data import Domain
+
+
+class EnrolmentRefused(Exception):
+    """The market did not enrol this gateway; the text has the market's title, detail and all its errors."""
+
+
+def enrol(folder: Path, code_text: str, market_url: str, client: httpx.Client) -> Enrolled:
+    """Enrols the gateway of a folder, makes its key if need be, and writes enrolment.json.
+
+    Raises MalformedCode, UnsafeFile, EnrolmentRefused, BadConfiguration (an answer that cannot be used), httpx errors.
+    """
+    code = EnrolmentCode.parse(code_text)
+    identity = load_or_create_identity(folder / KEY_FILE)
+    market = _answer(client.get(f"{market_url}/v1/market"))
+    body = signed_enrolment(code, identity, Domain(int(market["chain_id"]), str(market["contracts"]["settlement"])))
+    headers = {"Idempotency-Key": f"enrolment-{code.address}-{identity.address}"}
+    answer = _answer(client.post(f"{market_url}/v1/enrolments", json=body, headers=headers))
+    document = {**answer, "market_url": market_url}
+    try:
+        enrolled = Enrolled.model_validate(document)
+    except ValidationError as problem:
+        raise BadConfiguration(problems_of("the market's answer", problem)) from None
+    if enrolled.gateway.lower() != identity.address.lower() or enrolled.nanogrid != code.nanogrid:
+        raise BadConfiguration("the market's answer is for another gateway or nanogrid")
+    write_secret(folder / ENROLMENT_FILE, json.dumps(document, indent=2) + "\n")
+    return enrolled
+
+
+def signed_enrolment(code: EnrolmentCode, identity: Identity, settlement: Domain) -> dict[str, Any]:
+    """Body of POST /v1/enrolments: the Enrolment message signed by the code's key and by the gateway's."""
+    message = Enrolment(code.nanogrid, identity.address)
+    return {
+        "nanogrid": code.nanogrid,
+        "gateway": identity.address,
+        "code_signature": sign_message(code.private_key, message, settlement).hex(),
+        "gateway_signature": sign_message(identity.private_key, message, settlement).hex(),
+    }
+
+
+def _answer(response: httpx.Response) -> dict[str, Any]:
+    if response.is_error:
+        raise EnrolmentRefused(problem_text(response))
+    document: dict[str, Any] = response.json()
+    return document
+
+
+def problem_text(response: httpx.Response) -> str:
+    """What an RFC 9457 problem says, for people; the plain text of any other answer."""
+    if "json" not in response.headers.get("content-type", ""):
+        return f"{response.status_code}: {response.text[:300]}"
+    problem = response.json()
+    lines = [f"{problem.get('title', 'Refused')} ({response.status_code}): {problem.get('detail', '')}"]
+    lines += [f"  {error.get('pointer')}: {error.get('rule')}" for error in problem.get("errors", ())]
+    return "\n".join(lines)
