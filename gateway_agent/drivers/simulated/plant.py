@@ -288,10 +288,7 @@ def _limits(plant: Plant, state: PlantState, values: ProfileValues, span_s: int)
 
 
 def _default(plant: Plant, state: PlantState, values: ProfileValues, span_s: int, limits: _Limits) -> _SetPoints:
-    if state.owed_s <= span_s:
-        give_back_j = state.owed_j
-    else:
-        give_back_j = int(state.owed_j * span_s / state.owed_s)
+    give_back_j = state.owed_j if state.owed_s <= span_s else int(state.owed_j * span_s / state.owed_s)
     shift_j = _clamp(give_back_j, limits.shift_low_j, limits.shift_high_j)
     pv_j = min(values.pv_available_w, plant.pv.power_w) * span_s
     surplus_j = pv_j - values.load_w * span_s - shift_j
