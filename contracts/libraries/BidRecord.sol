@@ -22,8 +22,15 @@ library BidRecords {
     uint96 private constant _QUANTITIES = (2 ** 48 - 1) << 16;
 
     /// @notice The record that starts at `offset` of `data`.
-    function at(bytes calldata data, uint256 offset) internal pure returns (BidRecord) {
+    function read(bytes calldata data, uint256 offset) internal pure returns (BidRecord) {
         return BidRecord.wrap(uint96(bytes12(data[offset:offset + BYTES])));
+    }
+
+    /// @notice The same from memory. The caller keeps `offset` + 12 within `data`.
+    function readMemory(bytes memory data, uint256 offset) internal pure returns (BidRecord bid) {
+        assembly ("memory-safe") {
+            bid := shr(160, mload(add(add(data, 32), offset)))
+        }
     }
 
     // The casts below cut the record's fields out: truncation is their purpose.

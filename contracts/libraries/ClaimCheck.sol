@@ -4,6 +4,7 @@ pragma solidity 0.8.37;
 import {IMeritOrderAuction} from "../interfaces/IMeritOrderAuction.sol";
 import {BidRecord, BidRecords} from "./BidRecord.sol";
 import {PostCounts} from "./PostCounts.sol";
+import {RecordBuffer} from "./RecordBuffer.sol";
 import {VectorTree} from "./VectorTree.sol";
 
 /// @notice Proves a claim about the merit order in one pass over the bids in posting order: nothing is sorted.
@@ -14,8 +15,8 @@ library ClaimCheck {
     uint64 internal constant NO_MARGINAL = type(uint64).max;
 
     uint256 private constant _MARGINAL_SEEN = 1 << MAX_PASSED_OVER;
-    uint256 private constant _AWARD_BYTES = 12;
-    uint256 private constant _LEAF_BYTES = 96;
+    uint256 private constant _AWARD_BYTES = RecordBuffer.RECORD_BYTES;
+    uint256 private constant _LEAF_BYTES = VectorTree.AWARD_LEAF_BYTES;
 
     /// @notice What a pass reads and does not change.
     /// @param posts Words of the offer's posts by nanogrid (PostCounts)
@@ -54,22 +55,20 @@ library ClaimCheck {
     ) internal pure returns (uint8 rule) {
         uint256 first = progress.position;
         uint256 count = records.length / BidRecords.BYTES;
-        bytes memory awards = _roomFor(progress.pending, count);
-        uint256 length = progress.pending.length;
+        bytes memory awards = RecordBuffer.make(progress.pending, count);
         bytes32 chain = progress.chain;
         for (uint256 i = 0; i < count; ++i) {
-            BidRecord bid = BidRecords.at(records, i * BidRecords.BYTES);
+            BidRecord bid = BidRecords.read(records, i * BidRecords.BYTES);
             chain = bid.fold(chain);
             if (!_counts(bid, auction.posts) || _isRejected(rejected, first + i)) continue;
             uint24 awarded = _weigh(progress, claim, bid, bid.rank(auction.side, first + i));
             if (awarded == 0) continue;
             if (awarded > bid.quantity()) return 4;
-            _append(awards, length, bid.award(awarded, first + i));
-            length += _AWARD_BYTES;
+            RecordBuffer.push(awards, bid.award(awarded, first + i));
         }
         progress.chain = chain;
         progress.position = uint32(first + count);
-        _grow(progress, awards, length);
+        _grow(progress, awards);
     }
 
     /// @notice The first rule that the claim breaks after the whole pass, 0 when it is right.
@@ -106,16 +105,32 @@ library ClaimCheck {
         return VectorTree.root(VectorTree.append(progress.peaks, leaves, last));
     }
 
+    /// @notice The award records that stand after a verdict that nobody cleared again, in their order.
+    /// @param awards Whole award records
+    /// @param rejected The verdict's bitmap by posting position
+    function withoutRejected(bytes calldata awards, bytes calldata rejected)
+        internal
+        pure
+        returns (bytes memory standing)
+    {
+        standing = RecordBuffer.make("", awards.length / _AWARD_BYTES);
+        for (uint256 offset = 0; offset < awards.length; offset += _AWARD_BYTES) {
+            BidRecord award = BidRecords.read(awards, offset);
+            if (_isRejected(rejected, award.minimum())) continue; // an award's position stands in place of the minimum
+            RecordBuffer.push(standing, BidRecord.unwrap(award));
+        }
+    }
+
     /* ONE BID */
 
     /// @dev A bid counts when it is the last post of its nanogrid and no withdrawal.
     function _counts(BidRecord bid, uint256[] memory posts) private pure returns (bool) {
-        return bid.quantity() != 0 && uint256(bid.revision()) + 1 == PostCounts.of(posts, bid.index());
+        return bid.quantity() != 0 && uint256(bid.revision()) + 1 == PostCounts.postsOf(posts, bid.index());
     }
 
     function _isRejected(bytes calldata rejected, uint256 position) private pure returns (bool) {
-        uint256 at = position / 8;
-        return at < rejected.length && (uint8(rejected[at]) >> (position % 8)) & 1 == 1;
+        uint256 place = position / 8;
+        return place < rejected.length && (uint8(rejected[place]) >> (position % 8)) & 1 == 1;
     }
 
     /// @dev Takes a bid that counts into the sums. Returns what it is awarded.
@@ -144,38 +159,16 @@ library ClaimCheck {
 
     /* AWARDS */
 
-    /// @dev A buffer that holds `pending` and has room for `count` more award records.
-    function _roomFor(bytes memory pending, uint256 count) private pure returns (bytes memory awards) {
-        awards = new bytes(pending.length + count * _AWARD_BYTES + 32); // 32: records are stored by whole words
-        assembly ("memory-safe") {
-            mcopy(add(awards, 32), add(pending, 32), mload(pending))
-        }
-    }
-
-    function _append(bytes memory awards, uint256 length, uint96 award) private pure {
-        assembly ("memory-safe") {
-            mstore(add(add(awards, 32), length), shl(160, award))
-        }
-    }
-
     /// @dev Moves full leaves of `awards` into the peaks and keeps the rest as pending.
-    function _grow(IMeritOrderAuction.Progress memory progress, bytes memory awards, uint256 length) private pure {
+    function _grow(IMeritOrderAuction.Progress memory progress, bytes memory awards) private pure {
         uint256 leaves = progress.awardCount / (_LEAF_BYTES / _AWARD_BYTES);
-        uint256 added = (length - progress.pending.length) / _AWARD_BYTES;
+        progress.awardCount += uint32((awards.length - progress.pending.length) / _AWARD_BYTES);
         uint256 offset = 0;
-        for (; offset + _LEAF_BYTES <= length; offset += _LEAF_BYTES) {
+        for (; offset + _LEAF_BYTES <= awards.length; offset += _LEAF_BYTES) {
             bytes32 leaf = VectorTree.leafAt(uint32(leaves), awards, offset, _LEAF_BYTES);
             progress.peaks = VectorTree.append(progress.peaks, leaves, leaf);
             ++leaves;
         }
-        progress.awardCount += uint32(added);
-        progress.pending = _slice(awards, offset, length - offset);
-    }
-
-    function _slice(bytes memory data, uint256 offset, uint256 length) private pure returns (bytes memory slice) {
-        slice = new bytes(length);
-        assembly ("memory-safe") {
-            mcopy(add(slice, 32), add(add(data, 32), offset), length)
-        }
+        progress.pending = RecordBuffer.tail(awards, offset);
     }
 }

@@ -6,7 +6,7 @@ library PostCounts {
     uint256 internal constant INDICES_PER_WORD = 128;
 
     /// @notice Posts of `index` in the words of an offer, 0 for an index beyond them.
-    function of(uint256[] memory words, uint16 index) internal pure returns (uint8) {
+    function postsOf(uint256[] memory words, uint16 index) internal pure returns (uint8) {
         uint256 word = wordOf(index);
         return word < words.length ? inWord(words[word], index) : 0;
     }

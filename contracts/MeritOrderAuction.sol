@@ -1,0 +1,720 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity 0.8.37;
+
+import {ECDSA} from "@openzeppelin/contracts/utils/cryptography/ECDSA.sol";
+import {EIP712} from "@openzeppelin/contracts/utils/cryptography/EIP712.sol";
+import {MessageHashUtils} from "@openzeppelin/contracts/utils/cryptography/MessageHashUtils.sol";
+import {Math} from "@openzeppelin/contracts/utils/math/Math.sol";
+
+import {ICapacityRegister} from "./interfaces/ICapacityRegister.sol";
+import {IGridSignals} from "./interfaces/IGridSignals.sol";
+import {IMeritOrderAuction} from "./interfaces/IMeritOrderAuction.sol";
+import {IMeteringOracle} from "./interfaces/IMeteringOracle.sol";
+import {IParticipantRegistry} from "./interfaces/IParticipantRegistry.sol";
+import {ISettlement} from "./interfaces/ISettlement.sol";
+import {AuctionMessages} from "./libraries/AuctionMessages.sol";
+import {BidRecord, BidRecords} from "./libraries/BidRecord.sol";
+import {Calendar} from "./libraries/Calendar.sol";
+import {ClaimCheck} from "./libraries/ClaimCheck.sol";
+import {Months} from "./libraries/Months.sol";
+import {PostCounts} from "./libraries/PostCounts.sol";
+import {Products} from "./libraries/Products.sol";
+import {RecordBuffer} from "./libraries/RecordBuffer.sol";
+import {VectorTree} from "./libraries/VectorTree.sol";
+
+/// @title The market's auctions.
+/// @dev No order, award or payment depends on the caller: decisions are signed messages of those who may take them, and a
+/// clearing is proved by a claim that anyone may bring. Posts of an offer are at most three for each of 2^16 nanogrid
+/// indices, so posting positions stay within the 24 bits of a rank and of an award record.
+contract MeritOrderAuction is IMeritOrderAuction, EIP712 {
+    using Calendar for uint256;
+
+    /// @dev Latest gate closure before the interval: offers that answer a request, and INTERNAL ones. [hundredths of u]
+    uint256 private constant _REQUEST_CLOSURE = 140;
+    uint256 private constant _INTERNAL_CLOSURE = 345;
+    /// @dev Least time between the opening of an offer and its gate closure. [hundredths of u]
+    uint256 private constant _LEAD = 50;
+    /// @dev After gate closure: clearing and verdict until the first, clearing again until the second. [hundredths of u]
+    uint256 private constant _CLEARING = 40;
+    uint256 private constant _CLEARING_AGAIN = 45;
+
+    uint256 private constant _WIRE_BID_BYTES = 76;
+    uint256 private constant _UEUR_PER_CENT = 10_000;
+    bytes32 private constant _NOTHING_REJECTED = keccak256("");
+
+    IParticipantRegistry public immutable registry;
+    IGridSignals public immutable signals;
+    ICapacityRegister public immutable capacityRegister;
+    IMeteringOracle public immutable metering;
+    ISettlement public immutable settlement;
+    /// @notice The market time unit u, which is the length of an interval. [s]
+    uint32 public immutable timeUnitS;
+
+    struct PublishedRequest {
+        Request request;
+        address dso;
+        uint64 publishedAt;
+    }
+
+    /// @dev What the bids of one batch are judged against, read once.
+    struct Batch {
+        bytes32 offer;
+        bytes32 domainSeparator;
+        uint32 portfolio;
+        uint32 interval;
+        uint32 limitPriceUeurKwh;
+        uint16 month;
+        uint8 product;
+        uint8 kind;
+        Side side;
+        uint256 reservedWordsRead;
+        uint256[] reservedWords;
+    }
+
+    mapping(bytes32 request => PublishedRequest) private _requests;
+    mapping(bytes32 request => mapping(uint256 interval => uint40)) private _available;
+    mapping(bytes32 offer => Offer) private _offers;
+    mapping(bytes32 offer => OfferState) private _states;
+    mapping(bytes32 offer => bool) private _clearedAgain;
+    mapping(bytes32 offer => mapping(uint256 word => uint256)) private _posts;
+    /// @dev Hashes of the progress reached under a claim: a set, so that a forged chunk does not displace an honest one.
+    mapping(bytes32 offer => mapping(bytes32 claim => mapping(bytes32 progress => bool))) private _reached;
+    mapping(bytes32 session => bytes32 offer) private _pending;
+    mapping(bytes32 session => mapping(uint256 word => uint256)) private _winners;
+
+    constructor(address registry_, address signals_, address capacityRegister_, address metering_, address settlement_)
+        EIP712("Meritgrid", "1")
+    {
+        registry = IParticipantRegistry(registry_);
+        signals = IGridSignals(signals_);
+        capacityRegister = ICapacityRegister(capacityRegister_);
+        metering = IMeteringOracle(metering_);
+        settlement = ISettlement(settlement_);
+        timeUnitS = IParticipantRegistry(registry_).timeUnitS();
+    }
+
+    /* REQUESTS */
+
+    /// @inheritdoc IMeritOrderAuction
+    function publishRequest(Request memory request, bytes calldata signature) external returns (bytes32 id) {
+        id = _hashTypedDataV4(AuctionMessages.hash(request));
+        if (_requests[id].publishedAt != 0) revert RequestExists(id);
+        address dso = _signer(id, signature);
+        _requireRequestable(request, dso);
+
+        PublishedRequest storage published = _requests[id];
+        published.request = request;
+        published.dso = dso;
+        published.publishedAt = uint64(block.timestamp);
+        uint256 escrowUeur = 0;
+        for (uint256 i = 0; i < request.quantities.length; ++i) {
+            escrowUeur += _lockInterval(id, request, i, dso);
+        }
+        if (escrowUeur == 0) revert EmptyQuantity();
+        emit RequestPublished(
+            id,
+            request.node,
+            dso,
+            request.firstInterval,
+            request.product,
+            request.direction,
+            request.priceUeurKwh,
+            request.quantities,
+            escrowUeur
+        );
+    }
+
+    /// @inheritdoc IMeritOrderAuction
+    function reclaimRequest(bytes32 request, uint32 interval) external {
+        PublishedRequest storage published = _requests[request];
+        if (published.publishedAt == 0) revert UnknownRequest(request);
+        if (block.timestamp <= _lastOpening(interval)) revert RequestStillOpen(request, interval);
+        bytes32 escrow = _requestEscrow(request, interval);
+        uint256 amountUeur = settlement.escrowOf(escrow);
+        if (amountUeur == 0) revert NothingToReclaim(request, interval);
+
+        _available[request][interval] = 0;
+        emit RequestReclaimed(request, interval, amountUeur);
+        settlement.release(escrow, published.dso, amountUeur);
+    }
+
+    function _requireRequestable(Request memory request, address dso) private view {
+        IParticipantRegistry.Node memory node = registry.nodeOf(request.node);
+        if (dso != node.dso || !node.active) revert NotDsoOfNode(request.node, dso);
+        if (!Products.answersRequest(request.product)) revert InvalidProduct(request.product);
+        if (request.direction > uint8(Direction.DOWN)) revert InvalidDirection(request.direction);
+        _requirePrice(request.priceUeurKwh);
+        _requireInterval(request.firstInterval);
+        _requireNotPaused(request.node, request.product);
+    }
+
+    /// @dev Escrows one interval's money; an interval without need is left out.
+    function _lockInterval(bytes32 id, Request memory request, uint256 place, address dso)
+        private
+        returns (uint256 escrowUeur)
+    {
+        uint40 quantity = request.quantities[place];
+        if (quantity == 0) return 0;
+        uint256 start = uint256(request.firstInterval) + place * timeUnitS;
+        if (start > type(uint32).max) revert NotAnInterval(type(uint32).max);
+        uint32 interval = uint32(start);
+        if (block.timestamp > _lastOpening(interval)) revert RequestTooLate(interval);
+        _requireYellow(request.node, interval);
+
+        _available[id][interval] = quantity;
+        escrowUeur = Math.ceilDiv(uint256(quantity) * request.priceUeurKwh, 1000);
+        settlement.lock(_requestEscrow(id, interval), dso, escrowUeur);
+    }
+
+    /* OFFERS */
+
+    /// @inheritdoc IMeritOrderAuction
+    function openOffer(Offer memory offer, bytes calldata signature) external returns (bytes32 id) {
+        id = _hashTypedDataV4(AuctionMessages.hash(offer));
+        if (_states[id].status != Status.NONE) revert OfferExists(id);
+        IParticipantRegistry.Portfolio memory portfolio = _portfolioOf(offer);
+        _requireAggregator(offer.portfolio, portfolio.aggregator, _signer(id, signature));
+        _requireSound(offer, portfolio);
+        uint256 baselineNeededBy = block.timestamp;
+        if (offer.request != 0) {
+            baselineNeededBy = _requireAnswers(offer, portfolio.node);
+        }
+        _requireBaseline(offer, baselineNeededBy);
+        _requireClosure(offer);
+        bytes32 session = _sessionOf(offer);
+        if (_pending[session] != 0) {
+            revert OfferPending(offer.portfolio, offer.interval, Products.kindOf(offer.product), _pending[session]);
+        }
+
+        _pending[session] = id;
+        _offers[id] = offer;
+        OfferState storage state = _states[id];
+        state.status = Status.OPEN;
+        state.openedAt = uint64(block.timestamp);
+        state.escrowUeur = _escrowNeeded(offer);
+        if (offer.request != 0) _available[offer.request][offer.interval] -= offer.quantity;
+        emit OfferOpened(
+            id,
+            offer.portfolio,
+            offer.request,
+            offer.interval,
+            offer.side,
+            offer.direction,
+            offer.product,
+            offer.quantity,
+            offer.limitPriceUeurKwh,
+            offer.gateClosure
+        );
+        _escrow(id, offer, portfolio.aggregator, state.escrowUeur);
+    }
+
+    /// @inheritdoc IMeritOrderAuction
+    function cancelOffer(bytes32 offer, bytes calldata signature) external {
+        OfferState storage state = _requireStatus(offer, Status.OPEN);
+        Offer memory offered = _offers[offer];
+        address signer = _signer(_hashTypedDataV4(AuctionMessages.hashCancellation(offer)), signature);
+        _requireAggregator(offered.portfolio, _portfolioOf(offered).aggregator, signer);
+        if (state.bidCount != 0) revert OfferHasBids(offer, state.bidCount);
+
+        emit OfferCancelled(offer);
+        _endWithoutResult(offer, state, Status.CANCELLED);
+    }
+
+    /// @inheritdoc IMeritOrderAuction
+    function expireOffer(bytes32 offer) external {
+        OfferState storage state = _states[offer];
+        if (state.status == Status.NONE) revert UnknownOffer(offer);
+        if (state.status != Status.OPEN && state.status != Status.CLEARED) revert WrongStatus(offer, state.status);
+        if (!_isExpirable(offer, state.status)) revert NotExpirable(offer);
+
+        emit OfferExpired(offer);
+        _endWithoutResult(offer, state, Status.EXPIRED);
+    }
+
+    /// @dev What can be said of an offer by itself and by its portfolio.
+    function _requireSound(Offer memory offer, IParticipantRegistry.Portfolio memory portfolio) private view {
+        if (offer.side > uint8(Side.SELL)) revert InvalidSide(offer.side);
+        if (offer.direction > uint8(Direction.DOWN)) revert InvalidDirection(offer.direction);
+        bool isInternal = offer.request == 0;
+        if (!isInternal && offer.side == uint8(Side.SELL)) revert SellNeedsInternal();
+        bool fits = isInternal ? offer.product == Products.INTERNAL : Products.answersRequest(offer.product);
+        if (!fits) revert InvalidProduct(offer.product);
+        _requirePrice(offer.limitPriceUeurKwh);
+        _requireInterval(offer.interval);
+        _requireNotPaused(portfolio.node, offer.product);
+        _requireNotRed(portfolio.node, offer.interval);
+        if (offer.quantity == 0) revert EmptyQuantity();
+        uint256 rated = (uint256(portfolio.ratedPowerW) * timeUnitS) / 3600;
+        if (offer.quantity > rated) revert QuantityBeyondPortfolio(offer.quantity, uint40(rated));
+    }
+
+    /// @dev What an offer must share with the request that it answers. Returns when the request was published.
+    function _requireAnswers(Offer memory offer, uint32 node) private view returns (uint256 publishedAt) {
+        PublishedRequest storage published = _requests[offer.request];
+        publishedAt = published.publishedAt;
+        if (publishedAt == 0) revert UnknownRequest(offer.request);
+        Request storage request = published.request;
+        if (request.node != node || request.product != offer.product || request.direction != offer.direction) {
+            revert RequestMismatch(offer.request);
+        }
+        _requireYellow(node, offer.interval);
+        if (offer.limitPriceUeurKwh > request.priceUeurKwh) {
+            revert LimitAboveRequest(offer.limitPriceUeurKwh, request.priceUeurKwh);
+        }
+        uint40 available = _available[offer.request][offer.interval];
+        if (offer.quantity > available) revert QuantityBeyondRequest(offer.quantity, available);
+    }
+
+    /// @dev A baseline anchored later than the need was known could have been inflated for it: for a request it must be older
+    /// than the second of its publication, for INTERNAL it must be there.
+    function _requireBaseline(Offer memory offer, uint256 neededBy) private view {
+        uint8 kind = Products.kindOf(offer.product);
+        (, uint64 anchoredAt,) = metering.baselineOf(offer.portfolio, offer.interval, kind);
+        if (anchoredAt == 0) revert BaselineNotAnchored(offer.portfolio, offer.interval, kind);
+        if (offer.request != 0 && anchoredAt >= neededBy) {
+            revert BaselineAnchoredTooLate(offer.portfolio, offer.interval, anchoredAt, neededBy);
+        }
+    }
+
+    function _requireClosure(Offer memory offer) private view {
+        uint256 earliest = block.timestamp.afterwards(timeUnitS, _LEAD);
+        if (offer.gateClosure < earliest) revert ClosureTooEarly(offer.gateClosure, earliest);
+        uint256 hundredths = offer.request == 0 ? _INTERNAL_CLOSURE : _REQUEST_CLOSURE;
+        uint256 latest = uint256(offer.interval).before(timeUnitS, hundredths);
+        if (offer.gateClosure > latest) revert ClosureTooLate(offer.gateClosure, latest);
+    }
+
+    /// @dev The most that the awards can cost the payer. SELL: the bidders pay, nothing is escrowed.
+    function _escrowNeeded(Offer memory offer) private view returns (uint256) {
+        if (offer.side == uint8(Side.SELL)) return 0;
+        uint256 priceUeurKwh =
+            offer.request == 0 ? offer.limitPriceUeurKwh : _requests[offer.request].request.priceUeurKwh;
+        return (offer.quantity * priceUeurKwh) / 1000;
+    }
+
+    function _escrow(bytes32 id, Offer memory offer, address aggregator, uint256 amountUeur) private {
+        if (amountUeur == 0) return;
+        if (offer.request == 0) settlement.lock(id, aggregator, amountUeur);
+        else settlement.moveEscrow(_requestEscrow(offer.request, offer.interval), id, amountUeur);
+    }
+
+    /// @dev Gives all of an offer back: its quantity and money to the request, or its money to the aggregator.
+    function _endWithoutResult(bytes32 id, OfferState storage state, Status end) private {
+        Offer memory offer = _offers[id];
+        uint256 amountUeur = state.escrowUeur;
+        state.status = end;
+        state.escrowUeur = 0;
+        delete _pending[_sessionOf(offer)];
+        _free(id, offer, offer.quantity, amountUeur);
+    }
+
+    function _free(bytes32 id, Offer memory offer, uint40 quantity, uint256 amountUeur) private {
+        bytes32 request = offer.request;
+        if (request != 0) _available[request][offer.interval] += quantity;
+        if (amountUeur == 0) return;
+        if (request != 0) settlement.moveEscrow(id, _requestEscrow(request, offer.interval), amountUeur);
+        else settlement.release(id, _portfolioOf(offer).aggregator, amountUeur);
+    }
+
+    function _isExpirable(bytes32 id, Status status) private view returns (bool) {
+        Offer memory offer = _offers[id];
+        if (block.timestamp >= offer.interval) return true;
+        if (status == Status.OPEN && block.timestamp > _afterClosure(offer, _CLEARING)) return true;
+        return _isRed(_portfolioOf(offer).node, offer.interval);
+    }
+
+    /* BIDS */
+
+    /// @inheritdoc IMeritOrderAuction
+    function postBids(bytes32 offer, bytes calldata bids) external {
+        if (bids.length == 0 || bids.length % _WIRE_BID_BYTES != 0) revert MalformedBids(bids.length);
+        OfferState storage state = _requireStatus(offer, Status.OPEN);
+        Offer memory offered = _offers[offer];
+        uint32 node = _portfolioOf(offered).node;
+        _requireNotRed(node, offered.interval);
+        if (block.timestamp >= offered.gateClosure) revert GateClosed(offer, offered.gateClosure);
+
+        Batch memory batch = _batchOf(offer, offered);
+        bool paused = registry.isPaused(node, batch.product);
+        bytes32 chain = state.chain;
+        bytes memory accepted = RecordBuffer.make("", bids.length / _WIRE_BID_BYTES);
+        for (uint256 offset = 0; offset < bids.length; offset += _WIRE_BID_BYTES) {
+            BidRecord bid = BidRecords.read(bids, offset);
+            if (paused && bid.quantity() != 0) revert Paused(node, batch.product); // a withdrawal is never blocked
+            bytes calldata signature = bids[offset + BidRecords.BYTES:offset + _WIRE_BID_BYTES];
+            BidRejection reason = _judge(batch, bid, bytes32(signature[:32]), bytes32(signature[32:]));
+            if (reason != BidRejection.NONE) {
+                emit BidSkipped(offer, BidRecord.unwrap(bid), uint8(reason));
+                continue;
+            }
+            _countPost(offer, bid.index());
+            bid = bid.withReserved(_isReserved(batch, bid.index()));
+            chain = bid.fold(chain);
+            RecordBuffer.push(accepted, BidRecord.unwrap(bid));
+        }
+        if (accepted.length == 0) return;
+        uint32 firstPosition = state.bidCount;
+        state.bidCount = firstPosition + uint32(accepted.length / BidRecords.BYTES);
+        state.chain = chain;
+        emit BidsPosted(offer, firstPosition, accepted, chain);
+    }
+
+    function _batchOf(bytes32 id, Offer memory offer) private view returns (Batch memory batch) {
+        batch.offer = id;
+        batch.domainSeparator = _domainSeparatorV4();
+        batch.portfolio = offer.portfolio;
+        batch.interval = offer.interval;
+        batch.limitPriceUeurKwh = offer.limitPriceUeurKwh;
+        batch.month = Months.monthOf(offer.interval);
+        batch.product = offer.product;
+        batch.kind = Products.kindOf(offer.product);
+        batch.side = Side(offer.side);
+        batch.reservedWords = new uint256[](256);
+    }
+
+    /// @dev Why a bid cannot be taken, the cheapest questions first.
+    function _judge(Batch memory batch, BidRecord bid, bytes32 r, bytes32 vs)
+        private
+        view
+        returns (BidRejection reason)
+    {
+        reason = _judgeRecord(batch, bid);
+        if (reason != BidRejection.NONE) return reason;
+        uint48 nanogrid = _nanogrid(batch.portfolio, bid.index());
+        if (!registry.isSeatActive(nanogrid, batch.interval)) return BidRejection.SEAT_NOT_ACTIVE;
+        if (hasWon(nanogrid, batch.interval, batch.kind)) return BidRejection.ALREADY_SOLD;
+        bytes32 digest = MessageHashUtils.toTypedDataHash(
+            batch.domainSeparator, AuctionMessages.hashBid(batch.offer, bid)
+        );
+        (address signer, ECDSA.RecoverError fault,) = ECDSA.tryRecover(digest, r, vs);
+        if (fault != ECDSA.RecoverError.NoError) return BidRejection.BAD_SIGNATURE;
+        return _judgeSigner(batch, bid, nanogrid, signer);
+    }
+
+    function _judgeRecord(Batch memory batch, BidRecord bid) private view returns (BidRejection) {
+        uint32 priceUeurKwh = bid.priceUeurKwh();
+        uint8 revision = bid.revision();
+        if (priceUeurKwh == 0) return BidRejection.PRICE_OUT_OF_RANGE;
+        if (bid.minimum() > bid.quantity()) return BidRejection.MINIMUM_ABOVE_QUANTITY;
+        if (revision >= BidRecords.MAX_POSTS || revision != postsOf(batch.offer, bid.index())) {
+            return BidRejection.WRONG_REVISION;
+        }
+        bool isWithdrawal = bid.quantity() == 0;
+        if (isWithdrawal) return revision == 0 ? BidRejection.QUANTITY_OUT_OF_RANGE : BidRejection.NONE;
+        if (revision == BidRecords.MAX_POSTS - 1) return BidRejection.QUANTITY_OUT_OF_RANGE; // the last can only withdraw
+        bool beyond = batch.side == Side.BUY
+            ? priceUeurKwh > batch.limitPriceUeurKwh
+            : priceUeurKwh < batch.limitPriceUeurKwh;
+        return beyond ? BidRejection.PRICE_BEYOND_LIMIT : BidRejection.NONE;
+    }
+
+    /// @dev The seat's signer bids within its limits; an owner beside a seated delegate within the seat's cover.
+    function _judgeSigner(Batch memory batch, BidRecord bid, uint48 nanogrid, address recovered)
+        private
+        view
+        returns (BidRejection)
+    {
+        IParticipantRegistry.Signer memory signer = registry.signerOf(nanogrid);
+        bool isLast = bid.revision() == BidRecords.MAX_POSTS - 1;
+        if (isLast || recovered != signer.signer) {
+            IParticipantRegistry.Seat memory seat = registry.seatOf(nanogrid);
+            if (recovered == seat.owner) return _judgeExposure(bid, type(uint24).max, seat.coverCents);
+            return recovered == signer.signer ? BidRejection.OWNER_SIGNATURE_REQUIRED : BidRejection.BAD_SIGNATURE;
+        }
+        if (block.timestamp / 1 days > signer.expiryDay) return BidRejection.DELEGATE_EXPIRED;
+        if (bid.quantity() == 0) return BidRejection.NONE;
+        if (batch.side == Side.BUY && bid.priceUeurKwh() < signer.lowestPriceUeurKwh) {
+            return BidRejection.PRICE_BELOW_DELEGATE_LIMIT;
+        }
+        return _judgeExposure(bid, signer.largestQuantity, signer.coverCents);
+    }
+
+    function _judgeExposure(BidRecord bid, uint24 largestQuantity, uint24 coverCents)
+        private
+        pure
+        returns (BidRejection)
+    {
+        if (bid.quantity() > largestQuantity) return BidRejection.QUANTITY_OUT_OF_RANGE;
+        uint256 exposureUeur = (uint256(bid.quantity()) * bid.priceUeurKwh() * 3) / 2000;
+        return exposureUeur > coverCents * _UEUR_PER_CENT ? BidRejection.BEYOND_COVER : BidRejection.NONE;
+    }
+
+    function _countPost(bytes32 offer, uint16 index) private {
+        uint256 word = PostCounts.wordOf(index);
+        _posts[offer][word] = PostCounts.increment(_posts[offer][word], index);
+    }
+
+    /// @dev Reads each word of the register at most once for a batch.
+    function _isReserved(Batch memory batch, uint16 index) private view returns (bool) {
+        uint256 word = index >> 8;
+        if ((batch.reservedWordsRead >> word) & 1 == 0) {
+            batch.reservedWordsRead |= 1 << word;
+            batch.reservedWords[word] =
+                capacityRegister.reservedWord(batch.portfolio, batch.product, batch.month, uint8(word));
+        }
+        return (batch.reservedWords[word] >> (index & 255)) & 1 == 1;
+    }
+
+    /* CLEARING */
+
+    /// @inheritdoc IMeritOrderAuction
+    function clear(
+        bytes32 offer,
+        Claim memory claim,
+        bytes calldata records,
+        bytes calldata rejected,
+        Progress memory progress
+    ) external {
+        OfferState storage state = _requireClearable(offer, rejected);
+        _requireWholeRecords(records, state.bidCount);
+        bytes32 claimKey = keccak256(abi.encode(claim, keccak256(rejected)));
+        ClaimCheck.requireShape(claim);
+        Progress memory reached = _resume(offer, claimKey, claim, progress);
+
+        uint8 rule = ClaimCheck.replay(reached, claim, _auctionOf(offer), records, rejected);
+        if (rule != 0) revert FalseClaim(offer, rule);
+        if (reached.position < state.bidCount) {
+            _reached[offer][claimKey][keccak256(abi.encode(reached))] = true;
+            emit ClearingProgressed(offer, claimKey, reached.position);
+            return;
+        }
+        if (reached.position > state.bidCount || reached.chain != state.chain) {
+            revert WrongRecords(offer, state.chain, reached.chain);
+        }
+        rule = ClaimCheck.brokenRule(reached, claim, _offers[offer].quantity);
+        if (rule != 0) revert FalseClaim(offer, rule);
+        _storeResult(offer, state, claim, reached);
+    }
+
+    /// @dev The first clearing has no rejected bids; the one after a verdict has exactly the verdict's, once.
+    function _requireClearable(bytes32 id, bytes calldata rejected) private view returns (OfferState storage state) {
+        state = _states[id];
+        Status status = state.status;
+        if (status == Status.NONE) revert UnknownOffer(id);
+        bool again = status == Status.CLEARED;
+        if ((!again && status != Status.OPEN) || _clearedAgain[id]) revert WrongStatus(id, status);
+        if (again && rejected.length == 0) revert WrongStatus(id, status);
+        Offer memory offer = _offers[id];
+        _requireNotRed(_portfolioOf(offer).node, offer.interval);
+        if (block.timestamp < offer.gateClosure) revert GateOpen(id, offer.gateClosure);
+        uint256 deadline = _afterClosure(offer, again ? _CLEARING_AGAIN : _CLEARING);
+        if (block.timestamp > deadline) revert ClearTooLate(id, deadline);
+        if (keccak256(rejected) != (again ? _rejectedHash(id) : _NOTHING_REJECTED)) revert WrongRejected(id);
+    }
+
+    /// @dev A chunk without records would lead nowhere; only an offer without bids clears on none.
+    function _requireWholeRecords(bytes calldata records, uint32 bidCount) private pure {
+        bool isEmpty = records.length == 0 && bidCount != 0;
+        if (isEmpty || records.length % BidRecords.BYTES != 0) revert MalformedRecords(records.length);
+    }
+
+    function _resume(bytes32 offer, bytes32 claimKey, Claim memory claim, Progress memory progress)
+        private
+        view
+        returns (Progress memory)
+    {
+        if (progress.position == 0) return ClaimCheck.begin(claim.passedOver.length);
+        if (!_reached[offer][claimKey][keccak256(abi.encode(progress))]) revert WrongProgress(offer);
+        return progress;
+    }
+
+    function _auctionOf(bytes32 id) private view returns (ClaimCheck.Auction memory auction) {
+        Offer memory offer = _offers[id];
+        auction.side = Side(offer.side);
+        uint256 seats = _portfolioOf(offer).seatCount;
+        auction.posts = new uint256[](Math.ceilDiv(seats, PostCounts.INDICES_PER_WORD));
+        for (uint256 word = 0; word < auction.posts.length; ++word) {
+            auction.posts[word] = _posts[id][word];
+        }
+    }
+
+    function _storeResult(bytes32 id, OfferState storage state, Claim memory claim, Progress memory reached) private {
+        bool again = state.status == Status.CLEARED;
+        bytes32 root = ClaimCheck.awardsRoot(reached);
+        state.status = Status.CLEARED;
+        state.awardCount = reached.awardCount;
+        state.clearedAt = uint64(block.timestamp);
+        state.awardsRoot = root;
+        if (again) _clearedAgain[id] = true;
+        emit Cleared(id, root, reached.awardCount, reached.better + claim.marginalQuantity, claim.marginal, again);
+    }
+
+    /* RESULTS */
+
+    /// @inheritdoc IMeritOrderAuction
+    function finalise(bytes32 offer, bytes calldata awards, bytes calldata rejected) external {
+        OfferState storage state = _requireStatus(offer, Status.CLEARED);
+        Offer memory offered = _offers[offer];
+        _requireNotRed(_portfolioOf(offered).node, offered.interval);
+        uint256 possibleFrom = finalAt(offer);
+        if (block.timestamp < possibleFrom) revert NotFinalYet(offer, possibleFrom);
+        if (block.timestamp >= offered.interval) revert ClearTooLate(offer, offered.interval);
+        bytes32 stillRejected = _clearedAgain[offer] ? _NOTHING_REJECTED : _rejectedHash(offer);
+        if (keccak256(rejected) != stillRejected) revert WrongRejected(offer);
+        bytes32 root = VectorTree.rootOfAwards(awards);
+        if (root != state.awardsRoot) revert WrongAwards(offer, state.awardsRoot, root);
+
+        bytes memory standing = awards;
+        if (rejected.length != 0) {
+            standing = ClaimCheck.withoutRejected(awards, rejected);
+            root = VectorTree.rootOfAwards(standing);
+        }
+        (uint256 reserveUeur, uint256 awarded) = _writeWinners(offered, standing);
+        uint256 freedUeur = state.escrowUeur - reserveUeur;
+        state.status = Status.FINAL;
+        state.awardCount = uint32(standing.length / RecordBuffer.RECORD_BYTES);
+        state.awardsRoot = root;
+        state.escrowUeur = reserveUeur;
+        delete _pending[_sessionOf(offered)];
+        emit Finalised(offer, root, standing, reserveUeur, freedUeur);
+        _free(offer, offered, uint40(offered.quantity - awarded), freedUeur);
+    }
+
+    /// @dev Marks who won, and sums what the awards reserve for their payer and what they award.
+    function _writeWinners(Offer memory offer, bytes memory awards)
+        private
+        returns (uint256 reserveUeur, uint256 awarded)
+    {
+        mapping(uint256 word => uint256) storage winners = _winners[_sessionOf(offer)];
+        uint256 requestPriceUeurKwh = _requests[offer.request].request.priceUeurKwh; // 0 for INTERNAL
+        bool isBuy = offer.side == uint8(Side.BUY);
+        for (uint256 offset = 0; offset < awards.length; offset += RecordBuffer.RECORD_BYTES) {
+            BidRecord award = BidRecords.readMemory(awards, offset);
+            uint256 index = award.index();
+            winners[index >> 8] |= 1 << (index & 255);
+            uint256 quantity = award.quantity();
+            awarded += quantity;
+            if (!isBuy) continue;
+            uint256 priceUeurKwh = offer.request == 0 ? award.priceUeurKwh() : requestPriceUeurKwh;
+            reserveUeur += (quantity * priceUeurKwh) / 1000;
+        }
+    }
+
+    /* READERS */
+
+    /// @inheritdoc IMeritOrderAuction
+    function requestOf(bytes32 request) external view returns (Request memory, address dso, uint64 publishedAt) {
+        PublishedRequest storage published = _requests[request];
+        return (published.request, published.dso, published.publishedAt);
+    }
+
+    /// @inheritdoc IMeritOrderAuction
+    function availableOf(bytes32 request, uint32 interval) external view returns (uint40) {
+        return _available[request][interval];
+    }
+
+    /// @inheritdoc IMeritOrderAuction
+    function offerOf(bytes32 offer) external view returns (Offer memory) {
+        return _offers[offer];
+    }
+
+    /// @inheritdoc IMeritOrderAuction
+    function stateOf(bytes32 offer) external view returns (OfferState memory) {
+        return _states[offer];
+    }
+
+    /// @inheritdoc IMeritOrderAuction
+    function pendingOffer(uint32 portfolio, uint32 interval, uint8 kind) external view returns (bytes32) {
+        return _pending[_session(portfolio, interval, kind)];
+    }
+
+    /// @inheritdoc IMeritOrderAuction
+    function hasWon(uint48 nanogrid, uint32 interval, uint8 kind) public view returns (bool) {
+        uint256 index = uint16(nanogrid);
+        bytes32 session = _session(uint32(nanogrid >> 16), interval, kind);
+        return (_winners[session][index >> 8] >> (index & 255)) & 1 == 1;
+    }
+
+    /// @inheritdoc IMeritOrderAuction
+    function postsOf(bytes32 offer, uint16 index) public view returns (uint8) {
+        return PostCounts.inWord(_posts[offer][PostCounts.wordOf(index)], index);
+    }
+
+    /// @inheritdoc IMeritOrderAuction
+    function finalAt(bytes32 offer) public view returns (uint256) {
+        OfferState storage state = _states[offer];
+        if (state.status == Status.NONE) revert UnknownOffer(offer);
+        (bytes32 rejectedHash, uint256 givenAt) = signals.verdictOf(offer);
+        if (givenAt == 0) return _afterClosure(_offers[offer], _CLEARING);
+        if (_clearedAgain[offer]) return state.clearedAt;
+        return rejectedHash == _NOTHING_REJECTED ? givenAt : _afterClosure(_offers[offer], _CLEARING_AGAIN);
+    }
+
+    /* SHARED RULES */
+
+    /// @dev An empty signature stands for a caller that decides itself.
+    function _signer(bytes32 digest, bytes calldata signature) private view returns (address) {
+        return signature.length == 0 ? msg.sender : ECDSA.recoverCalldata(digest, signature);
+    }
+
+    function _portfolioOf(Offer memory offer) private view returns (IParticipantRegistry.Portfolio memory) {
+        return registry.portfolioOf(offer.portfolio);
+    }
+
+    function _requireAggregator(uint32 portfolio, address aggregator, address signer) private pure {
+        if (signer != aggregator) revert NotAggregatorOfPortfolio(portfolio, signer);
+    }
+
+    function _requireStatus(bytes32 offer, Status wanted) private view returns (OfferState storage state) {
+        state = _states[offer];
+        if (state.status == Status.NONE) revert UnknownOffer(offer);
+        if (state.status != wanted) revert WrongStatus(offer, state.status);
+    }
+
+    function _requirePrice(uint32 priceUeurKwh) private pure {
+        if (priceUeurKwh == 0 || priceUeurKwh > BidRecords.MAX_PRICE) revert PriceOutOfRange(priceUeurKwh);
+    }
+
+    function _requireInterval(uint32 interval) private view {
+        if (!Calendar.isInterval(interval, timeUnitS)) revert NotAnInterval(interval);
+    }
+
+    function _requireNotPaused(uint32 node, uint8 product) private view {
+        if (registry.isPaused(node, product)) revert Paused(node, product);
+    }
+
+    function _requireNotRed(uint32 node, uint32 interval) private view {
+        if (_isRed(node, interval)) revert NodeIsRed(node, interval);
+    }
+
+    function _requireYellow(uint32 node, uint32 interval) private view {
+        IGridSignals.Phase phase = signals.phaseOf(node, interval);
+        if (phase != IGridSignals.Phase.YELLOW) revert NodeNotYellow(node, interval, uint8(phase));
+    }
+
+    function _isRed(uint32 node, uint32 interval) private view returns (bool) {
+        return signals.phaseOf(node, interval) == IGridSignals.Phase.RED;
+    }
+
+    /// @dev Hash of what the verdict rejects: of nothing when there is no verdict.
+    function _rejectedHash(bytes32 offer) private view returns (bytes32) {
+        (bytes32 rejectedHash, uint256 givenAt) = signals.verdictOf(offer);
+        return givenAt == 0 ? _NOTHING_REJECTED : rejectedHash;
+    }
+
+    function _afterClosure(Offer memory offer, uint256 hundredths) private view returns (uint256) {
+        return uint256(offer.gateClosure).afterwards(timeUnitS, hundredths);
+    }
+
+    /// @dev Last moment at which an offer that answers a request can be opened for the interval.
+    function _lastOpening(uint32 interval) private view returns (uint256) {
+        return uint256(interval).before(timeUnitS, _REQUEST_CLOSURE).before(timeUnitS, _LEAD);
+    }
+
+    function _requestEscrow(bytes32 request, uint32 interval) private pure returns (bytes32) {
+        return keccak256(abi.encode(request, interval));
+    }
+
+    /// @dev What a nanogrid can sell once: a portfolio's interval of one kind.
+    function _session(uint32 portfolio, uint32 interval, uint8 kind) private pure returns (bytes32) {
+        return keccak256(abi.encode(portfolio, interval, kind));
+    }
+
+    function _sessionOf(Offer memory offer) private pure returns (bytes32) {
+        return _session(offer.portfolio, offer.interval, Products.kindOf(offer.product));
+    }
+
+    function _nanogrid(uint32 portfolio, uint16 index) private pure returns (uint48) {
+        return (uint48(portfolio) << 16) | index;
+    }
+}
