@@ -1,0 +1,172 @@
+"""Who calls: sign-in by wallet (SIWE), sessions, API keys with scopes, and the principal of a call.
+
+Tokens are random (256 bits), so that their SHA-256 is all that is kept.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Final
+
+from siwe import SiweMessage, VerificationError
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from market.domain.errors import Category, MeritgridError, ValidationFailed, Violation
+from market.domain.typed_data import checksum_address
+from market.store.work import ApiKey, SignInNonce, WalletSession
+
+NONCE_LIFETIME_S: Final = 600
+SESSION_LIFETIME_S: Final = 12 * 3600
+STATEMENT: Final = "Sign in to the Meritgrid market. This costs nothing and moves nothing."
+KEY_PREFIX: Final = "mg_"
+_TOKEN_BYTES: Final = 32
+
+
+class Scope(StrEnum):
+    """What an API key may be used for."""
+
+    READ = "read"
+    BIDS = "bids"
+    DECISIONS = "decisions"
+    ACCOUNT = "account"
+
+
+class NotSignedIn(MeritgridError):
+    """The call needs a signed-in caller."""
+
+    def __init__(self, sentence: str) -> None:
+        super().__init__("not-signed-in", "Sign in first", sentence, category=Category.FORBIDDEN)
+
+
+class NotAllowed(MeritgridError):
+    """The caller is known, but may not do this."""
+
+    def __init__(self, sentence: str) -> None:
+        super().__init__("not-allowed", "This is not yours to see or do", sentence, category=Category.FORBIDDEN)
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """A caller: its wallet address, and the limits of the key that it called with.
+
+    scopes: None for a wallet session, which may do all that its address may; nanogrid: the only one that the key is for.
+    """
+
+    address: str
+    scopes: frozenset[Scope] | None = None
+    nanogrid: int | None = None
+
+    def require(self, scope: Scope) -> None:
+        """Raises NotAllowed when the key lacks a scope."""
+        if self.scopes is not None and scope not in self.scopes:
+            raise NotAllowed(f"This API key has no scope {scope.value!r}.")
+
+
+def token_hash(token: str) -> str:
+    return "0x" + hashlib.sha256(token.encode()).hexdigest()
+
+
+def new_nonce(session: Session, now_s: int) -> str:
+    """A nonce for one sign-in; it is valid for ten minutes."""
+    nonce = secrets.token_hex(16)
+    session.add(SignInNonce(nonce=nonce, created_at=now_s, expires_at=now_s + NONCE_LIFETIME_S, used_at=None))
+    return nonce
+
+
+def sign_in(session: Session, text: str, signature: str, domain: str, chain_id: int, now_s: int) -> tuple[str, WalletSession]:
+    """Check a signed EIP-4361 message and open a session: (token, session). The nonce is used up.
+
+    Raises:
+        ValidationFailed: the text is no such message, or is for another chain.
+        NotSignedIn: signature, domain, nonce or time are wrong.
+    """
+    try:
+        message = SiweMessage.from_message(text)
+    except ValueError as problem:
+        raise ValidationFailed([Violation("/message", text[:200], f"is no EIP-4361 message: {problem}")]) from problem
+    if message.chain_id != chain_id:
+        raise ValidationFailed([Violation("/message", message.chain_id, f"names another chain than {chain_id}")])
+    try:
+        message.verify(signature, domain=domain, nonce=message.nonce, timestamp=datetime.fromtimestamp(now_s, UTC))
+    except VerificationError as problem:
+        raise NotSignedIn(f"The signed message is refused: {type(problem).__name__} {problem}".strip()) from problem
+    except ValueError as problem:
+        raise NotSignedIn(f"The signature is malformed: {problem}") from problem
+    _use_nonce(session, message.nonce, now_s)
+    token = secrets.token_urlsafe(_TOKEN_BYTES)
+    opened = WalletSession(
+        token_hash=token_hash(token),
+        address=checksum_address(str(message.address)),
+        created_at=now_s,
+        expires_at=now_s + SESSION_LIFETIME_S,
+        revoked_at=None,
+    )
+    session.add(opened)
+    return token, opened
+
+
+def _use_nonce(session: Session, nonce: str, now_s: int) -> None:
+    known = session.get(SignInNonce, nonce, with_for_update=True)
+    if known is None or known.used_at is not None or known.expires_at < now_s:
+        raise NotSignedIn("The nonce is unknown, used or expired. Ask for a new one at /v1/auth/nonce.")
+    known.used_at = now_s
+
+
+def new_api_key(
+    session: Session,
+    subject: str,
+    role: str,
+    scopes: Iterable[str],
+    now_s: int,
+    nanogrid: int | None = None,
+) -> tuple[ApiKey, str]:
+    """A new API key and its text, which is shown this once.
+
+    Raises:
+        ValidationFailed: an unknown scope.
+    """
+    wanted = list(scopes)
+    unknown = [
+        Violation(f"/scopes/{place}", scope, f"must be one of {', '.join(Scope)}")
+        for place, scope in enumerate(wanted)
+        if scope not in list(Scope)
+    ]
+    if unknown:
+        raise ValidationFailed(unknown)
+    text = KEY_PREFIX + secrets.token_urlsafe(_TOKEN_BYTES)
+    key = ApiKey(
+        key_hash=token_hash(text),
+        subject=subject,
+        role=role,
+        scopes=sorted(set(wanted)),
+        nanogrid=nanogrid,
+        created_at=now_s,
+        last_used_at=None,
+        revoked_at=None,
+    )
+    session.add(key)
+    session.flush()
+    return key, text
+
+
+def principal_of(session: Session, token: str, now_s: int) -> Principal:
+    """The caller with a session token or an API key.
+
+    Raises:
+        NotSignedIn: the token is unknown, expired or revoked.
+    """
+    if token.startswith(KEY_PREFIX):
+        key = session.scalar(select(ApiKey).where(ApiKey.key_hash == token_hash(token)))
+        if key is None or key.revoked_at is not None:
+            raise NotSignedIn("The API key is unknown or revoked.")
+        return Principal(key.subject, frozenset(Scope(scope) for scope in key.scopes), key.nanogrid)
+    opened = session.get(WalletSession, token_hash(token))
+    if opened is None or opened.revoked_at is not None or opened.expires_at < now_s:
+        raise NotSignedIn("The session is unknown or has ended. Sign in again at /v1/auth/siwe.")
+    return Principal(opened.address)

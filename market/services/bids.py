@@ -1,0 +1,325 @@
+"""Bids: received with a signed receipt at once, posted together just before the gate closes.
+
+A bid's receipt promises that it is posted, or that a signed reason is kept. The order of posting is that of receipt
+time and digest, and of the revisions of each nanogrid, so that nobody can choose a place.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import structlog
+from sqlalchemy import func, select, update
+from sqlalchemy.orm import Session
+
+from market.domain.calendar import Moment
+from market.domain.errors import (
+    BadSignature,
+    BidRejection,
+    Category,
+    MeritgridError,
+    ValidationFailed,
+    Violation,
+    bid_refused,
+)
+from market.domain.messages import Bid, BidReceipt
+from market.domain.products import Product, Side
+from market.domain.records import BidRecord, WireBid, pack_wire_bids
+from market.domain.settlement import exposure_ueur, is_covered
+from market.domain.signing import Signature, recover_message, sign_message
+from market.domain.states import OfferStatus
+from market.domain.units import MAX_PRICE_UEUR_KWH, MAX_QUANTITY, MIN_PRICE_UEUR_KWH
+from market.services.access import NotAllowed, Principal, Scope
+from market.services.decisions import audit
+from market.services.market import Market, purpose_key
+from market.store.facts import BidReceived, BidState
+from market.store.projections import Award, Nanogrid, Offer, PostedBid, SkippedBid
+
+log = structlog.get_logger(__name__)
+
+BATCH: Final = 400
+"""Bids posted in one transaction."""
+MAX_POSTS: Final = 3
+_SECONDS_A_DAY: Final = 86_400
+_LIVE: Final = (BidState.RECEIVED, BidState.POSTED)
+
+
+class OfferClosed(MeritgridError):
+    """The market takes no more bids for an offer."""
+
+    def __init__(self, offer: str, why: str) -> None:
+        super().__init__("offer-closed", "The offer takes no bids", why, {"offer": offer}, Category.STATE)
+
+
+@dataclass(frozen=True, slots=True)
+class BidResult:
+    """What became of one bid of a call: a receipt, or why it was refused."""
+
+    digest: str | None
+    receipt: Mapping[str, Any] | None
+    refusal: MeritgridError | None
+
+
+def receive(market: Market, principal: Principal, offer_id: str, bids: Sequence[Mapping[str, Any]]) -> list[BidResult]:
+    """Check bids, write those that are right, and answer each with a signed receipt or its refusal.
+
+    Raises:
+        OfferClosed: the offer is not open, or the API's closing time is over.
+        NotAllowed: the key may not bid.
+    """
+    principal.require(Scope.BIDS)
+    now_s = market.now_s()
+    results = []
+    with market.sessions() as session:
+        offer = _open_offer(market, session, offer_id, now_s)
+        for bid in bids:
+            try:
+                results.append(_receive_one(market, session, principal, offer, bid, now_s))
+            except MeritgridError as refusal:
+                results.append(BidResult(None, None, refusal))
+    return results
+
+
+def _open_offer(market: Market, session: Session, offer_id: str, now_s: int) -> Offer:
+    offer = session.get(Offer, offer_id)
+    if offer is None:
+        raise MeritgridError(
+            "unknown-offer", "Unknown offer", f"There is no offer {offer_id}.", category=Category.NOT_FOUND
+        )
+    if offer.status != OfferStatus.OPEN:
+        raise OfferClosed(offer_id, f"The offer is {OfferStatus(offer.status).name}.")
+    closes_at = api_closes_at(market, offer)
+    if now_s > closes_at:
+        raise OfferClosed(offer_id, f"The market took bids until {closes_at}; it is {now_s}. Post directly on the chain.")
+    return offer
+
+
+def api_closes_at(market: Market, offer: Offer) -> int:
+    """Until when the API takes bids of an offer [epoch s]: a tenth of u before the gate closes."""
+    calendar = market.calendar
+    return offer.gate_closure - (
+        calendar.at(Moment.GATE_CLOSURE, offer.interval) - calendar.at(Moment.API_CLOSES, offer.interval)
+    )
+
+
+def _receive_one(
+    market: Market, session: Session, principal: Principal, offer: Offer, fields: Mapping[str, Any], now_s: int
+) -> BidResult:
+    bid = Bid(
+        offer=bytes.fromhex(offer.offer[2:]),
+        index=fields["index"],
+        price_ueur_kwh=fields["price_ueur_kwh"],
+        quantity=fields["quantity"],
+        minimum=fields["minimum"],
+        revision=fields["revision"],
+    )
+    digest = "0x" + bid.digest(market.domain(bid)).hex()
+    nanogrid_id = offer.portfolio << 16 | bid.index
+    if principal.nanogrid is not None and principal.nanogrid != nanogrid_id:
+        raise NotAllowed(f"This key is for nanogrid {principal.nanogrid}, the bid is for {nanogrid_id}.")
+    known = session.scalar(select(BidReceived).where(BidReceived.digest == digest))
+    if known is not None:
+        return BidResult(digest, _receipt(market, known), None)
+    signature = Signature.from_hex(str(fields["signature"]))
+    signer = _require_valid(session, offer, bid, nanogrid_id, recover_message(bid, market.domain(bid), signature), now_s)
+    row = BidReceived(
+        offer=offer.offer,
+        nanogrid=nanogrid_id,
+        index=bid.index,
+        interval=offer.interval,
+        price_ueur_kwh=bid.price_ueur_kwh,
+        quantity=bid.quantity,
+        minimum=bid.minimum,
+        revision=bid.revision,
+        signature=signature.compact(),
+        signer=signer,
+        digest=digest,
+        received_at=now_s,
+        receipt_signature=_sign_receipt(market, offer.offer, digest, now_s),
+        state=BidState.RECEIVED,
+        reason=None,
+        position=None,
+    )
+    session.add(row)
+    audit(session, now_s, signer, "bid received", "offer", offer.offer, nanogrid=nanogrid_id, digest=digest)
+    session.flush()
+    return BidResult(digest, _receipt(market, row), None)
+
+
+def _sign_receipt(market: Market, offer: str, digest: str, now_s: int) -> bytes:
+    receipt = BidReceipt(bytes.fromhex(digest[2:]), bytes.fromhex(offer[2:]), now_s)
+    return sign_message(market.relayer_key, receipt, market.domain(receipt)).to_bytes()
+
+
+def _receipt(market: Market, row: BidReceived) -> dict[str, Any]:
+    return {
+        "bid_digest": row.digest,
+        "offer": row.offer,
+        "received_at": row.received_at,
+        "signature": "0x" + row.receipt_signature.hex(),
+        "relayer": market.relayer_address,
+    }
+
+
+def _require_valid(session: Session, offer: Offer, bid: Bid, nanogrid_id: int, signer: str, now_s: int) -> str:
+    """The signer of a bid that the contract would accept.
+
+    Raises:
+        BidRefused, ValidationFailed, BadSignature: what the contract would skip it for; ranges all at once.
+    """
+    seat = session.get(Nanogrid, nanogrid_id)
+    if seat is None:
+        raise bid_refused(BidRejection.SEAT_NOT_ACTIVE, nanogrid=nanogrid_id, interval=offer.interval)
+    _require_ranges(offer, bid)
+    is_delegate = signer == seat.signer and seat.signer != seat.owner
+    if signer not in (seat.signer, seat.owner):
+        raise BadSignature(f"The bid is signed by {signer}, who is neither the seated signer nor the owner.", signer=signer)
+    active_until = seat.active_until if seat.active_until is not None else 2**63
+    if seat.suspended or not seat.active_from <= offer.interval < active_until:
+        raise bid_refused(BidRejection.SEAT_NOT_ACTIVE, nanogrid=nanogrid_id, interval=offer.interval)
+    _require_revision(session, offer, bid, nanogrid_id, signer == seat.owner)
+    if bid.quantity:
+        _require_limits(seat, bid, is_delegate, signer == seat.signer, now_s, Side(offer.side))
+        if session.scalar(_sold(nanogrid_id, offer)):
+            raise bid_refused(BidRejection.ALREADY_SOLD, nanogrid=nanogrid_id, interval=offer.interval)
+    return signer
+
+
+def _require_ranges(offer: Offer, bid: Bid) -> None:
+    wrong = []
+    if not MIN_PRICE_UEUR_KWH <= bid.price_ueur_kwh <= MAX_PRICE_UEUR_KWH:
+        wrong.append(Violation("/price_ueur_kwh", bid.price_ueur_kwh, f"must be {MIN_PRICE_UEUR_KWH} … {MAX_PRICE_UEUR_KWH}"))
+    if bid.quantity > MAX_QUANTITY:
+        wrong.append(Violation("/quantity", bid.quantity, f"must be at most {MAX_QUANTITY}"))
+    if bid.quantity == 0 and bid.revision == 0:
+        wrong.append(Violation("/quantity", 0, "must be at least 1; only a revision may withdraw"))
+    if bid.minimum > bid.quantity:
+        wrong.append(Violation("/minimum", bid.minimum, f"must not be above the quantity {bid.quantity}"))
+    if wrong:
+        raise ValidationFailed(wrong)
+    limit = offer.limit_price_ueur_kwh
+    beyond = bid.price_ueur_kwh > limit if offer.side == Side.BUY else bid.price_ueur_kwh < limit
+    if bid.quantity and beyond:
+        raise bid_refused(BidRejection.PRICE_BEYOND_LIMIT, price_ueur_kwh=bid.price_ueur_kwh, limit=limit)
+
+
+def _require_revision(session: Session, offer: Offer, bid: Bid, nanogrid_id: int, is_owner: bool) -> None:
+    received = session.scalar(
+        select(func.count())
+        .select_from(BidReceived)
+        .where(BidReceived.offer == offer.offer, BidReceived.nanogrid == nanogrid_id, BidReceived.state.in_(_LIVE))
+    )
+    posted = session.scalar(
+        select(func.count())
+        .select_from(PostedBid)
+        .where(PostedBid.offer == offer.offer, PostedBid.nanogrid == nanogrid_id)
+    )
+    expected = max(received or 0, posted or 0)
+    if bid.revision != expected or expected >= MAX_POSTS:
+        raise bid_refused(BidRejection.WRONG_REVISION, revision=bid.revision, expected=expected)
+    if bid.revision == MAX_POSTS - 1 and (bid.quantity or not is_owner):
+        raise bid_refused(BidRejection.OWNER_SIGNATURE_REQUIRED, revision=bid.revision)
+
+
+def _require_limits(seat: Nanogrid, bid: Bid, is_delegate: bool, is_seated: bool, now_s: int, side: Side) -> None:
+    cover_cents = seat.signer_cover_cents if is_seated else seat.cover_cents
+    if is_seated and bid.quantity > seat.largest_quantity:
+        raise bid_refused(
+            BidRejection.QUANTITY_OUT_OF_RANGE, quantity=bid.quantity, largest_quantity=seat.largest_quantity
+        )
+    if is_delegate and now_s // _SECONDS_A_DAY > seat.signer_expiry_day:
+        raise bid_refused(BidRejection.DELEGATE_EXPIRED, expiry_day=seat.signer_expiry_day)
+    if is_seated and side is Side.BUY and bid.price_ueur_kwh < seat.lowest_price_ueur_kwh:
+        raise bid_refused(
+            BidRejection.PRICE_BELOW_DELEGATE_LIMIT,
+            price_ueur_kwh=bid.price_ueur_kwh,
+            lowest_price_ueur_kwh=seat.lowest_price_ueur_kwh,
+        )
+    if not is_covered(bid.quantity, bid.price_ueur_kwh, cover_cents):
+        raise bid_refused(
+            BidRejection.BEYOND_COVER,
+            exposure_ueur=exposure_ueur(bid.quantity, bid.price_ueur_kwh),
+            cover_cents=cover_cents,
+        )
+
+
+def _sold(nanogrid_id: int, offer: Offer) -> Any:
+    return select(Award.offer).where(
+        Award.nanogrid == nanogrid_id,
+        Award.interval == offer.interval,
+        Award.kind == Product(offer.product).kind,
+    )
+
+
+def post(market: Market, interval: int) -> None:
+    """Post the received bids of an interval's open offers, in batches; then note what the chain made of them."""
+    with market.sessions() as session:
+        offers = session.scalars(
+            select(Offer.offer).where(Offer.interval == interval, Offer.status == OfferStatus.OPEN)
+        ).all()
+        batches = [(offer, _batches(_in_order(session, offer))) for offer in offers]
+    for offer, groups in batches:
+        for group in groups:
+            wire = pack_wire_bids(_wire(bid) for bid in group)
+            function = market.contracts.auction.functions.postBids(bytes.fromhex(offer[2:]), wire)
+            key = purpose_key("post", offer, *(bid.digest for bid in group))
+            market.relay(function, "MeritOrderAuction.postBids", f"post:{key}")
+        record_posted(market, offer)
+
+
+def _in_order(session: Session, offer: str) -> list[BidReceived]:
+    """Received bids by receipt time and digest, with each nanogrid's revisions in their sequence."""
+    rows = session.scalars(
+        select(BidReceived)
+        .where(BidReceived.offer == offer, BidReceived.state == BidState.RECEIVED)
+        .order_by(BidReceived.received_at, BidReceived.digest)
+    ).all()
+    by_revision: dict[int, list[BidReceived]] = defaultdict(list)
+    for row in rows:
+        by_revision[row.revision].append(row)
+    session.expunge_all()
+    return [row for revision in sorted(by_revision) for row in by_revision[revision]]
+
+
+def _batches(rows: Sequence[BidReceived]) -> list[Sequence[BidReceived]]:
+    return [rows[start : start + BATCH] for start in range(0, len(rows), BATCH)]
+
+
+def _wire(bid: BidReceived) -> WireBid:
+    record = BidRecord(bid.price_ueur_kwh, bid.quantity, bid.minimum, bid.index, bid.revision)
+    return WireBid(record, bid.signature)
+
+
+def record_posted(market: Market, offer: str) -> None:
+    """Note for each received bid of an offer whether the chain accepted it, skipped it, or never saw it."""
+    with market.sessions() as session:
+        accepted = {
+            (row.nanogrid, row.revision): row.position
+            for row in session.scalars(select(PostedBid).where(PostedBid.offer == offer))
+        }
+        skipped = {
+            (row.nanogrid, row.revision): BidRejection(row.reason).name
+            for row in session.scalars(select(SkippedBid).where(SkippedBid.offer == offer))
+        }
+        waiting = session.scalars(
+            select(BidReceived).where(BidReceived.offer == offer, BidReceived.state == BidState.RECEIVED)
+        )
+        for bid in waiting:
+            place = (bid.nanogrid, bid.revision)
+            if place in accepted:
+                bid.state, bid.position = BidState.POSTED, accepted[place]
+            elif place in skipped:
+                bid.state, bid.reason = BidState.SKIPPED, skipped[place]
+
+
+def mark_late(market: Market, interval: int) -> None:
+    """Bids that were received and never posted before the gate closed are late; the reason is kept for their bidder."""
+    with market.sessions() as session:
+        session.execute(
+            update(BidReceived)
+            .where(BidReceived.interval == interval, BidReceived.state == BidState.RECEIVED)
+            .values(state=BidState.LATE, reason="GATE_CLOSED")
+        )

@@ -1,0 +1,177 @@
+"""Clearing: the market computes the merit order and claims it; the contract proves it. Then verdict, result, expiry.
+
+Anyone may clear and finalise; the market does it so that nobody has to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import structlog
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from market.domain.errors import ContractRefused
+from market.domain.merit_order import Clearing, MeritCurve, claim_of, clear_greedy, merit_curve, without_rejected
+from market.domain.products import Phase, Side
+from market.domain.records import AwardRecord, BidRecord, PostedBid, pack_awards, pack_bids, rejected_positions
+from market.domain.states import OfferStatus
+from market.services.market import Market, purpose_key
+from market.services.signals import phase_of
+from market.store.projections import FlexibilityRequest, GridVerdict, Offer, RequestInterval
+from market.store.projections import PostedBid as PostedRow
+
+log = structlog.get_logger(__name__)
+
+# No record replayed, nothing summed: where the first chunk of a clearing starts.
+_START: Final = (bytes(32), 0, 0, [], 0, [], 0, b"", [])
+
+
+@dataclass(frozen=True, slots=True)
+class Auction:
+    """What clearing an offer depends on, from the chain's own record."""
+
+    offer: str
+    side: Side
+    quantity: int
+    limit_price_ueur_kwh: int
+    bids: tuple[PostedBid, ...]
+    rejected: frozenset[int]
+    rejected_bitmap: bytes
+    cleared_again: bool
+
+    def first_result(self) -> Clearing:
+        """The result before the DSO's verdict."""
+        return clear_greedy(self.quantity, self.side, self.bids)
+
+    def result_again(self) -> Clearing:
+        """The result without what the DSO rejected."""
+        return clear_greedy(self.quantity, self.side, self.bids, self.rejected)
+
+    def awards(self) -> tuple[AwardRecord, ...]:
+        """The awards as they stand now."""
+        if self.cleared_again:
+            return self.result_again().awards
+        return without_rejected(self.first_result().awards, self.rejected)
+
+    def curve(self) -> MeritCurve:
+        rejected = self.rejected if self.cleared_again else frozenset[int]()
+        return merit_curve(self.quantity, self.side, self.limit_price_ueur_kwh, self.bids, rejected)
+
+
+def auction_of(session: Session, offer: Offer) -> Auction:
+    """The auction of an offer: its posted records and the verdict on it."""
+    rows = session.scalars(select(PostedRow).where(PostedRow.offer == offer.offer).order_by(PostedRow.position))
+    verdict = session.get(GridVerdict, offer.offer)
+    bitmap = b"" if verdict is None else verdict.rejected
+    return Auction(
+        offer=offer.offer,
+        side=Side(offer.side),
+        quantity=offer.quantity,
+        limit_price_ueur_kwh=offer.limit_price_ueur_kwh,
+        bids=tuple(PostedBid(BidRecord.unpack(row.record), row.position) for row in rows),
+        rejected=rejected_positions(bitmap),
+        rejected_bitmap=bitmap,
+        cleared_again=offer.cleared_again,
+    )
+
+
+def clear(market: Market, interval: int) -> None:
+    """Clear the offers of an interval whose gate has closed."""
+    for auction in _auctions(market, interval, OfferStatus.OPEN):
+        _claim(market, auction, auction.first_result(), b"")
+
+
+def clear_again(market: Market, interval: int) -> None:
+    """Clear again without the awards that the DSO rejected."""
+    for auction in _auctions(market, interval, OfferStatus.CLEARED):
+        if auction.rejected and not auction.cleared_again:
+            _claim(market, auction, auction.result_again(), auction.rejected_bitmap)
+
+
+def finalise(market: Market, interval: int) -> None:
+    """Make the cleared results of an interval final."""
+    for auction in _auctions(market, interval, OfferStatus.CLEARED):
+        awards = (auction.result_again() if auction.cleared_again else auction.first_result()).awards
+        function = market.contracts.auction.functions.finalise(
+            _bytes32(auction.offer), pack_awards(awards), auction.rejected_bitmap
+        )
+        _relay(market, function, "finalise", auction.offer)
+
+
+def expire(market: Market, interval: int) -> None:
+    """End offers that were never cleared or that RED has frozen, and give their escrow back."""
+    for auction in _auctions(market, interval, OfferStatus.OPEN, OfferStatus.CLEARED):
+        function = market.contracts.auction.functions.expireOffer(_bytes32(auction.offer))
+        _relay(market, function, "expireOffer", auction.offer)
+
+
+def reclaim(market: Market, interval: int) -> None:
+    """Give the DSO back what no offer took of its requests for an interval."""
+    with market.sessions() as session:
+        requests = session.scalars(
+            select(RequestInterval.request).where(
+                RequestInterval.interval == interval, RequestInterval.reclaimed_ueur.is_(None)
+            )
+        ).all()
+    for request in requests:
+        function = market.contracts.auction.functions.reclaimRequest(_bytes32(request), interval)
+        _relay(market, function, "reclaimRequest", request, interval)
+
+
+def is_red(session: Session, offer: Offer) -> bool:
+    """Whether the node is RED for the offer's interval, so that nothing of it may go on."""
+    return phase_of(session, offer.node, offer.interval) is Phase.RED
+
+
+def _auctions(market: Market, interval: int, *statuses: OfferStatus) -> list[Auction]:
+    with market.sessions() as session:
+        offers = session.scalars(
+            select(Offer)
+            .where(Offer.interval == interval, Offer.status.in_([int(status) for status in statuses]))
+            .order_by(Offer.offer)
+        ).all()
+        return [auction_of(session, offer) for offer in offers]
+
+
+def _claim(market: Market, auction: Auction, clearing: Clearing, rejected: bytes) -> None:
+    claim = claim_of(clearing)
+    function = market.contracts.auction.functions.clear(
+        _bytes32(auction.offer),
+        (claim.marginal, claim.marginal_quantity, list(claim.passed_over)),
+        pack_bids(auction.bids),
+        rejected,
+        _START,
+    )
+    log.info(
+        "clearing",
+        offer=auction.offer,
+        bids=len(auction.bids),
+        awarded=clearing.awarded,
+        asked=auction.quantity,
+        again=bool(rejected),
+    )
+    _relay(market, function, "clear", auction.offer, rejected.hex())
+
+
+def _relay(market: Market, function: Any, name: str, *key: object) -> None:
+    """Send, unless the contract would refuse: another party may have done it, or RED has frozen the offer."""
+    try:
+        market.relay(function, f"MeritOrderAuction.{name}", f"{name}:{purpose_key(*key)}")
+    except ContractRefused as refusal:
+        log.info("not done now", call=name, about=key[0], why=refusal.sentence, code=refusal.code)
+
+
+def _bytes32(value: str) -> bytes:
+    return bytes.fromhex(value[2:])
+
+
+def open_requests(session: Session, node: int, interval: int) -> Sequence[FlexibilityRequest]:
+    """Requests of a node that cover an interval."""
+    return session.scalars(
+        select(FlexibilityRequest)
+        .join(RequestInterval, RequestInterval.request == FlexibilityRequest.request)
+        .where(FlexibilityRequest.node == node, RequestInterval.interval == interval)
+    ).all()
