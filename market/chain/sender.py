@@ -1,0 +1,410 @@
+"""The one transaction sender of a key.
+
+A purpose happens once: its key names the transaction, whoever asks again gets the same one. Where the process may be
+killed (the names are those of the checkpoints):
+
+1. before "stored": nothing has happened; the purpose is free.
+2. "stored" — signed bytes and nonce are committed, nothing is sent: `recover`, or the next transaction of the key,
+   or the same purpose asked again sends exactly these bytes.
+3. "sent" — a node has them, no receipt is known: the same bytes are sent again, which a node takes once.
+4. "mined" — the receipt is known, not yet committed: it is looked up again by the stored hashes.
+5. after the commit: the purpose is answered from the table and the chain.
+
+A call is tried before it gets a nonce, so that a refusal costs nothing and leaves no hole.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import structlog
+from eth_account import Account
+from prometheus_client import Counter, Histogram
+from sqlalchemy import Engine, select
+from sqlalchemy.orm import Session
+from web3.contract.contract import ContractFunction
+
+from market.chain.bindings import Contracts, Event, describe_call, encode_call
+from market.chain.profiles import RpcError, rpc
+from market.domain.errors import ContractRefused, MeritgridError
+from market.store.database import read_scope, session_scope
+from market.store.models import SenderNonce, Transaction, TransactionState
+
+log = structlog.get_logger(__name__)
+
+_SENT = Counter("meritgrid_transactions_total", "Transactions by their end", ["state"])
+_SECONDS = Histogram("meritgrid_transaction_seconds", "From the signature to the receipt [s]")
+
+_SLOWEST_POLL_S: Final = 1.0
+_FEE_BUMP: Final = (5, 4)
+"""Nodes want at least a tenth more for a replacement."""
+_OPEN: Final = (TransactionState.PREPARED, TransactionState.SENT)
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """A transaction that the chain has executed.
+
+    Attributes:
+        transaction: its hash.
+        block: its block.
+        gas_used: gas that it took.
+        events: events of our contracts that it caused, in order.
+    """
+
+    transaction: str
+    block: int
+    gas_used: int
+    events: tuple[Event, ...]
+
+    def event(self, name: str) -> Event:
+        """Its first event of a name; LookupError when there is none."""
+        for event in self.events:
+            if event.name == name:
+                return event
+        raise LookupError(f"transaction {self.transaction} has no event {name}")
+
+
+def _no_checkpoint(_name: str) -> None:
+    """Production passes every checkpoint; tests of crashes stop there."""
+
+
+class TransactionSender:
+    """Sends the transactions of one key. Several threads and processes may use the same key at once."""
+
+    def __init__(
+        self,
+        contracts: Contracts,
+        engine: Engine,
+        private_key: bytes,
+        now: Callable[[], float] = time.time,
+        checkpoint: Callable[[str], None] = _no_checkpoint,
+    ) -> None:
+        """`now` gives the market's time [epoch s]; `checkpoint` is called with the names of the module's text."""
+        self._contracts = contracts
+        self._web3 = contracts.web3
+        self._profile = contracts.profile
+        self._engine = engine
+        self._account = Account.from_key(private_key)
+        self._now = now
+        self._checkpoint = checkpoint
+        self._broadcasting = threading.Lock()
+
+    @property
+    def address(self) -> str:
+        """Address of the key."""
+        return str(self._account.address)
+
+    def send(self, function: ContractFunction, key: str, gas_limit: int | None = None) -> Receipt:
+        """Have the chain execute a call, and wait for its receipt.
+
+        Args:
+            function: the bound call, e.g. `contracts.auction.functions.cancelOffer(offer, signature)`.
+            key: names the purpose, at most 200 characters. A purpose that was done is not done again: its receipt
+                is given. One that failed on the chain did nothing, so it is tried anew.
+            gas_limit: of the transaction; None: by the profile.
+
+        Raises:
+            MeritgridError: the contract refuses, when tried or when mined; nothing has changed on the chain.
+            OSError, RpcError: the chain cannot be reached or used now; the purpose is finished by `recover` or by
+                asking again.
+        """
+        return self.send_all([(function, key)], gas_limit)[0]
+
+    def send_all(self, calls: Sequence[tuple[ContractFunction, str]], gas_limit: int | None = None) -> list[Receipt]:
+        """As `send` for several calls that do not need each other: all are sent before the first receipt is awaited.
+
+        Raises:
+            MeritgridError: of the first call that the chain refuses, after all others were sent and awaited.
+        """
+        ids: list[int | MeritgridError] = []
+        for function, key in calls:
+            try:
+                ids.append(self._prepared(function, key, gas_limit))
+            except MeritgridError as refusal:
+                ids.append(refusal)
+        for prepared in ids:
+            if isinstance(prepared, int):
+                self._broadcast(prepared)
+        ends = [self._await(prepared) if isinstance(prepared, int) else prepared for prepared in ids]
+        for end in ends:
+            if isinstance(end, MeritgridError):
+                raise end
+        return [end for end in ends if isinstance(end, Receipt)]
+
+    def recover(self) -> list[Receipt]:
+        """Finish what an earlier process began: send again what has no receipt, and take the receipts in.
+
+        A transaction that failed on the chain is kept with its error and does not stop the others.
+        """
+        with read_scope(self._engine) as session:
+            ids = list(session.scalars(self._open_transactions()))
+        for id_ in ids:
+            self._broadcast(id_)
+        ends = [self._await(id_) for id_ in ids]
+        return [end for end in ends if isinstance(end, Receipt)]
+
+    # PREPARING
+
+    def _prepared(self, function: ContractFunction, key: str, gas_limit: int | None) -> int:
+        """Row of the purpose's transaction: the one there is, or a new one, tried and stored."""
+        with read_scope(self._engine) as session:
+            known = self._live(session, key)
+        if known is not None:
+            return known
+        to, data = str(function.address), encode_call(function)
+        self._contracts.try_raw(to, data, self.address, at_s=int(self._now()))
+        gas = gas_limit or self._gas_limit(to, data)
+        max_fee_wei = self._max_fee_wei()
+        first_nonce = self._mined_nonces()
+        with session_scope(self._engine) as session:
+            nonce = self._lock_nonce(session, first_nonce)
+            known = self._live(session, key)
+            if known is not None:  # another thread or process was quicker
+                return known
+            _free_key_of_failed(session, key)
+            transaction = Transaction(
+                sender=self.address,
+                chain_id=self._contracts.deployment.chain_id,
+                nonce=nonce.next_nonce,
+                to=to,
+                data=data,
+                gas_limit=gas,
+                max_fee_wei=max_fee_wei,
+                state=TransactionState.PREPARED,
+                purpose=describe_call(function, self._contracts),
+                purpose_key=key,
+                created_at=int(self._now()),
+            )
+            self._sign(transaction)
+            nonce.next_nonce += 1
+            session.add(transaction)
+            session.flush()
+            id_ = transaction.id
+        self._checkpoint("stored")
+        return id_
+
+    def _live(self, session: Session, key: str) -> int | None:
+        return session.scalar(
+            select(Transaction.id).where(
+                Transaction.purpose_key == key, Transaction.state != TransactionState.FAILED
+            )
+        )
+
+    def _lock_nonce(self, session: Session, first_nonce: int) -> SenderNonce:
+        """The key's row, locked until the transaction of the database ends."""
+        identity = (self.address, self._contracts.deployment.chain_id)
+        row = session.get(SenderNonce, identity, with_for_update=True)
+        if row is None:
+            row = SenderNonce(sender=identity[0], chain_id=identity[1], next_nonce=first_nonce)
+            session.add(row)
+            session.flush()
+        return row
+
+    def _sign(self, transaction: Transaction) -> None:
+        signed = self._account.sign_transaction(
+            {
+                "type": 2,
+                "chainId": transaction.chain_id,
+                "nonce": transaction.nonce,
+                "to": transaction.to,
+                "data": transaction.data,
+                "value": 0,
+                "gas": transaction.gas_limit,
+                "maxFeePerGas": transaction.max_fee_wei,
+                "maxPriorityFeePerGas": min(self._profile.priority_fee_wei, transaction.max_fee_wei),
+            }
+        )
+        transaction.raw = bytes(signed.raw_transaction)
+        transaction.hash = "0x" + bytes(signed.hash).hex()
+
+    def _gas_limit(self, to: str, data: bytes) -> int:
+        if not self._profile.estimates_gas:
+            return self._profile.gas_limit
+        call = {"from": self.address, "to": to, "data": "0x" + data.hex()}
+        try:
+            estimate = int(rpc(self._web3, "eth_estimateGas", call), 16)
+        except RpcError as error:
+            # The trial passed, so the estimate was made at the time of an old block: the limit is enough for all calls.
+            log.warning("gas could not be estimated", reason=error.message)
+            return self._profile.gas_limit
+        return min(estimate * 5 // 4, self._profile.gas_limit)
+
+    def _max_fee_wei(self) -> int:
+        block = rpc(self._web3, "eth_getBlockByNumber", "latest", False)
+        return 2 * int(block.get("baseFeePerGas", "0x0"), 16) + self._profile.priority_fee_wei
+
+    def _mined_nonces(self) -> int:
+        return int(rpc(self._web3, "eth_getTransactionCount", self.address, "latest"), 16)
+
+    # SENDING
+
+    def _open_transactions(self, below_nonce: int | None = None) -> Any:
+        query = (
+            select(Transaction.id)
+            .where(
+                Transaction.sender == self.address,
+                Transaction.chain_id == self._contracts.deployment.chain_id,
+                Transaction.state.in_(_OPEN),
+            )
+            .order_by(Transaction.nonce)
+        )
+        return query if below_nonce is None else query.where(Transaction.nonce < below_nonce)
+
+    def _load(self, id_: int) -> Transaction:
+        with read_scope(self._engine) as session:
+            return session.get_one(Transaction, id_)
+
+    def _broadcast(self, id_: int) -> None:
+        """Give the stored bytes to the node; those of earlier nonces first, whoever stored them."""
+        transaction = self._load(id_)
+        if transaction.state not in _OPEN:
+            return
+        with read_scope(self._engine) as session:
+            earlier = list(session.scalars(self._open_transactions(transaction.nonce)))
+        with self._broadcasting:
+            for each in (*earlier, id_):
+                self._send_raw(self._load(each))
+
+    def _send_raw(self, transaction: Transaction) -> None:
+        if transaction.state not in _OPEN:
+            return
+        try:
+            rpc(self._web3, "eth_sendRawTransaction", "0x" + transaction.raw.hex())
+        except RpcError as error:
+            message = error.message.lower()
+            if "nonce too low" in message:
+                self._take_new_nonce(transaction)
+                return
+            if "already" not in message and "known transaction" not in message:
+                raise
+        self._checkpoint("sent")
+        with session_scope(self._engine) as session:
+            row = session.get_one(Transaction, transaction.id, with_for_update=True)
+            if row.state in _OPEN:
+                row.state = TransactionState.SENT
+                row.attempts += 1
+                row.sent_at = row.sent_at or int(self._now())
+
+    def _take_new_nonce(self, transaction: Transaction) -> None:
+        """Its nonce is used: by itself, which its receipt will show, or by somebody else with the same key."""
+        if self._find_receipt(transaction) is not None:
+            return
+        mined = self._mined_nonces()
+        with session_scope(self._engine) as session:
+            nonce = self._lock_nonce(session, mined)
+            row = session.get_one(Transaction, transaction.id, with_for_update=True)
+            if row.nonce >= mined or row.state not in _OPEN or self._find_receipt(row) is not None:
+                return
+            nonce.next_nonce = max(nonce.next_nonce, mined)
+            row.nonce = nonce.next_nonce
+            nonce.next_nonce += 1
+            row.replaced_hashes = []
+            self._sign(row)
+            log.warning("the key was used elsewhere; signed again", purpose=row.purpose, nonce=row.nonce)
+
+    def _replace(self, id_: int) -> None:
+        """Sign again with the same nonce and a higher fee, so that it is not stuck behind dearer ones."""
+        max_fee_wei = self._max_fee_wei()
+        with session_scope(self._engine) as session:
+            row = session.get_one(Transaction, id_, with_for_update=True)
+            if row.state not in _OPEN:
+                return
+            up, down = _FEE_BUMP
+            row.max_fee_wei = max(max_fee_wei, row.max_fee_wei * up // down + 1)
+            row.replaced_hashes = [*row.replaced_hashes, row.hash]
+            self._sign(row)
+            log.warning("transaction replaced", purpose=row.purpose, nonce=row.nonce, max_fee_wei=row.max_fee_wei)
+
+    # RECEIPTS
+
+    def _find_receipt(self, transaction: Transaction) -> Mapping[str, Any] | None:
+        for hash_ in (transaction.hash, *transaction.replaced_hashes):
+            receipt: Mapping[str, Any] | None = rpc(self._web3, "eth_getTransactionReceipt", hash_)
+            if receipt is not None and receipt.get("blockNumber"):
+                return receipt
+        return None
+
+    def _await(self, id_: int) -> Receipt | MeritgridError:
+        """Its receipt, or why the chain refused it; sends again and replaces as the profile says."""
+        started_s = resent_s = replaced_s = time.monotonic()
+        poll_s = self._profile.receipt_poll_s
+        while True:
+            transaction = self._load(id_)
+            raw = self._find_receipt(transaction)
+            if raw is not None:
+                _SECONDS.observe(time.monotonic() - started_s)
+                return self._finish(transaction, raw)
+            time.sleep(poll_s)
+            poll_s = min(2 * poll_s, _SLOWEST_POLL_S)
+            now_s = time.monotonic()
+            if now_s - replaced_s > self._profile.replace_after_s:
+                self._replace(id_)
+                replaced_s = now_s
+                resent_s = 0.0
+            if now_s - resent_s > self._profile.resend_after_s:
+                self._broadcast(id_)
+                resent_s = now_s
+
+    def _finish(self, transaction: Transaction, raw: Mapping[str, Any]) -> Receipt | MeritgridError:
+        block, block_hash = int(raw["blockNumber"], 16), raw["blockHash"]
+        succeeded = int(raw["status"], 16) == 1
+        refusal = None if succeeded else self._refusal(transaction, block)
+        self._checkpoint("mined")
+        if transaction.state in _OPEN:
+            self._store_end(transaction.id, raw, block, refusal)
+        if refusal is not None:
+            return refusal
+        time_s = self._block_time(raw["logs"], block_hash)
+        events = (self._contracts.decode(entry, time_s) for entry in raw["logs"])
+        found = tuple(event for event in events if event is not None)
+        return Receipt(raw["transactionHash"], block, int(raw["gasUsed"], 16), found)
+
+    def _block_time(self, logs: Sequence[Mapping[str, Any]], block_hash: str) -> int:
+        if not logs:
+            return 0
+        if "blockTimestamp" in logs[0]:
+            return int(logs[0]["blockTimestamp"], 16)
+        return int(rpc(self._web3, "eth_getBlockByHash", block_hash, False)["timestamp"], 16)
+
+    def _store_end(self, id_: int, raw: Mapping[str, Any], block: int, refusal: MeritgridError | None) -> None:
+        with session_scope(self._engine) as session:
+            row = session.get_one(Transaction, id_, with_for_update=True)
+            row.state = TransactionState.MINED if refusal is None else TransactionState.FAILED
+            row.hash = raw["transactionHash"]
+            row.receipt_block = block
+            row.gas_used = int(raw["gasUsed"], 16)
+            row.mined_at = int(self._now())
+            row.error = None if refusal is None else _error_document(refusal)
+        _SENT.labels("mined" if refusal is None else "failed").inc()
+
+    def _refusal(self, transaction: Transaction, block: int) -> MeritgridError:
+        """Why a mined transaction failed: the call is tried on the state before its block, then on the one after."""
+        for at in (block - 1, block):
+            try:
+                self._contracts.try_raw(transaction.to, transaction.data, transaction.sender, hex(at))
+            except MeritgridError as refusal:
+                return refusal
+        return MeritgridError(
+            "transaction-failed",
+            "The transaction failed",
+            f"{transaction.purpose} failed in block {block} for a reason that a later trial does not show.",
+            {"transaction": transaction.hash},
+        )
+
+
+def _free_key_of_failed(session: Session, key: str) -> None:
+    """A failed transaction keeps its row; its purpose may be tried again under its own key."""
+    failed = session.scalar(select(Transaction).where(Transaction.purpose_key == key))
+    if failed is not None:
+        failed.purpose_key = f"{key[:160]}#failed-{failed.id}"
+        session.flush()
+
+
+def _error_document(refusal: MeritgridError) -> dict[str, Any]:
+    name = refusal.name if isinstance(refusal, ContractRefused) else refusal.code
+    return {"name": name, "code": refusal.code, "sentence": refusal.sentence, "arguments": refusal.fields}
