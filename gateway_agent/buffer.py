@@ -182,7 +182,7 @@ class Buffer:
         """End of the hash chain."""
         statement = select(readings.c.sequence, readings.c.entry_hash).order_by(readings.c.sequence.desc()).limit(1)
         found = self._rows(statement)
-        return ChainHead(found[0][0], found[0][1]) if found else ChainHead(0, GENESIS_HASH)
+        return ChainHead(found[0].sequence, found[0].entry_hash) if found else ChainHead(0, GENESIS_HASH)
 
     def has_reading(self, interval: int) -> bool:
         """Whether an interval was read already."""
@@ -199,8 +199,8 @@ class Buffer:
 
     def counts(self) -> dict[str, int]:
         """Readings by state: WAITING, CONFIRMED, REFUSED."""
-        statement = select(readings.c.state, func.count()).group_by(readings.c.state)
-        return {WAITING: 0, CONFIRMED: 0, REFUSED: 0} | {row[0]: row[1] for row in self._rows(statement)}
+        statement = select(readings.c.state, func.count().label("many")).group_by(readings.c.state)
+        return {WAITING: 0, CONFIRMED: 0, REFUSED: 0} | {row.state: row.many for row in self._rows(statement)}
 
     def broken_link(self, domain: Domain) -> int | None:
         """Sequence of the first kept reading that does not continue the one before; None when the chain holds."""

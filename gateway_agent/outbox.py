@@ -1,0 +1,66 @@
+"""What a gateway still has to send: readings until their receipt, acknowledgements until the broker has them."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final
+
+from gateway_agent.buffer import WAITING, Buffer
+from gateway_agent.link import Publish
+from oracle.messages import MAX_READINGS, Channel, ReadingBatch
+
+_RESEND_AFTER_S: Final = 3.0
+
+
+class Outbox:
+    """Sends from the buffer while there is a connection; a reading is sent again when no receipt comes."""
+
+    def __init__(self, buffer: Buffer, resend_after_s: float = _RESEND_AFTER_S) -> None:
+        self._buffer = buffer
+        self._resend_after_s = resend_after_s
+        self._wake = asyncio.Event()
+        self._sent_at: dict[str, float] = {}
+        self._status: bytes | None = None
+
+    def wake(self) -> None:
+        """There may be something new to send."""
+        self._wake.set()
+
+    def say(self, status: bytes) -> None:
+        """Send a new status, the latest only."""
+        self._status = status
+        self._wake.set()
+
+    def is_empty(self) -> bool:
+        """Whether every reading has its receipt and every acknowledgement is with the broker."""
+        return self._buffer.counts()[WAITING] == 0 and not self._buffer.unsent_acknowledgements(1)
+
+    async def talk(self, publish: Publish) -> None:
+        """Send what there is, again and again, until this task is cancelled."""
+        self._sent_at.clear()  # what went over an earlier connection may be lost
+        while True:
+            self._wake.clear()
+            await self._send_acknowledgements(publish)
+            await self._send_readings(publish)
+            if self._status is not None:
+                status, self._status = self._status, None
+                await publish(Channel.STATUS, status, True)
+            try:
+                await asyncio.wait_for(self._wake.wait(), self._resend_after_s)
+            except TimeoutError:
+                continue
+
+    async def _send_acknowledgements(self, publish: Publish) -> None:
+        while found := self._buffer.unsent_acknowledgements():
+            for number, payload in found:
+                await publish(Channel.ACKS, payload, False)
+                self._buffer.acknowledged(number)
+
+    async def _send_readings(self, publish: Publish) -> None:
+        now = asyncio.get_running_loop().time()
+        waiting = self._buffer.waiting(MAX_READINGS)
+        due = [(d, r) for d, r in waiting if now - self._sent_at.get(d, -self._resend_after_s) >= self._resend_after_s]
+        self._sent_at = {digest: self._sent_at[digest] for digest, _ in waiting if digest in self._sent_at}
+        if due:
+            self._sent_at |= {digest: now for digest, _ in due}
+            await publish(Channel.READINGS, ReadingBatch(readings=tuple(r for _, r in due)).payload(), False)
