@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
+import {IAccessControl} from "@openzeppelin/contracts/access/IAccessControl.sol";
 import {ECDSA} from "@openzeppelin/contracts/utils/cryptography/ECDSA.sol";
 import {EIP712} from "@openzeppelin/contracts/utils/cryptography/EIP712.sol";
 import {MessageHashUtils} from "@openzeppelin/contracts/utils/cryptography/MessageHashUtils.sol";
@@ -40,13 +41,15 @@ contract MeritOrderAuction is IMeritOrderAuction, EIP712 {
 
     uint256 private constant _WIRE_BID_BYTES = 76;
     uint256 private constant _UEUR_PER_CENT = 10_000;
+    bytes32 private constant _DSO_ROLE = keccak256("DSO");
+    bytes32 private constant _AGGREGATOR_ROLE = keccak256("AGGREGATOR");
     bytes32 private constant _NOTHING_REJECTED = keccak256("");
 
-    IParticipantRegistry public immutable registry;
-    IGridSignals public immutable signals;
-    ICapacityRegister public immutable capacityRegister;
-    IMeteringOracle public immutable metering;
-    ISettlement public immutable settlement;
+    IParticipantRegistry private immutable _registry;
+    IGridSignals private immutable _signals;
+    ICapacityRegister private immutable _capacityRegister;
+    IMeteringOracle private immutable _metering;
+    ISettlement private immutable _settlement;
     /// @notice The market time unit u, which is the length of an interval. [s]
     uint32 public immutable timeUnitS;
 
@@ -85,11 +88,11 @@ contract MeritOrderAuction is IMeritOrderAuction, EIP712 {
     constructor(address registry_, address signals_, address capacityRegister_, address metering_, address settlement_)
         EIP712("Meritgrid", "1")
     {
-        registry = IParticipantRegistry(registry_);
-        signals = IGridSignals(signals_);
-        capacityRegister = ICapacityRegister(capacityRegister_);
-        metering = IMeteringOracle(metering_);
-        settlement = ISettlement(settlement_);
+        _registry = IParticipantRegistry(registry_);
+        _signals = IGridSignals(signals_);
+        _capacityRegister = ICapacityRegister(capacityRegister_);
+        _metering = IMeteringOracle(metering_);
+        _settlement = ISettlement(settlement_);
         timeUnitS = IParticipantRegistry(registry_).timeUnitS();
     }
 
@@ -130,17 +133,17 @@ contract MeritOrderAuction is IMeritOrderAuction, EIP712 {
         if (published.publishedAt == 0) revert UnknownRequest(request);
         if (block.timestamp <= _lastOpening(interval)) revert RequestStillOpen(request, interval);
         bytes32 escrow = _requestEscrow(request, interval);
-        uint256 amountUeur = settlement.escrowOf(escrow);
+        uint256 amountUeur = _settlement.escrowOf(escrow);
         if (amountUeur == 0) revert NothingToReclaim(request, interval);
 
         _available[request][interval] = 0;
         emit RequestReclaimed(request, interval, amountUeur);
-        settlement.release(escrow, published.dso, amountUeur);
+        _settlement.release(escrow, published.dso, amountUeur);
     }
 
     function _requireRequestable(Request memory request, address dso) private view {
-        IParticipantRegistry.Node memory node = registry.nodeOf(request.node);
-        if (dso != node.dso || !node.active) revert NotDsoOfNode(request.node, dso);
+        IParticipantRegistry.Node memory node = _registry.nodeOf(request.node);
+        if (dso != node.dso || !node.active || !_hasRole(_DSO_ROLE, dso)) revert NotDsoOfNode(request.node, dso);
         if (!Products.answersRequest(request.product)) revert InvalidProduct(request.product);
         if (request.direction > uint8(Direction.DOWN)) revert InvalidDirection(request.direction);
         _requirePrice(request.priceUeurKwh);
@@ -163,7 +166,7 @@ contract MeritOrderAuction is IMeritOrderAuction, EIP712 {
 
         _available[id][interval] = quantity;
         escrowUeur = Math.ceilDiv(uint256(quantity) * request.priceUeurKwh, 1000);
-        settlement.lock(_requestEscrow(id, interval), dso, escrowUeur);
+        _settlement.lock(_requestEscrow(id, interval), dso, escrowUeur);
     }
 
     /* OFFERS */
@@ -191,6 +194,7 @@ contract MeritOrderAuction is IMeritOrderAuction, EIP712 {
         OfferState storage state = _states[id];
         state.status = Status.OPEN;
         state.openedAt = uint64(block.timestamp);
+        state.aggregator = portfolio.aggregator;
         state.escrowUeur = _escrowNeeded(offer);
         if (offer.request != 0) _available[offer.request][offer.interval] -= offer.quantity;
         emit OfferOpened(
@@ -223,8 +227,7 @@ contract MeritOrderAuction is IMeritOrderAuction, EIP712 {
     /// @inheritdoc IMeritOrderAuction
     function expireOffer(bytes32 offer) external {
         OfferState storage state = _states[offer];
-        if (state.status == Status.NONE) revert UnknownOffer(offer);
-        if (state.status != Status.OPEN && state.status != Status.CLEARED) revert WrongStatus(offer, state.status);
+        if (state.status != Status.CLEARED) _requireStatus(offer, Status.OPEN);
         if (!_isExpirable(offer, state.status)) revert NotExpirable(offer);
 
         emit OfferExpired(offer);
@@ -269,7 +272,7 @@ contract MeritOrderAuction is IMeritOrderAuction, EIP712 {
     /// than the second of its publication, for INTERNAL it must be there.
     function _requireBaseline(Offer memory offer, uint256 neededBy) private view {
         uint8 kind = Products.kindOf(offer.product);
-        (, uint64 anchoredAt,) = metering.baselineOf(offer.portfolio, offer.interval, kind);
+        (, uint64 anchoredAt,) = _metering.baselineOf(offer.portfolio, offer.interval, kind);
         if (anchoredAt == 0) revert BaselineNotAnchored(offer.portfolio, offer.interval, kind);
         if (offer.request != 0 && anchoredAt >= neededBy) {
             revert BaselineAnchoredTooLate(offer.portfolio, offer.interval, anchoredAt, neededBy);
@@ -294,8 +297,8 @@ contract MeritOrderAuction is IMeritOrderAuction, EIP712 {
 
     function _escrow(bytes32 id, Offer memory offer, address aggregator, uint256 amountUeur) private {
         if (amountUeur == 0) return;
-        if (offer.request == 0) settlement.lock(id, aggregator, amountUeur);
-        else settlement.moveEscrow(_requestEscrow(offer.request, offer.interval), id, amountUeur);
+        if (offer.request == 0) _settlement.lock(id, aggregator, amountUeur);
+        else _settlement.moveEscrow(_requestEscrow(offer.request, offer.interval), id, amountUeur);
     }
 
     /// @dev Gives all of an offer back: its quantity and money to the request, or its money to the aggregator.
@@ -312,8 +315,8 @@ contract MeritOrderAuction is IMeritOrderAuction, EIP712 {
         bytes32 request = offer.request;
         if (request != 0) _available[request][offer.interval] += quantity;
         if (amountUeur == 0) return;
-        if (request != 0) settlement.moveEscrow(id, _requestEscrow(request, offer.interval), amountUeur);
-        else settlement.release(id, _portfolioOf(offer).aggregator, amountUeur);
+        if (request != 0) _settlement.moveEscrow(id, _requestEscrow(request, offer.interval), amountUeur);
+        else _settlement.release(id, _states[id].aggregator, amountUeur);
     }
 
     function _isExpirable(bytes32 id, Status status) private view returns (bool) {
@@ -335,7 +338,7 @@ contract MeritOrderAuction is IMeritOrderAuction, EIP712 {
         if (block.timestamp >= offered.gateClosure) revert GateClosed(offer, offered.gateClosure);
 
         Batch memory batch = _batchOf(offer, offered);
-        bool paused = registry.isPaused(node, batch.product);
+        bool paused = _registry.isPaused(node, batch.product);
         bytes32 chain = state.chain;
         bytes memory accepted = RecordBuffer.make("", bids.length / _WIRE_BID_BYTES);
         for (uint256 offset = 0; offset < bids.length; offset += _WIRE_BID_BYTES) {
@@ -381,7 +384,7 @@ contract MeritOrderAuction is IMeritOrderAuction, EIP712 {
         reason = _judgeRecord(batch, bid);
         if (reason != BidRejection.NONE) return reason;
         uint48 nanogrid = _nanogrid(batch.portfolio, bid.index());
-        if (!registry.isSeatActive(nanogrid, batch.interval)) return BidRejection.SEAT_NOT_ACTIVE;
+        if (!_registry.isSeatActive(nanogrid, batch.interval)) return BidRejection.SEAT_NOT_ACTIVE;
         if (hasWon(nanogrid, batch.interval, batch.kind)) return BidRejection.ALREADY_SOLD;
         bytes32 digest = MessageHashUtils.toTypedDataHash(
             batch.domainSeparator, AuctionMessages.hashBid(batch.offer, bid)
@@ -414,11 +417,11 @@ contract MeritOrderAuction is IMeritOrderAuction, EIP712 {
         view
         returns (BidRejection)
     {
-        IParticipantRegistry.Signer memory signer = registry.signerOf(nanogrid);
+        IParticipantRegistry.Signer memory signer = _registry.signerOf(nanogrid);
         bool isLast = bid.revision() == BidRecords.MAX_POSTS - 1;
         if (isLast || recovered != signer.signer) {
-            IParticipantRegistry.Seat memory seat = registry.seatOf(nanogrid);
-            if (recovered == seat.owner) return _judgeExposure(bid, type(uint24).max, seat.coverCents);
+            IParticipantRegistry.Seat memory seat = _registry.seatOf(nanogrid);
+            if (recovered == seat.owner) return _judgeExposure(bid, _swing(seat.ratedPowerW), seat.coverCents);
             return recovered == signer.signer ? BidRejection.OWNER_SIGNATURE_REQUIRED : BidRejection.BAD_SIGNATURE;
         }
         if (block.timestamp / 1 days > signer.expiryDay) return BidRejection.DELEGATE_EXPIRED;
@@ -429,7 +432,12 @@ contract MeritOrderAuction is IMeritOrderAuction, EIP712 {
         return _judgeExposure(bid, signer.largestQuantity, signer.coverCents);
     }
 
-    function _judgeExposure(BidRecord bid, uint24 largestQuantity, uint24 coverCents)
+    /// @dev The most that a seat can change in an interval: from its rated power in one direction to that in the other.
+    function _swing(uint32 ratedPowerW) private view returns (uint256) {
+        return (2 * uint256(ratedPowerW) * timeUnitS) / 3600;
+    }
+
+    function _judgeExposure(BidRecord bid, uint256 largestQuantity, uint24 coverCents)
         private
         pure
         returns (BidRejection)
@@ -450,7 +458,7 @@ contract MeritOrderAuction is IMeritOrderAuction, EIP712 {
         if ((batch.reservedWordsRead >> word) & 1 == 0) {
             batch.reservedWordsRead |= 1 << word;
             batch.reservedWords[word] =
-                capacityRegister.reservedWord(batch.portfolio, batch.product, batch.month, uint8(word));
+                _capacityRegister.reservedWord(batch.portfolio, batch.product, batch.month, uint8(word));
         }
         return (batch.reservedWords[word] >> (index & 255)) & 1 == 1;
     }
@@ -489,11 +497,8 @@ contract MeritOrderAuction is IMeritOrderAuction, EIP712 {
     /// @dev The first clearing has no rejected bids; the one after a verdict has exactly the verdict's, once.
     function _requireClearable(bytes32 id, bytes calldata rejected) private view returns (OfferState storage state) {
         state = _states[id];
-        Status status = state.status;
-        if (status == Status.NONE) revert UnknownOffer(id);
-        bool again = status == Status.CLEARED;
-        if ((!again && status != Status.OPEN) || _clearedAgain[id]) revert WrongStatus(id, status);
-        if (again && rejected.length == 0) revert WrongStatus(id, status);
+        bool again = state.status == Status.CLEARED && rejected.length != 0 && !_clearedAgain[id];
+        if (!again) _requireStatus(id, Status.OPEN);
         Offer memory offer = _offers[id];
         _requireNotRed(_portfolioOf(offer).node, offer.interval);
         if (block.timestamp < offer.gateClosure) revert GateOpen(id, offer.gateClosure);
@@ -551,12 +556,12 @@ contract MeritOrderAuction is IMeritOrderAuction, EIP712 {
         if (block.timestamp >= offered.interval) revert ClearTooLate(offer, offered.interval);
         bytes32 stillRejected = _clearedAgain[offer] ? _NOTHING_REJECTED : _rejectedHash(offer);
         if (keccak256(rejected) != stillRejected) revert WrongRejected(offer);
-        bytes32 root = VectorTree.rootOfAwards(awards);
+        bytes memory standing = awards;
+        bytes32 root = VectorTree.rootOfAwards(standing);
         if (root != state.awardsRoot) revert WrongAwards(offer, state.awardsRoot, root);
 
-        bytes memory standing = awards;
         if (rejected.length != 0) {
-            standing = ClaimCheck.withoutRejected(awards, rejected);
+            standing = ClaimCheck.withoutRejected(standing, rejected);
             root = VectorTree.rootOfAwards(standing);
         }
         (uint256 reserveUeur, uint256 awarded) = _writeWinners(offered, standing);
@@ -634,7 +639,7 @@ contract MeritOrderAuction is IMeritOrderAuction, EIP712 {
     function finalAt(bytes32 offer) public view returns (uint256) {
         OfferState storage state = _states[offer];
         if (state.status == Status.NONE) revert UnknownOffer(offer);
-        (bytes32 rejectedHash, uint256 givenAt) = signals.verdictOf(offer);
+        (bytes32 rejectedHash, uint256 givenAt) = _signals.verdictOf(offer);
         if (givenAt == 0) return _afterClosure(_offers[offer], _CLEARING);
         if (_clearedAgain[offer]) return state.clearedAt;
         return rejectedHash == _NOTHING_REJECTED ? givenAt : _afterClosure(_offers[offer], _CLEARING_AGAIN);
@@ -648,11 +653,18 @@ contract MeritOrderAuction is IMeritOrderAuction, EIP712 {
     }
 
     function _portfolioOf(Offer memory offer) private view returns (IParticipantRegistry.Portfolio memory) {
-        return registry.portfolioOf(offer.portfolio);
+        return _registry.portfolioOf(offer.portfolio);
     }
 
-    function _requireAggregator(uint32 portfolio, address aggregator, address signer) private pure {
-        if (signer != aggregator) revert NotAggregatorOfPortfolio(portfolio, signer);
+    /// @dev The portfolio's aggregator, as long as it has the role.
+    function _requireAggregator(uint32 portfolio, address aggregator, address signer) private view {
+        if (signer != aggregator || !_hasRole(_AGGREGATOR_ROLE, signer)) {
+            revert NotAggregatorOfPortfolio(portfolio, signer);
+        }
+    }
+
+    function _hasRole(bytes32 role, address account) private view returns (bool) {
+        return IAccessControl(address(_registry)).hasRole(role, account);
     }
 
     function _requireStatus(bytes32 offer, Status wanted) private view returns (OfferState storage state) {
@@ -670,7 +682,7 @@ contract MeritOrderAuction is IMeritOrderAuction, EIP712 {
     }
 
     function _requireNotPaused(uint32 node, uint8 product) private view {
-        if (registry.isPaused(node, product)) revert Paused(node, product);
+        if (_registry.isPaused(node, product)) revert Paused(node, product);
     }
 
     function _requireNotRed(uint32 node, uint32 interval) private view {
@@ -678,17 +690,17 @@ contract MeritOrderAuction is IMeritOrderAuction, EIP712 {
     }
 
     function _requireYellow(uint32 node, uint32 interval) private view {
-        IGridSignals.Phase phase = signals.phaseOf(node, interval);
+        IGridSignals.Phase phase = _signals.phaseOf(node, interval);
         if (phase != IGridSignals.Phase.YELLOW) revert NodeNotYellow(node, interval, uint8(phase));
     }
 
     function _isRed(uint32 node, uint32 interval) private view returns (bool) {
-        return signals.phaseOf(node, interval) == IGridSignals.Phase.RED;
+        return _signals.phaseOf(node, interval) == IGridSignals.Phase.RED;
     }
 
     /// @dev Hash of what the verdict rejects: of nothing when there is no verdict.
     function _rejectedHash(bytes32 offer) private view returns (bytes32) {
-        (bytes32 rejectedHash, uint256 givenAt) = signals.verdictOf(offer);
+        (bytes32 rejectedHash, uint256 givenAt) = _signals.verdictOf(offer);
         return givenAt == 0 ? _NOTHING_REJECTED : rejectedHash;
     }
 

@@ -87,6 +87,7 @@ interface IMeritOrderAuction {
         bytes32[] peaks;
     }
 
+    /// @param aggregator Who opened it: the payer of an INTERNAL offer, whoever has the portfolio later
     struct OfferState {
         Status status;
         uint32 bidCount;
@@ -96,6 +97,7 @@ interface IMeritOrderAuction {
         bytes32 chain;
         bytes32 awardsRoot;
         uint256 escrowUeur;
+        address aggregator;
     }
 
     event RequestPublished(

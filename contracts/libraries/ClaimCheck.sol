@@ -108,14 +108,14 @@ library ClaimCheck {
     /// @notice The award records that stand after a verdict that nobody cleared again, in their order.
     /// @param awards Whole award records
     /// @param rejected The verdict's bitmap by posting position
-    function withoutRejected(bytes calldata awards, bytes calldata rejected)
+    function withoutRejected(bytes memory awards, bytes calldata rejected)
         internal
         pure
         returns (bytes memory standing)
     {
         standing = RecordBuffer.make("", awards.length / _AWARD_BYTES);
         for (uint256 offset = 0; offset < awards.length; offset += _AWARD_BYTES) {
-            BidRecord award = BidRecords.read(awards, offset);
+            BidRecord award = BidRecords.readMemory(awards, offset);
             if (_isRejected(rejected, award.minimum())) continue; // an award's position stands in place of the minimum
             RecordBuffer.push(standing, BidRecord.unwrap(award));
         }
