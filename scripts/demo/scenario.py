@@ -18,6 +18,7 @@ from gateway_agent.drivers.simulated.plant import (
     Energies,
     Plant,
     PlantState,
+    ProfileValues,
     Pv,
     ShiftableLoad,
     advance,
@@ -33,6 +34,8 @@ from scripts.demo.forecast_error import CLOUDS, ONE_LOAD, ONE_PLANT, error_facto
 
 LEAD_IN_INTERVALS: Final = 5
 """Intervals before midnight in which the market already prepares the day; the first values hold then."""
+FORECAST_STEPS: Final = 5
+"""How long ahead the power of a connection point is forecast: what its plant has done until then is known."""
 FIRST_SOC_PERMILLE: Final = (100, 300)
 """State of charge at midnight, drawn evenly: batteries have served the evening. [per mille]"""
 SHIFTABLE_PERMILLE: Final = {"HLS": 800, "Soil": 700, "Air": 700, "APLS": 800, "H": 150, "L": 150, "G": 100}
@@ -136,8 +139,7 @@ def play(point: SimulatedNanogrid, series: Series) -> tuple[Energies, ...]:
     state: PlantState = point.initial_state
     played = []
     for step in range(len(series.load_w)):
-        values = series.at(series.first_interval + step * series.step_s)
-        state, energies = advance(point.plant, state, values, series.step_s)
+        state, energies = advance(point.plant, state, _values(series, step), series.step_s)
         played.append(energies)
     return tuple(played)
 
@@ -151,10 +153,10 @@ def without_market(scenario: Scenario, power_flow: PowerFlow | None = None) -> D
 
 
 def node_forecast(scenario: Scenario) -> NodeForecast:
-    """Forecast of every connection point, its plant's default behaviour played on the forecast series."""
+    """Forecast of every connection point FORECAST_STEPS ahead, as if nobody were dispatched."""
     points = []
     for number, point in enumerate(scenario.points):
-        net = _net(point, point.forecast)
+        net = _forecast_net(point)
         points.append(
             PointForecast(
                 bus=point.bus,
@@ -199,6 +201,27 @@ def congestion_figures(run: DayRun, limits: Limits = DEFAULT_LIMITS) -> dict[str
         "largest_import_w": round(max(state.transformer_p_w for state in solved)),
         "largest_export_w": round(max(-state.transformer_p_w for state in solved)),
     }
+
+
+def _forecast_net(point: SimulatedNanogrid) -> tuple[Injection, ...]:
+    """For each step: the plant as it is FORECAST_STEPS before, then its default behaviour on the forecast series."""
+    span_s = point.actual.step_s
+    before = [point.initial_state]
+    for step in range(len(point.actual.load_w) - 1):
+        before.append(advance(point.plant, before[-1], _values(point.actual, step), span_s)[0])
+    forecast = []
+    for step, q_var in enumerate(point.forecast.load_var):
+        known = max(0, step - FORECAST_STEPS)
+        state = before[known]
+        for ahead in range(known, step):
+            state, _ = advance(point.plant, state, _values(point.forecast, ahead), span_s)
+        _, energies = advance(point.plant, state, _values(point.forecast, step), span_s)
+        forecast.append(Injection(energies.net_j / span_s, q_var))
+    return tuple(forecast)
+
+
+def _values(series: Series, step: int) -> ProfileValues:
+    return ProfileValues(series.load_w[step], series.load_var[step], series.pv_available_w[step])
 
 
 def _net(point: SimulatedNanogrid, series: Series) -> tuple[Injection, ...]:
