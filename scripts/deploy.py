@@ -21,6 +21,7 @@ from brownie import accounts, chain, network, project, web3
 from market.chain.deployment import (
     Deployment,
     DeploymentError,
+    DeploymentParameters,
     deployment_path,
     is_deployed,
     parameters_from,
@@ -41,14 +42,13 @@ def main() -> None:
             )
         print(f"{path} is deployed on chain {chain.id} already")
         return
-    deployment = deploy(_deployer())
+    deployment = deploy(_deployer(), parameters_from())
     write_deployment(path, deployment, replace=replace)
     print(f"{len(deployment.addresses)} contracts on chain {chain.id}, written to {path}")
 
 
-def deploy(deployer: Any) -> Deployment:
+def deploy(deployer: Any, parameters: DeploymentParameters) -> Deployment:
     """Creates the contracts with a Brownie account, by the same plan as market.chain.deployment.deploy."""
-    parameters = parameters_from()
     containers = project.get_loaded_projects()[0]
     first_block = web3.eth.block_number
     creations = plan(deployer.address, deployer.nonce, parameters)

@@ -1,4 +1,4 @@
-"""How the seven contracts are deployed: the plan, which is pure, and the deployment through web3.
+"""How the seven contracts are deployed: the plan, which is pure, the deployment through web3, and its file.
 
 The contracts know each other by immutable addresses, in a circle: the plan predicts each address from the deployer's
 nonce, so the deployer must send nothing else meanwhile. Brownie (scripts/deploy.py) creates by the same plan.
@@ -21,7 +21,6 @@ from web3.utils.address import get_create_address
 CREATION_GAS: Final = 8_000_000
 """Gas limit of each creation: the largest code that EIP-170 allows costs about 6 million, its constructor included."""
 RECEIPT_TIMEOUT_S: Final = 120.0
-_ARTIFACTS: Final = (Path(__file__).parents[2] / "contracts" / "artifacts", Path(__file__).parent / "artifacts")
 _ENVIRONMENT_PREFIX: Final = "MERITGRID_DEPLOY_"
 
 
@@ -70,17 +69,29 @@ class DeploymentParameters:
 
     @classmethod
     def from_mapping(cls, values: Mapping[str, Any]) -> DeploymentParameters:
-        """Parameters of a JSON object; numbers may be strings. DeploymentError names what is unknown or no number."""
-        names = {each.name for each in fields(cls)}
-        if unknown := sorted(set(values) - names):
+        """Parameters of a JSON object, by the names of docs/protocol.md; numbers may be strings.
+
+        Raises DeploymentError that names what is unknown or no number.
+        """
+        names = {_protocol_name(each.name): each.name for each in fields(cls)}
+        if unknown := sorted(set(values) - set(names)):
             raise DeploymentError(f"unknown parameters: {', '.join(unknown)}; there are {', '.join(sorted(names))}")
         try:
             arguments: dict[str, Any] = {
-                name: value if name == "operator" else int(value) for name, value in values.items()
+                names[name]: value if name == "operator" else int(value) for name, value in values.items()
             }
             return cls(**arguments)
         except (TypeError, ValueError) as problem:
             raise DeploymentError(f"wrong parameters: {problem}") from problem
+
+    def to_mapping(self) -> dict[str, Any]:
+        """The JSON object of `from_mapping`."""
+        return {_protocol_name(name): value for name, value in asdict(self).items()}
+
+
+def _protocol_name(name: str) -> str:
+    first, *rest = name.split("_")
+    return first + "".join(map(str.capitalize, rest))
 
 
 def parameters_from(environment: Mapping[str, str] | None = None) -> DeploymentParameters:
@@ -92,7 +103,7 @@ def parameters_from(environment: Mapping[str, str] | None = None) -> DeploymentP
         values |= _read_json(Path(file))
     for each in fields(DeploymentParameters):
         if given := environment.get(_ENVIRONMENT_PREFIX + each.name.upper()):
-            values[each.name] = given
+            values[_protocol_name(each.name)] = given
     return DeploymentParameters.from_mapping(values)
 
 
@@ -165,7 +176,13 @@ class Deployment:
 
     def to_json(self) -> dict[str, Any]:
         """The file's content."""
-        return asdict(self)
+        return {
+            "chain_id": self.chain_id,
+            "deployer": self.deployer,
+            "first_block": self.first_block,
+            "addresses": self.addresses,
+            "parameters": self.parameters.to_mapping(),
+        }
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> Deployment:
@@ -221,7 +238,8 @@ def deploy(web3: Web3, account: LocalAccount, parameters: DeploymentParameters) 
         parameters: what is fixed for good.
 
     Raises:
-        DeploymentError: an artifact is missing, or a creation failed or got another address than planned.
+        ArtifactMissing: the contracts were not compiled.
+        DeploymentError: a creation failed or got another address than planned.
     """
     first_block = web3.eth.block_number
     nonce = web3.eth.get_transaction_count(account.address)
@@ -238,8 +256,11 @@ def deploy(web3: Web3, account: LocalAccount, parameters: DeploymentParameters) 
 
 
 def _create(web3: Web3, account: LocalAccount, nonce: int, creation: Creation) -> None:
-    artifact = _read_artifact(creation.name)
-    contract = web3.eth.contract(abi=artifact["abi"], bytecode=artifact["bytecode"])
+    # Late: Brownie's environment, which creates by its own compiler, lacks what the bindings need.
+    from market.chain.bindings import artifact
+
+    compiled = artifact(creation.name)
+    contract = web3.eth.contract(abi=compiled["abi"], bytecode=compiled["bytecode"])
     transaction: TxParams = contract.constructor(*creation.arguments).build_transaction(
         {
             "from": account.address,
@@ -257,13 +278,6 @@ def _create(web3: Web3, account: LocalAccount, nonce: int, creation: Creation) -
         raise DeploymentError(f"the creation of {creation.name} failed in {receipt['transactionHash'].to_0x_hex()}")
     if receipt["contractAddress"] != creation.address:
         raise DeploymentError(f"{creation.name} is at {receipt['contractAddress']}, not at {creation.address}")
-
-
-def _read_artifact(name: str) -> dict[str, Any]:
-    for folder in _ARTIFACTS:
-        if (path := folder / f"{name}.json").exists():
-            return _read_json(path)
-    raise DeploymentError(f"there is no artifact of {name}: compile the contracts (make contracts)")
 
 
 def _read_json(path: Path) -> dict[str, Any]:

@@ -10,3 +10,11 @@ import pytest
 @pytest.fixture(autouse=True)
 def isolation(fn_isolation):
     """Each test begins with the chain as its file's module fixtures left it."""
+
+
+@pytest.fixture(scope="module")
+def stage(module_isolation):
+    """The deployed market with its actors: see stage.py. One for all tests of a file."""
+    from stage import Stage  # late: Brownie gives the node only now
+
+    return Stage()
