@@ -12,6 +12,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from market.domain.errors import Category, MeritgridError, Violation
+from market.services.access import NotSignedIn
 
 log = structlog.get_logger(__name__)
 
@@ -26,20 +27,6 @@ _STATUS: Final = {
     Category.STATE: 409,
     Category.UNAFFORDABLE: 402,
 }
-
-
-class NotSignedIn(MeritgridError):
-    """The call needs a signed-in caller."""
-
-    def __init__(self, sentence: str) -> None:
-        super().__init__("not-signed-in", "Sign in first", sentence)
-
-
-class NotAllowed(MeritgridError):
-    """The caller is known, but may not do this."""
-
-    def __init__(self, sentence: str) -> None:
-        super().__init__("not-allowed", "This is not yours to see or do", sentence, category=Category.FORBIDDEN)
 
 
 class NotFound(MeritgridError):
@@ -109,7 +96,8 @@ async def _http(_: Request, error: Exception) -> JSONResponse:
     code = {404: "not-found", 405: "method-not-allowed", 413: "body-too-large", 415: "wrong-media-type"}.get(
         error.status_code, f"http-{error.status_code}"
     )
-    return problem_response(problem_document(code, code.replace("-", " ").capitalize(), error.status_code, str(error.detail)))
+    title = code.replace("-", " ").capitalize()
+    return problem_response(problem_document(code, title, error.status_code, str(error.detail)))
 
 
 async def _unexpected(request: Request, error: Exception) -> JSONResponse:

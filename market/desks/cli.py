@@ -13,7 +13,7 @@ from market.clock import clock_from
 from market.desks.aggregator import AggregatorDesk, OfferPolicy
 from market.desks.desk import Desk, run_desk
 from market.desks.market_client import MarketClient
-from market.keys import read_private_key
+from market.settings import KeySource, load_private_key
 
 dso = typer.Typer(help="The DSO's desk: traffic light, requests, verdicts, RED commands.", no_args_is_help=True)
 aggregator = typer.Typer(help="The aggregator's desk: offers that answer requests.", no_args_is_help=True)
@@ -60,7 +60,7 @@ def run_dso(
     from market.desks.dso import DeskPolicy, DsoDesk  # noqa: PLC0415 - pandapower and numba take seconds to load
     from market.desks.node_grid import load_node_grid  # noqa: PLC0415
 
-    key = read_private_key(key_file)
+    key = load_private_key(KeySource(file=key_file))
     with MarketClient(market, private_key="0x" + key.hex()) as client:
         desk = Desk(client, key)
         policy = DeskPolicy(price_ueur_kwh=price, margin_percent=margin_percent)
@@ -78,7 +78,7 @@ def run_aggregator(
     ready_file: ReadyFile = None,
 ) -> None:
     """Answer every request at the own nodes with an offer."""
-    key = read_private_key(key_file)
+    key = load_private_key(KeySource(file=key_file))
     with MarketClient(market, private_key="0x" + key.hex()) as client:
         desk = AggregatorDesk.connect(client, key, OfferPolicy(limit_permille))
         run_desk(desk.desk, desk.jobs(), clock_from(clock, "aggregator", clock_token), _stop_on_signals(), ready_file)

@@ -160,7 +160,7 @@ def _receipt(market: Market, row: BidReceived) -> dict[str, Any]:
         "offer": row.offer,
         "received_at": row.received_at,
         "signature": "0x" + row.receipt_signature.hex(),
-        "relayer": market.relayer_address,
+        "relayer": market.relayer.address,
     }
 
 
@@ -266,7 +266,7 @@ def post(market: Market, interval: int) -> None:
             wire = pack_wire_bids(_wire(bid) for bid in group)
             function = market.contracts.auction.functions.postBids(bytes.fromhex(offer[2:]), wire)
             key = purpose_key("post", offer, *(bid.digest for bid in group))
-            market.relay(function, "MeritOrderAuction.postBids", f"post:{key}")
+            market.relay(function, f"post:{key}")
         record_posted(market, offer)
 
 

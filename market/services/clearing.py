@@ -159,7 +159,7 @@ def _claim(market: Market, auction: Auction, clearing: Clearing, rejected: bytes
 def _relay(market: Market, function: Any, name: str, *key: object) -> None:
     """Send, unless the contract would refuse: another party may have done it, or RED has frozen the offer."""
     try:
-        market.relay(function, f"MeritOrderAuction.{name}", f"{name}:{purpose_key(*key)}")
+        market.relay(function, f"{name}:{purpose_key(*key)}")
     except ContractRefused as refusal:
         log.info("not done now", call=name, about=key[0], why=refusal.sentence, code=refusal.code)
 

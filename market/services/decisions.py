@@ -90,12 +90,11 @@ def carry(
         raise NotAllowed(f"The message is signed by {signer}, you are signed in as {principal.address}.")
     digest = "0x" + message.digest(market.domain(message)).hex()
     if not _is_known(market, digest):
-        market.relayer.check(function)
+        market.check(function)
         with market.sessions() as session:
             _write(session, market.now_s(), message, signature, signer, digest, subject, documents or {})
-    name = type(message).__name__
-    mined = market.relay(function, purpose=f"{message.CONTRACT}.{name}", purpose_key=f"decision:{digest}")
-    return Carried(digest, mined.transaction_hash, mined.block)
+    receipt = market.relay(function, f"decision:{digest}")
+    return Carried(digest, receipt.transaction, receipt.block)
 
 
 def wire_signature(signature: str) -> bytes:

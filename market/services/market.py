@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 from sqlalchemy.orm import Session
+from web3.contract.contract import ContractFunction
 
+from market.chain.bindings import Contracts
+from market.chain.sender import Receipt, TransactionSender
 from market.clock import Clock
 from market.domain.calendar import Calendar
 from market.domain.typed_data import Domain, Message
@@ -26,42 +29,35 @@ CONTRACT_KEYS = {
 """Name of a contract → its key in the market's description."""
 
 
-class Mined(Protocol):
-    """What the sender says of a transaction that is on the chain."""
-
-    @property
-    def transaction_hash(self) -> str: ...
-    @property
-    def block(self) -> int: ...
-
-
-class Sender(Protocol):
-    """The one transaction sender of a key (market.chain.sender)."""
-
-    def check(self, function: Any) -> None:
-        """Raises ContractRefused when the call would fail now."""
-
-    def send(self, function: Any, *, purpose: str, purpose_key: str) -> Mined:
-        """Send once and wait until it is mined; the same purpose key twice is the same transaction."""
-
-
 @dataclass(frozen=True)
 class Market:
-    """Everything that a service needs. `index` brings the projections up to the chain's head."""
+    """Everything that a service needs.
+
+    sessions: a transaction that may write; reading: one that only reads; index: brings the projections up to the
+    chain's head; broker: how gateways reach it; time_zone: of the local day.
+    """
 
     sessions: Callable[[], AbstractContextManager[Session]]
-    chain_id: int
-    contracts: Any
-    addresses: dict[str, str]
-    relayer: Sender
-    relayer_address: str
+    reading: Callable[[], AbstractContextManager[Session]]
+    contracts: Contracts
+    relayer: TransactionSender
     relayer_key: bytes = field(repr=False)
     index: Callable[[], None]
     clock: Clock
     calendar: Calendar
-    parameters: dict[str, int]
-    broker: dict[str, Any]
+    parameters: Mapping[str, Any]
+    broker: Mapping[str, Any]
     public_url: str
+    time_zone: str
+
+    @property
+    def chain_id(self) -> int:
+        return self.contracts.deployment.chain_id
+
+    @property
+    def addresses(self) -> Mapping[str, str]:
+        """Contract name → address."""
+        return self.contracts.deployment.addresses
 
     def now_s(self) -> int:
         return int(self.clock.now())
@@ -71,11 +67,19 @@ class Market:
         name = message if isinstance(message, str) else message.CONTRACT
         return Domain(self.chain_id, self.addresses[name])
 
-    def relay(self, function: Any, purpose: str, purpose_key: str) -> Mined:
-        """Send by the relayer, then index, so that what was sent can be read. Raises ContractRefused."""
-        mined = self.relayer.send(function, purpose=purpose, purpose_key=purpose_key)
+    def check(self, function: ContractFunction) -> None:
+        """Try a call of the relayer without sending it. Raises MeritgridError when the contract would refuse."""
+        self.contracts.call(function, sender=self.relayer.address, at_s=self.now_s())
+
+    def relay(self, function: ContractFunction, key: str) -> Receipt:
+        """Send by the relayer, once for each key, then index, so that what was sent can be read.
+
+        Raises:
+            MeritgridError: the contract refuses.
+        """
+        receipt = self.relayer.send(function, key)
         self.index()
-        return mined
+        return receipt
 
 
 def purpose_key(*parts: object) -> str:

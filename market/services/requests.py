@@ -1,0 +1,137 @@
+"""Requests of DSOs and offers of aggregators."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from market.domain.messages import Cancellation, Command, Offer, Request
+from market.domain.settlement import amount_ueur
+from market.domain.states import OfferStatus
+from market.services.access import NotAllowed, Principal
+from market.services.decisions import Carried, carry, parse, require_hash, wire_signature
+from market.services.market import Market
+from market.store.projections import Award, FlexibilityRequest, GridCommand, Portfolio, RequestInterval
+from market.store.projections import Offer as OfferRow
+
+
+def publish_request(market: Market, principal: Principal, message: Mapping[str, Any], signature: str) -> Carried:
+    """Publish a DSO's need and escrow its money."""
+    request = parse(Request, message)
+    arguments = (*request.arguments()[:5], list(request.quantities), request.salt)
+    function = market.contracts.auction.functions.publishRequest(arguments, wire_signature(signature))
+    return carry(market, principal, request, signature, function, subject=request.node)
+
+
+def open_offer(market: Market, principal: Principal, message: Mapping[str, Any], signature: str) -> Carried:
+    """Open an auction among a portfolio's nanogrids."""
+    offer = parse(Offer, message)
+    function = market.contracts.auction.functions.openOffer(offer.arguments(), wire_signature(signature))
+    return carry(market, principal, offer, signature, function, subject=offer.portfolio)
+
+
+def cancel_offer(market: Market, principal: Principal, offer: str, signature: str) -> Carried:
+    """Take an offer back while nobody has bid."""
+    cancellation = Cancellation(bytes.fromhex(offer[2:]))
+    function = market.contracts.auction.functions.cancelOffer(cancellation.offer, wire_signature(signature))
+    return carry(market, principal, cancellation, signature, function, subject=offer)
+
+
+def give_command(
+    market: Market, principal: Principal, message: Mapping[str, Any], signature: str, reason: Mapping[str, Any]
+) -> Carried:
+    """A RED command to one nanogrid."""
+    command = parse(Command, message)
+    require_hash(reason, command.reason, "/message/reason")
+    function = market.contracts.signals.functions.giveCommand(command.arguments(), wire_signature(signature))
+    return carry(
+        market, principal, command, signature, function, subject=command.nanogrid, documents={"reason": reason}
+    )
+
+
+def requests_of(
+    session: Session, node: int | None, first: int | None, last: int | None, limit: int, after: str | None
+) -> Sequence[FlexibilityRequest]:
+    """Requests by node and interval, in the order of their ids."""
+    query = select(FlexibilityRequest).distinct().join(
+        RequestInterval, RequestInterval.request == FlexibilityRequest.request
+    )
+    if node is not None:
+        query = query.where(FlexibilityRequest.node == node)
+    if first is not None:
+        query = query.where(RequestInterval.interval >= first)
+    if last is not None:
+        query = query.where(RequestInterval.interval <= last)
+    if after is not None:
+        query = query.where(FlexibilityRequest.request > after)
+    return session.scalars(query.order_by(FlexibilityRequest.request).limit(limit)).all()
+
+
+def request_document(session: Session, row: FlexibilityRequest) -> dict[str, Any]:
+    intervals = session.scalars(
+        select(RequestInterval).where(RequestInterval.request == row.request).order_by(RequestInterval.interval)
+    )
+    return {
+        "id": row.request,
+        "node": row.node,
+        "dso": row.dso,
+        "product": row.product,
+        "direction": row.direction,
+        "price_ueur_kwh": row.price_ueur_kwh,
+        "escrow_ueur": row.escrow_ueur,
+        "published_at": row.published_at,
+        "intervals": [
+            {
+                "interval": interval.interval,
+                "quantity": interval.quantity,
+                "available": 0 if interval.reclaimed_ueur is not None else interval.quantity - interval.accepted,
+            }
+            for interval in intervals
+        ],
+    }
+
+
+def position(session: Session, principal: Principal, row: OfferRow) -> dict[str, Any]:
+    """What an offer means for its aggregator: energies [Wh or varh] and money [micro-euro].
+
+    Raises:
+        NotAllowed: the caller is not the portfolio's aggregator.
+    """
+    portfolio = session.get_one(Portfolio, row.portfolio)
+    if portfolio.aggregator != principal.address:
+        raise NotAllowed("Only the portfolio's aggregator sees the position of its offer.")
+    request = None if row.request is None else session.get(FlexibilityRequest, row.request)
+    delivered, cost, margin, penalty, unsettled = session.execute(
+        select(
+            func.coalesce(func.sum(Award.delivered), 0),
+            func.coalesce(func.sum(Award.paid_ueur), 0),
+            func.coalesce(func.sum(Award.margin_ueur), 0),
+            func.coalesce(func.sum(Award.penalty_ueur), 0),
+            func.count().filter(Award.outcome.is_(None)),
+        ).where(Award.offer == row.offer)
+    ).one()
+    awarded = row.awarded or 0
+    return {
+        "offer": row.offer,
+        "request": row.request,
+        "status": OfferStatus(row.status).name,
+        "offered": row.quantity,
+        "awarded": awarded,
+        "delivered": int(delivered),
+        "unsettled_awards": int(unsettled),
+        "revenue_ueur": int(cost) + int(margin),
+        "cost_ueur": int(cost),
+        "margin_ueur": int(margin),
+        "penalties_ueur": int(penalty),
+        "largest_revenue_ueur": 0 if request is None else amount_ueur(awarded, request.price_ueur_kwh),
+    }
+
+
+def commands_of(session: Session, nanogrids: Sequence[int], interval: int | None) -> Sequence[GridCommand]:
+    query = select(GridCommand).where(GridCommand.nanogrid.in_(nanogrids))
+    if interval is not None:
+        query = query.where(GridCommand.interval == interval)
+    return session.scalars(query.order_by(GridCommand.interval, GridCommand.nanogrid)).all()
