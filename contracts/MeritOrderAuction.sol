@@ -45,11 +45,11 @@ contract MeritOrderAuction is IMeritOrderAuction, EIP712 {
     bytes32 private constant _AGGREGATOR_ROLE = keccak256("AGGREGATOR");
     bytes32 private constant _NOTHING_REJECTED = keccak256("");
 
-    IParticipantRegistry private immutable _registry;
-    IGridSignals private immutable _signals;
-    ICapacityRegister private immutable _capacityRegister;
-    IMeteringOracle private immutable _metering;
-    ISettlement private immutable _settlement;
+    IParticipantRegistry public immutable registry;
+    IGridSignals public immutable signals;
+    ICapacityRegister public immutable capacityRegister;
+    IMeteringOracle public immutable metering;
+    ISettlement public immutable settlement;
     /// @notice The market time unit u, which is the length of an interval. [s]
     uint32 public immutable timeUnitS;
 
@@ -88,11 +88,11 @@ contract MeritOrderAuction is IMeritOrderAuction, EIP712 {
     constructor(address registry_, address signals_, address capacityRegister_, address metering_, address settlement_)
         EIP712("Meritgrid", "1")
     {
-        _registry = IParticipantRegistry(registry_);
-        _signals = IGridSignals(signals_);
-        _capacityRegister = ICapacityRegister(capacityRegister_);
-        _metering = IMeteringOracle(metering_);
-        _settlement = ISettlement(settlement_);
+        registry = IParticipantRegistry(registry_);
+        signals = IGridSignals(signals_);
+        capacityRegister = ICapacityRegister(capacityRegister_);
+        metering = IMeteringOracle(metering_);
+        settlement = ISettlement(settlement_);
         timeUnitS = IParticipantRegistry(registry_).timeUnitS();
     }
 
@@ -133,16 +133,16 @@ contract MeritOrderAuction is IMeritOrderAuction, EIP712 {
         if (published.publishedAt == 0) revert UnknownRequest(request);
         if (block.timestamp <= _lastOpening(interval)) revert RequestStillOpen(request, interval);
         bytes32 escrow = _requestEscrow(request, interval);
-        uint256 amountUeur = _settlement.escrowOf(escrow);
+        uint256 amountUeur = settlement.escrowOf(escrow);
         if (amountUeur == 0) revert NothingToReclaim(request, interval);
 
         _available[request][interval] = 0;
         emit RequestReclaimed(request, interval, amountUeur);
-        _settlement.release(escrow, published.dso, amountUeur);
+        settlement.release(escrow, published.dso, amountUeur);
     }
 
     function _requireRequestable(Request memory request, address dso) private view {
-        IParticipantRegistry.Node memory node = _registry.nodeOf(request.node);
+        IParticipantRegistry.Node memory node = registry.nodeOf(request.node);
         if (dso != node.dso || !node.active || !_hasRole(_DSO_ROLE, dso)) revert NotDsoOfNode(request.node, dso);
         if (!Products.answersRequest(request.product)) revert InvalidProduct(request.product);
         if (request.direction > uint8(Direction.DOWN)) revert InvalidDirection(request.direction);
@@ -166,7 +166,7 @@ contract MeritOrderAuction is IMeritOrderAuction, EIP712 {
 
         _available[id][interval] = quantity;
         escrowUeur = Math.ceilDiv(uint256(quantity) * request.priceUeurKwh, 1000);
-        _settlement.lock(_requestEscrow(id, interval), dso, escrowUeur);
+        settlement.lock(_requestEscrow(id, interval), dso, escrowUeur);
     }
 
     /* OFFERS */
@@ -272,7 +272,7 @@ contract MeritOrderAuction is IMeritOrderAuction, EIP712 {
     /// than the second of its publication, for INTERNAL it must be there.
     function _requireBaseline(Offer memory offer, uint256 neededBy) private view {
         uint8 kind = Products.kindOf(offer.product);
-        (, uint64 anchoredAt,) = _metering.baselineOf(offer.portfolio, offer.interval, kind);
+        (, uint64 anchoredAt,) = metering.baselineOf(offer.portfolio, offer.interval, kind);
         if (anchoredAt == 0) revert BaselineNotAnchored(offer.portfolio, offer.interval, kind);
         if (offer.request != 0 && anchoredAt >= neededBy) {
             revert BaselineAnchoredTooLate(offer.portfolio, offer.interval, anchoredAt, neededBy);
@@ -297,8 +297,8 @@ contract MeritOrderAuction is IMeritOrderAuction, EIP712 {
 
     function _escrow(bytes32 id, Offer memory offer, address aggregator, uint256 amountUeur) private {
         if (amountUeur == 0) return;
-        if (offer.request == 0) _settlement.lock(id, aggregator, amountUeur);
-        else _settlement.moveEscrow(_requestEscrow(offer.request, offer.interval), id, amountUeur);
+        if (offer.request == 0) settlement.lock(id, aggregator, amountUeur);
+        else settlement.moveEscrow(_requestEscrow(offer.request, offer.interval), id, amountUeur);
     }
 
     /// @dev Gives all of an offer back: its quantity and money to the request, or its money to the aggregator.
@@ -315,8 +315,8 @@ contract MeritOrderAuction is IMeritOrderAuction, EIP712 {
         bytes32 request = offer.request;
         if (request != 0) _available[request][offer.interval] += quantity;
         if (amountUeur == 0) return;
-        if (request != 0) _settlement.moveEscrow(id, _requestEscrow(request, offer.interval), amountUeur);
-        else _settlement.release(id, _states[id].aggregator, amountUeur);
+        if (request != 0) settlement.moveEscrow(id, _requestEscrow(request, offer.interval), amountUeur);
+        else settlement.release(id, _states[id].aggregator, amountUeur);
     }
 
     function _isExpirable(bytes32 id, Status status) private view returns (bool) {
@@ -338,7 +338,7 @@ contract MeritOrderAuction is IMeritOrderAuction, EIP712 {
         if (block.timestamp >= offered.gateClosure) revert GateClosed(offer, offered.gateClosure);
 
         Batch memory batch = _batchOf(offer, offered);
-        bool paused = _registry.isPaused(node, batch.product);
+        bool paused = _isPaused(node, batch.product);
         bytes32 chain = state.chain;
         bytes memory accepted = RecordBuffer.make("", bids.length / _WIRE_BID_BYTES);
         for (uint256 offset = 0; offset < bids.length; offset += _WIRE_BID_BYTES) {
@@ -384,7 +384,7 @@ contract MeritOrderAuction is IMeritOrderAuction, EIP712 {
         reason = _judgeRecord(batch, bid);
         if (reason != BidRejection.NONE) return reason;
         uint48 nanogrid = _nanogrid(batch.portfolio, bid.index());
-        if (!_registry.isSeatActive(nanogrid, batch.interval)) return BidRejection.SEAT_NOT_ACTIVE;
+        if (!registry.isSeatActive(nanogrid, batch.interval)) return BidRejection.SEAT_NOT_ACTIVE;
         if (hasWon(nanogrid, batch.interval, batch.kind)) return BidRejection.ALREADY_SOLD;
         bytes32 digest = MessageHashUtils.toTypedDataHash(
             batch.domainSeparator, AuctionMessages.hashBid(batch.offer, bid)
@@ -417,10 +417,10 @@ contract MeritOrderAuction is IMeritOrderAuction, EIP712 {
         view
         returns (BidRejection)
     {
-        IParticipantRegistry.Signer memory signer = _registry.signerOf(nanogrid);
+        IParticipantRegistry.Signer memory signer = registry.signerOf(nanogrid);
         bool isLast = bid.revision() == BidRecords.MAX_POSTS - 1;
         if (isLast || recovered != signer.signer) {
-            IParticipantRegistry.Seat memory seat = _registry.seatOf(nanogrid);
+            IParticipantRegistry.Seat memory seat = registry.seatOf(nanogrid);
             if (recovered == seat.owner) return _judgeExposure(bid, _swing(seat.ratedPowerW), seat.coverCents);
             return recovered == signer.signer ? BidRejection.OWNER_SIGNATURE_REQUIRED : BidRejection.BAD_SIGNATURE;
         }
@@ -458,7 +458,7 @@ contract MeritOrderAuction is IMeritOrderAuction, EIP712 {
         if ((batch.reservedWordsRead >> word) & 1 == 0) {
             batch.reservedWordsRead |= 1 << word;
             batch.reservedWords[word] =
-                _capacityRegister.reservedWord(batch.portfolio, batch.product, batch.month, uint8(word));
+                capacityRegister.reservedWord(batch.portfolio, batch.product, batch.month, uint8(word));
         }
         return (batch.reservedWords[word] >> (index & 255)) & 1 == 1;
     }
@@ -504,7 +504,7 @@ contract MeritOrderAuction is IMeritOrderAuction, EIP712 {
         if (block.timestamp < offer.gateClosure) revert GateOpen(id, offer.gateClosure);
         uint256 deadline = _afterClosure(offer, again ? _CLEARING_AGAIN : _CLEARING);
         if (block.timestamp > deadline) revert ClearTooLate(id, deadline);
-        if (keccak256(rejected) != (again ? _rejectedHash(id) : _NOTHING_REJECTED)) revert WrongRejected(id);
+        _requireRejected(id, rejected, again);
     }
 
     /// @dev A chunk without records would lead nowhere; only an offer without bids clears on none.
@@ -554,8 +554,7 @@ contract MeritOrderAuction is IMeritOrderAuction, EIP712 {
         uint256 possibleFrom = finalAt(offer);
         if (block.timestamp < possibleFrom) revert NotFinalYet(offer, possibleFrom);
         if (block.timestamp >= offered.interval) revert ClearTooLate(offer, offered.interval);
-        bytes32 stillRejected = _clearedAgain[offer] ? _NOTHING_REJECTED : _rejectedHash(offer);
-        if (keccak256(rejected) != stillRejected) revert WrongRejected(offer);
+        _requireRejected(offer, rejected, !_clearedAgain[offer]);
         bytes memory standing = awards;
         bytes32 root = VectorTree.rootOfAwards(standing);
         if (root != state.awardsRoot) revert WrongAwards(offer, state.awardsRoot, root);
@@ -639,7 +638,7 @@ contract MeritOrderAuction is IMeritOrderAuction, EIP712 {
     function finalAt(bytes32 offer) public view returns (uint256) {
         OfferState storage state = _states[offer];
         if (state.status == Status.NONE) revert UnknownOffer(offer);
-        (bytes32 rejectedHash, uint256 givenAt) = _signals.verdictOf(offer);
+        (bytes32 rejectedHash, uint256 givenAt) = _verdict(offer);
         if (givenAt == 0) return _afterClosure(_offers[offer], _CLEARING);
         if (_clearedAgain[offer]) return state.clearedAt;
         return rejectedHash == _NOTHING_REJECTED ? givenAt : _afterClosure(_offers[offer], _CLEARING_AGAIN);
@@ -653,7 +652,7 @@ contract MeritOrderAuction is IMeritOrderAuction, EIP712 {
     }
 
     function _portfolioOf(Offer memory offer) private view returns (IParticipantRegistry.Portfolio memory) {
-        return _registry.portfolioOf(offer.portfolio);
+        return registry.portfolioOf(offer.portfolio);
     }
 
     /// @dev The portfolio's aggregator, as long as it has the role.
@@ -664,7 +663,7 @@ contract MeritOrderAuction is IMeritOrderAuction, EIP712 {
     }
 
     function _hasRole(bytes32 role, address account) private view returns (bool) {
-        return IAccessControl(address(_registry)).hasRole(role, account);
+        return IAccessControl(address(registry)).hasRole(role, account);
     }
 
     function _requireStatus(bytes32 offer, Status wanted) private view returns (OfferState storage state) {
@@ -682,7 +681,11 @@ contract MeritOrderAuction is IMeritOrderAuction, EIP712 {
     }
 
     function _requireNotPaused(uint32 node, uint8 product) private view {
-        if (_registry.isPaused(node, product)) revert Paused(node, product);
+        if (_isPaused(node, product)) revert Paused(node, product);
+    }
+
+    function _isPaused(uint32 node, uint8 product) private view returns (bool) {
+        return registry.isPaused(node, product);
     }
 
     function _requireNotRed(uint32 node, uint32 interval) private view {
@@ -690,18 +693,29 @@ contract MeritOrderAuction is IMeritOrderAuction, EIP712 {
     }
 
     function _requireYellow(uint32 node, uint32 interval) private view {
-        IGridSignals.Phase phase = _signals.phaseOf(node, interval);
+        IGridSignals.Phase phase = _phase(node, interval);
         if (phase != IGridSignals.Phase.YELLOW) revert NodeNotYellow(node, interval, uint8(phase));
     }
 
     function _isRed(uint32 node, uint32 interval) private view returns (bool) {
-        return _signals.phaseOf(node, interval) == IGridSignals.Phase.RED;
+        return _phase(node, interval) == IGridSignals.Phase.RED;
     }
 
-    /// @dev Hash of what the verdict rejects: of nothing when there is no verdict.
-    function _rejectedHash(bytes32 offer) private view returns (bytes32) {
-        (bytes32 rejectedHash, uint256 givenAt) = _signals.verdictOf(offer);
-        return givenAt == 0 ? _NOTHING_REJECTED : rejectedHash;
+    function _phase(uint32 node, uint32 interval) private view returns (IGridSignals.Phase) {
+        return signals.phaseOf(node, interval);
+    }
+
+    /// @dev The given bitmap is the verdict's where that is still to be applied, else empty.
+    function _requireRejected(bytes32 offer, bytes calldata rejected, bool byVerdict) private view {
+        bytes32 expected = _NOTHING_REJECTED;
+        if (byVerdict) (expected,) = _verdict(offer);
+        if (keccak256(rejected) != expected) revert WrongRejected(offer);
+    }
+
+    /// @dev Hash of what the verdict rejects (of nothing when there is no verdict), and when it was given (0: never).
+    function _verdict(bytes32 offer) private view returns (bytes32 rejectedHash, uint256 givenAt) {
+        (rejectedHash, givenAt) = signals.verdictOf(offer);
+        if (givenAt == 0) rejectedHash = _NOTHING_REJECTED;
     }
 
     function _afterClosure(Offer memory offer, uint256 hundredths) private view returns (uint256) {
