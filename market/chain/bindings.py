@@ -1,4 +1,4 @@
-"""The contracts as Python sees them: artifacts, addresses, calls, decoded errors and events."""
+"""The contracts as Python sees them: artifacts, calls, decoded errors and events."""
 
 from __future__ import annotations
 
@@ -15,20 +15,14 @@ from web3 import Web3
 from web3.contract.contract import Contract, ContractFunction
 from web3.types import TxParams
 
-from market.chain.profiles import Profile, RpcError, rpc
+from market.chain.deployment import Deployment, read_deployment
+from market.chain.profiles import PROFILES, Profile, RpcError, connect_from, rpc
+from market.domain.calendar import Calendar
 from market.domain.errors import MeritgridError, contract_error
 from market.domain.hashing import keccak256
 from market.domain.typed_data import Domain, Message, checksum_address
+from market.settings import Settings, SettingsError
 
-CONTRACT_NAMES: Final = (
-    "ParticipantRegistry",
-    "GridSignals",
-    "CapacityRegister",
-    "MeritOrderAuction",
-    "MeteringOracle",
-    "Settlement",
-    "SettlementToken",
-)
 _SELECTOR_BYTES: Final = 4
 _SOURCE_ARTIFACTS: Final = Path(__file__).resolve().parents[2] / "contracts" / "artifacts"
 _PACKAGED_ARTIFACTS: Final = Path(__file__).resolve().parent / "artifacts"
@@ -36,10 +30,6 @@ _PACKAGED_ARTIFACTS: Final = Path(__file__).resolve().parent / "artifacts"
 
 class ArtifactMissing(Exception):
     """The compiled form of a contract is not installed."""
-
-
-class DeploymentUnreadable(Exception):
-    """The deployment file is missing, malformed, or of another chain."""
 
 
 def artifacts_folder() -> Path:
@@ -216,48 +206,8 @@ def decode_log(contract: str, log: Mapping[str, Any], block_time: int | None = N
 # CONTRACTS
 
 
-@dataclass(frozen=True)
-class Deployment:
-    """Where the contracts are.
-
-    Attributes:
-        chain_id: the chain.
-        addresses: contract name → address.
-        first_block: block of the first deployment; no event is earlier.
-        parameters: the deploy parameters, by their names of docs/protocol.md.
-    """
-
-    chain_id: int
-    addresses: Mapping[str, str]
-    first_block: int
-    parameters: Mapping[str, Any]
-
-
-def read_deployment(path: Path, chain_id: int | None = None) -> Deployment:
-    """The deployment file of a chain.
-
-    Raises:
-        DeploymentUnreadable: it is missing, lacks a contract, or is of another chain.
-    """
-    try:
-        document: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        deployment = Deployment(
-            chain_id=int(document["chain_id"]),
-            addresses={name: Web3.to_checksum_address(document["addresses"][name]) for name in CONTRACT_NAMES},
-            first_block=int(document.get("first_block", 0)),
-            parameters=dict(document.get("parameters", {})),
-        )
-    except OSError as error:
-        raise DeploymentUnreadable(f"{path} cannot be read ({error.strerror}): are the contracts deployed?") from error
-    except (ValueError, KeyError, TypeError) as error:
-        raise DeploymentUnreadable(f"{path} is no deployment file: {error!r}") from error
-    if chain_id is not None and deployment.chain_id != chain_id:
-        raise DeploymentUnreadable(f"{path} is of chain {deployment.chain_id}, not of {chain_id}")
-    return deployment
-
-
 class Contracts:
-    """The seven contracts of a deployment."""
+    """The seven contracts of a deployment: `contracts.auction.functions.stateOf(offer)` is a bound call."""
 
     def __init__(self, web3: Web3, deployment: Deployment, profile: Profile) -> None:
         self.web3 = web3
@@ -265,8 +215,14 @@ class Contracts:
         self.profile = profile
         self._names = {address.lower(): name for name, address in deployment.addresses.items()}
 
+    @property
+    def calendar(self) -> Calendar:
+        """The deployment's calendar."""
+        parameters = self.deployment.parameters
+        return Calendar(parameters.time_unit_s, parameters.reading_deadline_s)
+
     def named(self, name: str) -> Contract:
-        """The contract of a name of CONTRACT_NAMES."""
+        """The contract of a name of market.chain.deployment.CONTRACT_NAMES."""
         return self.web3.eth.contract(
             address=Web3.to_checksum_address(self.deployment.addresses[name]), abi=artifact(name)["abi"]
         )
@@ -355,6 +311,20 @@ class Contracts:
         return bytes.fromhex(result[2:])
 
 
+def open_contracts(settings: Settings) -> Contracts:
+    """The contracts of the settings' chain and deployment file.
+
+    Raises:
+        SettingsError: the chain does not answer or is another one, or the deployment is of another chain.
+        DeploymentError: the deployment file is missing or malformed.
+    """
+    web3 = connect_from(settings)
+    deployment = read_deployment(settings.deployment_path)
+    if deployment.chain_id != settings.chain_id:
+        raise SettingsError(f"{settings.deployment_path} is of chain {deployment.chain_id}, not {settings.chain_id}")
+    return Contracts(web3, deployment, PROFILES[settings.chain_profile])
+
+
 _ENCODING_ONLY: Final[TxParams] = {
     "gas": 0,
     "maxFeePerGas": Web3.to_wei(0, "wei"),
@@ -368,10 +338,3 @@ def encode_call(function: ContractFunction) -> bytes:
     """Calldata of a bound call; asks the chain for nothing."""
     data = function.build_transaction(_ENCODING_ONLY)["data"]
     return bytes.fromhex(data.removeprefix("0x")) if isinstance(data, str) else bytes(data)
-
-
-def describe_call(function: ContractFunction, contracts: Contracts) -> str:
-    """Contract and function, for people and logs."""
-    return f"{contracts.name_at(str(function.address)) or function.address}.{function.fn_name}"
-
-

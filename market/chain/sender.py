@@ -18,7 +18,6 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 
 import structlog
@@ -28,8 +27,9 @@ from sqlalchemy import Engine, select
 from sqlalchemy.orm import Session
 from web3.contract.contract import ContractFunction
 
-from market.chain.bindings import Contracts, Event, describe_call, encode_call
+from market.chain.bindings import Contracts, encode_call
 from market.chain.profiles import RpcError, rpc
+from market.chain.receipts import Receipt, find_receipt, is_success, read_receipt, refusal_of
 from market.domain.errors import ContractRefused, MeritgridError
 from market.store.database import read_scope, session_scope
 from market.store.models import SenderNonce, Transaction, TransactionState
@@ -43,30 +43,6 @@ _SLOWEST_POLL_S: Final = 1.0
 _FEE_BUMP: Final = (5, 4)
 """Nodes want at least a tenth more for a replacement."""
 _OPEN: Final = (TransactionState.PREPARED, TransactionState.SENT)
-
-
-@dataclass(frozen=True)
-class Receipt:
-    """A transaction that the chain has executed.
-
-    Attributes:
-        transaction: its hash.
-        block: its block.
-        gas_used: gas that it took.
-        events: events of our contracts that it caused, in order.
-    """
-
-    transaction: str
-    block: int
-    gas_used: int
-    events: tuple[Event, ...]
-
-    def event(self, name: str) -> Event:
-        """Its first event of a name; LookupError when there is none."""
-        for event in self.events:
-            if event.name == name:
-                return event
-        raise LookupError(f"transaction {self.transaction} has no event {name}")
 
 
 def _no_checkpoint(_name: str) -> None:
@@ -99,13 +75,22 @@ class TransactionSender:
         """Address of the key."""
         return str(self._account.address)
 
-    def send(self, function: ContractFunction, key: str, gas_limit: int | None = None) -> Receipt:
+    def check(self, function: ContractFunction) -> None:
+        """Try a call of this key without sending it.
+
+        Raises:
+            MeritgridError: the contract would refuse it now, with the decoded custom error.
+        """
+        self._contracts.try_raw(str(function.address), encode_call(function), self.address, at_s=int(self._now()))
+
+    def send(self, function: ContractFunction, purpose: str, purpose_key: str, gas_limit: int | None = None) -> Receipt:
         """Have the chain execute a call, and wait for its receipt.
 
         Args:
             function: the bound call, e.g. `contracts.auction.functions.cancelOffer(offer, signature)`.
-            key: names the purpose, at most 200 characters. A purpose that was done is not done again: its receipt
-                is given. One that failed on the chain did nothing, so it is tried anew.
+            purpose: what it is for, for people, at most 200 characters.
+            purpose_key: names the purpose, at most 200 characters. A purpose that was done is not done again: its
+                receipt is given. One that failed on the chain did nothing, so it is tried anew.
             gas_limit: of the transaction; None: by the profile.
 
         Raises:
@@ -113,18 +98,22 @@ class TransactionSender:
             OSError, RpcError: the chain cannot be reached or used now; the purpose is finished by `recover` or by
                 asking again.
         """
-        return self.send_all([(function, key)], gas_limit)[0]
+        return self.send_all([(function, purpose, purpose_key)], gas_limit)[0]
 
-    def send_all(self, calls: Sequence[tuple[ContractFunction, str]], gas_limit: int | None = None) -> list[Receipt]:
+    def send_all(
+        self, calls: Sequence[tuple[ContractFunction, str, str]], gas_limit: int | None = None
+    ) -> list[Receipt]:
         """As `send` for several calls that do not need each other: all are sent before the first receipt is awaited.
+
+        `calls` are (function, purpose, purpose key).
 
         Raises:
             MeritgridError: of the first call that the chain refuses, after all others were sent and awaited.
         """
         ids: list[int | MeritgridError] = []
-        for function, key in calls:
+        for function, purpose, key in calls:
             try:
-                ids.append(self._prepared(function, key, gas_limit))
+                ids.append(self._prepared(function, purpose, key, gas_limit))
             except MeritgridError as refusal:
                 ids.append(refusal)
         for prepared in ids:
@@ -150,14 +139,14 @@ class TransactionSender:
 
     # PREPARING
 
-    def _prepared(self, function: ContractFunction, key: str, gas_limit: int | None) -> int:
+    def _prepared(self, function: ContractFunction, purpose: str, key: str, gas_limit: int | None) -> int:
         """Row of the purpose's transaction: the one there is, or a new one, tried and stored."""
         with read_scope(self._engine) as session:
             known = self._live(session, key)
         if known is not None:
             return known
         to, data = str(function.address), encode_call(function)
-        self._contracts.try_raw(to, data, self.address, at_s=int(self._now()))
+        self.check(function)
         gas = gas_limit or self._gas_limit(to, data)
         max_fee_wei = self._max_fee_wei()
         first_nonce = self._mined_nonces()
@@ -176,7 +165,7 @@ class TransactionSender:
                 gas_limit=gas,
                 max_fee_wei=max_fee_wei,
                 state=TransactionState.PREPARED,
-                purpose=describe_call(function, self._contracts),
+                purpose=purpose,
                 purpose_key=key,
                 created_at=int(self._now()),
             )
@@ -190,9 +179,7 @@ class TransactionSender:
 
     def _live(self, session: Session, key: str) -> int | None:
         return session.scalar(
-            select(Transaction.id).where(
-                Transaction.purpose_key == key, Transaction.state != TransactionState.FAILED
-            )
+            select(Transaction.id).where(Transaction.purpose_key == key, Transaction.state != TransactionState.FAILED)
         )
 
     def _lock_nonce(self, session: Session, first_nonce: int) -> SenderNonce:
@@ -323,11 +310,7 @@ class TransactionSender:
     # RECEIPTS
 
     def _find_receipt(self, transaction: Transaction) -> Mapping[str, Any] | None:
-        for hash_ in (transaction.hash, *transaction.replaced_hashes):
-            receipt: Mapping[str, Any] | None = rpc(self._web3, "eth_getTransactionReceipt", hash_)
-            if receipt is not None and receipt.get("blockNumber"):
-                return receipt
-        return None
+        return find_receipt(self._web3, (transaction.hash, *transaction.replaced_hashes))
 
     def _await(self, id_: int) -> Receipt | MeritgridError:
         """Its receipt, or why the chain refused it; sends again and replaces as the profile says."""
@@ -351,50 +334,26 @@ class TransactionSender:
                 resent_s = now_s
 
     def _finish(self, transaction: Transaction, raw: Mapping[str, Any]) -> Receipt | MeritgridError:
-        block, block_hash = int(raw["blockNumber"], 16), raw["blockHash"]
-        succeeded = int(raw["status"], 16) == 1
-        refusal = None if succeeded else self._refusal(transaction, block)
+        refusal = None
+        if not is_success(raw):
+            refusal = refusal_of(
+                self._contracts, raw, transaction.sender, transaction.to, transaction.data, transaction.purpose
+            )
         self._checkpoint("mined")
         if transaction.state in _OPEN:
-            self._store_end(transaction.id, raw, block, refusal)
-        if refusal is not None:
-            return refusal
-        time_s = self._block_time(raw["logs"], block_hash)
-        events = (self._contracts.decode(entry, time_s) for entry in raw["logs"])
-        found = tuple(event for event in events if event is not None)
-        return Receipt(raw["transactionHash"], block, int(raw["gasUsed"], 16), found)
+            self._store_end(transaction.id, raw, refusal)
+        return refusal or read_receipt(self._contracts, raw)
 
-    def _block_time(self, logs: Sequence[Mapping[str, Any]], block_hash: str) -> int:
-        if not logs:
-            return 0
-        if "blockTimestamp" in logs[0]:
-            return int(logs[0]["blockTimestamp"], 16)
-        return int(rpc(self._web3, "eth_getBlockByHash", block_hash, False)["timestamp"], 16)
-
-    def _store_end(self, id_: int, raw: Mapping[str, Any], block: int, refusal: MeritgridError | None) -> None:
+    def _store_end(self, id_: int, raw: Mapping[str, Any], refusal: MeritgridError | None) -> None:
         with session_scope(self._engine) as session:
             row = session.get_one(Transaction, id_, with_for_update=True)
             row.state = TransactionState.MINED if refusal is None else TransactionState.FAILED
             row.hash = raw["transactionHash"]
-            row.receipt_block = block
+            row.receipt_block = int(raw["blockNumber"], 16)
             row.gas_used = int(raw["gasUsed"], 16)
             row.mined_at = int(self._now())
             row.error = None if refusal is None else _error_document(refusal)
         _SENT.labels("mined" if refusal is None else "failed").inc()
-
-    def _refusal(self, transaction: Transaction, block: int) -> MeritgridError:
-        """Why a mined transaction failed: the call is tried on the state before its block, then on the one after."""
-        for at in (block - 1, block):
-            try:
-                self._contracts.try_raw(transaction.to, transaction.data, transaction.sender, hex(at))
-            except MeritgridError as refusal:
-                return refusal
-        return MeritgridError(
-            "transaction-failed",
-            "The transaction failed",
-            f"{transaction.purpose} failed in block {block} for a reason that a later trial does not show.",
-            {"transaction": transaction.hash},
-        )
 
 
 def _free_key_of_failed(session: Session, key: str) -> None:

@@ -50,6 +50,16 @@ class Account(Projection):
     debt_ueur: Mapped[BigInt] = mapped_column(default=0)
 
 
+class SeatDebt(Projection):
+    """What a seat owes a creditor; `nanogrids.debt_ueur` is the sum."""
+
+    __tablename__ = "seat_debts"
+
+    nanogrid: Mapped[BigInt] = mapped_column(primary_key=True, autoincrement=False)
+    creditor: Mapped[Address] = mapped_column(primary_key=True)
+    debt_ueur: Mapped[BigInt]
+
+
 class LedgerEntry(Projection):
     """One change of one balance: a line of a statement. The entries of a purse sum up to its balance."""
 
@@ -134,6 +144,7 @@ class Hold(Projection):
     ordinal: Mapped[int]
     holder: Mapped[Address]
     reason: Mapped[Hash32]
+    bond_ueur: Mapped[BigInt]
     placed_at: Mapped[BigInt]
     decide_by: Mapped[BigInt]
     decided_at: Mapped[BigInt | None]

@@ -16,6 +16,7 @@ from market.store.books import (
     Purse,
     ReadingNotice,
     ReadingRoot,
+    SeatDebt,
     TokenIssue,
     TokenTransfer,
 )
@@ -115,6 +116,7 @@ __all__ = [
     "ReadingRoot",
     "RequestInterval",
     "RoleHolding",
+    "SeatDebt",
     "SenderNonce",
     "SignInNonce",
     "SignedDecision",

@@ -199,6 +199,7 @@ class Offer(Projection):
     offer: Mapped[Hash32] = mapped_column(primary_key=True)
     portfolio: Mapped[BigInt]
     node: Mapped[BigInt]
+    aggregator: Mapped[Address]
     request: Mapped[Hash32 | None] = mapped_column(index=True)
     """Null: INTERNAL."""
     interval: Mapped[BigInt] = mapped_column(index=True)
