@@ -41,10 +41,11 @@ def load_network(path: Path, transformer_kva: float | None = None) -> Network:
 
     transformer_kva: another rating for every transformer [kVA]; its relative impedances stay, its iron losses grow
     with the rating. Raises GridDataError for a file that is no such network or has no transformer or slack.
+    pandapower builds the objects that the file names: read only files of one's own.
     """
     try:
         net = pp.from_json(str(path))
-    except (OSError, ValueError, KeyError, TypeError, UserWarning) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, UserWarning) as error:
         raise GridDataError(f"{path} is no pandapower network: {error}") from error
     return network_of(net, transformer_kva)
 
