@@ -1,0 +1,169 @@
+"""`meritgrid gateway`: enrol a gateway, run the agent, look at a gateway and overrule it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import httpx
+import structlog
+import typer
+from rich.console import Console
+from rich.table import Table
+from sqlalchemy.exc import SQLAlchemyError
+
+from gateway_agent.agent import run_agent
+from gateway_agent.buffer import Buffer
+from gateway_agent.configuration import BUFFER_FILE, KEY_FILE, BadConfiguration, load_enrolled, load_settings
+from gateway_agent.drivers import DriverError
+from gateway_agent.enrolment import EnrolmentRefused, enrol
+from gateway_agent.identity import UnsafeFile, load_identity
+from market.clock import ClockRefused, clock_from
+from market.domain.errors import MeritgridError
+
+app = typer.Typer(help="The agent at the nanogrid: measures, signs, bids and follows dispatch.", no_args_is_help=True)
+console = Console()
+
+DEFAULT_FOLDER = Path("/var/lib/meritgrid/gateway")
+REFUSED_EXIT = 2
+
+Folder = Annotated[Path, typer.Option("--data", help="Folder of the gateway: gateway.toml, key, buffer.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
+
+
+@contextmanager
+def _refusals() -> Iterator[None]:
+    """What the user can mend is said in a sentence, with exit code 2 and no traceback."""
+    try:
+        yield
+    except MeritgridError as problem:
+        typer.echo(f"{problem.title}: {problem.sentence}", err=True)
+        raise typer.Exit(REFUSED_EXIT) from None
+    except (BadConfiguration, UnsafeFile, EnrolmentRefused, ClockRefused, DriverError, OSError, ValueError) as problem:
+        typer.echo(str(problem), err=True)
+        raise typer.Exit(REFUSED_EXIT) from None
+    except (httpx.HTTPError, SQLAlchemyError) as problem:
+        typer.echo(f"{type(problem).__name__}: {problem}", err=True)
+        raise typer.Exit(REFUSED_EXIT) from None
+
+
+@app.command("enrol")
+def enrol_command(
+    code: Annotated[str, typer.Option(help="The one-time code that the operator gave out for this nanogrid.")],
+    market: Annotated[str, typer.Option(help="Address of the market, for example https://market.example.")],
+    data: Folder = DEFAULT_FOLDER,
+    as_json: AsJson = False,
+) -> None:
+    """Bind this gateway to its nanogrid. Makes the gateway's own key on the first start; may be repeated."""
+    with _refusals(), httpx.Client(timeout=60.0) as client:
+        enrolled = enrol(data, code, market.rstrip("/"), client)
+        load_settings(data)
+    document = {"nanogrid": enrolled.nanogrid, "gateway": enrolled.gateway, "node": enrolled.node}
+    typer.echo(json.dumps(document) if as_json else f"Gateway {enrolled.gateway} serves nanogrid {enrolled.nanogrid}.")
+
+
+@app.command("run")
+def run_command(
+    data: Annotated[list[Path], typer.Option("--data", help="Folder of a gateway; several may be given.")],
+    clock: Annotated[str, typer.Option(envvar="MERITGRID_CLOCK", help="system, or simulated:host:port.")] = "system",
+    name: Annotated[str, typer.Option(help="Name of this process at the simulated clock.")] = "gateway-agent",
+    clock_token: Annotated[str, typer.Option(envvar="MERITGRID_CLOCK_TOKEN", help="Its token there.")] = "",
+    metrics: Annotated[Path | None, typer.Option(help="File for the counters, in Prometheus' text format.")] = None,
+    log_level: Annotated[str, typer.Option(envvar="MERITGRID_LOG_LEVEL")] = "INFO",
+) -> None:
+    """Run the agent for one or several enrolled gateways until it is told to stop."""
+    _log_to_stderr(log_level)
+    with _refusals():
+        asyncio.run(run_agent(data, clock_from(clock, name, clock_token), metrics))
+
+
+@app.command("status")
+def status_command(data: Folder = DEFAULT_FOLDER, as_json: AsJson = False) -> None:
+    """Show a gateway: readings and what waits, dispatches, the hash chain, the owner's journal."""
+    with _refusals():
+        document = _status(data)
+    if as_json:
+        typer.echo(json.dumps(document))
+        return
+    table = Table(title=f"Gateway {document['gateway']}", show_header=False)
+    for key, value in document.items():
+        if key not in {"journal", "gateway"}:
+            table.add_row(key.replace("_", " "), json.dumps(value) if isinstance(value, dict | list) else str(value))
+    console.print(table)
+    for entry in document["journal"]:
+        console.print(
+            f"{datetime.fromtimestamp(entry.pop('at'), UTC):%Y-%m-%d %H:%M:%S}Z {entry.pop('event')}: {entry}"
+        )
+
+
+def _status(folder: Path) -> dict[str, Any]:
+    enrolled, settings = load_enrolled(folder), load_settings(folder)
+    buffer = Buffer(folder / BUFFER_FILE, settings.storage.most_megabytes)
+    try:
+        broken = buffer.broken_link(enrolled.settlement)
+        return {
+            "gateway": load_identity(folder / KEY_FILE).address,
+            "nanogrid": enrolled.nanogrid,
+            "sequence": buffer.head().sequence,
+            "readings": buffer.counts(),
+            "hash_chain": "whole" if broken is None else f"broken before sequence {broken}",
+            "last_boundary": buffer.value("boundary"),
+            "applied": buffer.value("applied"),
+            "open_dispatches": {id_: each.state.name for id_, each in buffer.dispatches(only_open=True).items()},
+            "stopped_by_owner": bool(buffer.value("stopped")),
+            "opted_out": buffer.value("opt_out") or [],
+            "journal": buffer.journal(10),
+        }
+    finally:
+        buffer.close()
+
+
+@app.command("stop")
+def stop_command(data: Folder = DEFAULT_FOLDER) -> None:
+    """The owner's stop: no dispatch is followed any more, until `release`. It wins over everything."""
+    _keep(data, "stopped", True)
+    typer.echo("Remote control is stopped.")
+
+
+@app.command("release")
+def release_command(data: Folder = DEFAULT_FOLDER) -> None:
+    """Allow remote control again."""
+    _keep(data, "stopped", False)
+    typer.echo("Remote control is allowed.")
+
+
+@app.command("opt-out")
+def opt_out_command(
+    day: Annotated[str, typer.Option(help="Local day, YYYY-MM-DD; today when it is left out.")] = "",
+    undo: Annotated[bool, typer.Option("--undo", help="Bid on that day after all.")] = False,
+    data: Folder = DEFAULT_FOLDER,
+) -> None:
+    """Send no bids for a day."""
+    with _refusals():
+        chosen = date.fromisoformat(day) if day else datetime.now().astimezone().date()
+        buffer = Buffer(data / BUFFER_FILE)
+        days = set(buffer.value("opt_out") or ()) - {chosen.isoformat()}
+        buffer.close()
+    _keep(data, "opt_out", sorted(days if undo else days | {chosen.isoformat()}))
+    typer.echo(f"{'Bids' if undo else 'No bids'} on {chosen}.")
+
+
+def _keep(folder: Path, name: str, value: Any) -> None:
+    with _refusals():
+        buffer = Buffer(folder / BUFFER_FILE)
+        with buffer.transaction() as moment:
+            moment.set_value(name, value)
+        buffer.close()
+
+
+def _log_to_stderr(level: str) -> None:
+    number = logging.getLevelNamesMapping().get(level.upper())
+    if number is None:
+        raise typer.BadParameter(f"no log level {level!r}", param_hint="--log-level")
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(number))

@@ -1,0 +1,377 @@
+"""One gateway: what it does at the moments of the calendar and when a message comes in.
+
+Everything of one moment - driver's state, reading, states of dispatches and their acknowledgements, the mark that the
+moment is done - is one transaction: after a crash at any point the moment is done once, and to the same effect.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Final
+
+import structlog
+
+from gateway_agent.buffer import REFUSED, WAITING, Buffer, Moment
+from gateway_agent.configuration import BUFFER_FILE, KEY_FILE, Enrolled, Settings, load_enrolled, load_settings
+from gateway_agent.control import Applied, Control
+from gateway_agent.dispatch import Authorities, Conditions, Tracked, advance, receive, running
+from gateway_agent.drivers import Driver, DriverError, Measurement, Registers
+from gateway_agent.drivers.registry import driver_of
+from gateway_agent.identity import load_identity
+from gateway_agent.inbox import Inbox
+from gateway_agent.link import Link
+from gateway_agent.metering import ImplausibleMeasurement, next_reading, opening_from, opening_to
+from gateway_agent.metrics import Metrics
+from gateway_agent.outbox import Outbox
+from gateway_agent.signer import Signer
+from market.clock import Clock
+from market.domain.errors import MeritgridError
+from market.domain.states import DispatchState
+from oracle.messages import DispatchSnapshot, Liveness, Plan, PlantSummary, Receipts, SignedReading
+
+log = structlog.get_logger(__name__)
+
+SOFTWARE_VERSION: Final = version("meritgrid")
+MAX_CATCH_UP_INTERVALS: Final = 3_000
+STATUS_EVERY_BOUNDARIES: Final = 4
+_REMEMBERED_UNITS: Final = 10
+_REPEAT_AFTER_S: Final = 2.0
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a gateway is made of, read from its folder."""
+
+    folder: Path
+    settings: Settings
+    enrolled: Enrolled
+    signer: Signer
+    buffer: Buffer
+    driver: Driver
+
+    @classmethod
+    def from_folder(cls, folder: Path) -> Parts:
+        """The parts of an enrolled gateway. BadConfiguration, UnsafeFile, FileNotFoundError, ValueError."""
+        settings, enrolled = load_settings(folder), load_enrolled(folder)
+        key_file = settings.bidding.key_file
+        signer = Signer(
+            load_identity(folder / KEY_FILE),
+            enrolled.nanogrid,
+            enrolled.settlement,
+            enrolled.auction,
+            load_identity(folder / key_file) if key_file is not None else None,
+        )
+        driver = driver_of(settings.driver, folder)
+        buffer = Buffer(folder / BUFFER_FILE, settings.storage.most_megabytes)
+        return cls(folder, settings, enrolled, signer, buffer, driver)
+
+
+class Gateway:
+    """One gateway at work. Its moments are called by the agent; its messages by its own line to the broker."""
+
+    def __init__(self, parts: Parts, clock: Clock, metrics: Metrics) -> None:
+        enrolled = parts.enrolled
+        self.parts = parts
+        self.name = f"{enrolled.nanogrid}"
+        self._clock = clock
+        self._metrics = metrics
+        self._buffer = parts.buffer
+        self._driver = parts.driver
+        self._unit_s = enrolled.time_unit_s
+        self._authorities = Authorities(
+            enrolled.nanogrid, enrolled.oracle, enrolled.dso, enrolled.settlement, enrolled.signals, self._unit_s
+        )
+        self._inbox = Inbox(parts.signer.gateway, enrolled.nanogrid, enrolled.oracle, enrolled.settlement)
+        reserve = parts.settings.bidding.reserve_soc_permille
+        self._control = Control(parts.driver, parts.settings.limits, reserve, self._unit_s)
+        self.outbox = Outbox(parts.buffer)
+        self.link = Link(
+            enrolled.mqtt,
+            parts.signer.gateway,
+            status=self._status,
+            received=self.received,
+            talk=self.outbox.talk,
+            changed=self._link_changed,
+        )
+        self._lock = asyncio.Lock()
+        self._news = asyncio.Event()
+        self._book: dict[str, Tracked] = {}
+        self._opening: Registers | None = None
+        self._measured: Measurement | None = None
+        self._lost_at: int | None = None
+        self._repeated_at: dict[str, float] = {}
+
+    # START AND STOP
+
+    async def start(self) -> None:
+        """Take up the stored state; the first step applies or releases what the devices had. DriverError."""
+        now = self._now()
+        self._lost_at = now
+        self._book = self._buffer.dispatches()
+        await self._driver.open(self._buffer.value("driver"), now)
+        self._opening = opening_from(self._buffer.value("opening"))
+        self._control.resume(Applied.from_json(self._buffer.value("applied")))
+        if self._buffer.value("boundary") is None:
+            with self._buffer.transaction() as moment:
+                moment.set_value("boundary", -(-now // self._unit_s) * self._unit_s - self._unit_s)
+                self._save_state(moment)
+
+    async def close(self) -> None:
+        """Close devices and buffer; a set-point stays until its lease ends."""
+        await self._driver.close()
+        self._buffer.close()
+
+    # MOMENTS
+
+    async def run_due(self, now: int) -> None:
+        """Do what is due: boundaries of intervals that are not marked done, and the steps of dispatches."""
+        await self._keep_uplink(now)
+        done: int = self._buffer.value("boundary")
+        first = max(done + self._unit_s, now - MAX_CATCH_UP_INTERVALS * self._unit_s)
+        first = -(-first // self._unit_s) * self._unit_s
+        for at in range(first, now + 1, self._unit_s):
+            await self._boundary(at, now)
+        if first > now:
+            async with self._lock:
+                await self._step(now)
+        self.outbox.wake()
+
+    def next_wake(self, now: int) -> int:
+        """The next time at which there is something to do, after `now`."""
+        wakes = [(now // self._unit_s + 1) * self._unit_s]
+        wakes += [edge for outage in self.parts.settings.outages for edge in outage]
+        if self._control.applied is not None:
+            wakes.append(self._control.applied.expires_at)
+            if self._lost_at is not None:
+                wakes.append(self._lost_at + self.parts.settings.limits.grace_s + 1)
+        return min(wake for wake in wakes if wake > now)
+
+    async def settle(self, patience_s: float) -> None:
+        """Wait (in real time) until all is sent, receipted and heard, or the patience ends. At once when offline by
+        wish."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + patience_s
+        while self.link.is_wanted and (left := deadline - loop.time()) > 0:
+            self._news.clear()
+            if self.link.is_connected and self.link.is_drained and self.outbox.is_empty():
+                return
+            try:
+                await asyncio.wait_for(self._news.wait(), min(left, 0.5))
+            except TimeoutError:
+                continue
+
+    def seems_online(self) -> bool:
+        """Whether there is a connection to the broker."""
+        return self.link.is_connected
+
+    async def _keep_uplink(self, now: int) -> None:
+        is_cut = any(start <= now < end for start, end in self.parts.settings.outages)
+        if is_cut == self.link.is_wanted:
+            await self.link.cut(is_cut)
+
+    async def _boundary(self, at: int, now: int) -> None:
+        """The end of one interval and the start of the next, at the moment `at` <= now."""
+        async with self._lock:
+            measured, fault = await self._measure(at)
+            reading = None
+            if measured is not None:
+                reading, fault = self._reading(measured.registers)
+            self._opening = measured.registers if measured else None
+            # A boundary that was missed is measured only: what was to be controlled then is past.
+            is_present = at + self._unit_s > now
+            changed, notes = await self._advance(now) if is_present else ([], [])
+            with self._buffer.transaction() as moment:
+                if reading is not None:
+                    moment.add_reading(reading, self.parts.enrolled.settlement)
+                self._save_changes(moment, changed, notes, now)
+                if fault:
+                    moment.note(at, "measurement", problem=fault)
+                moment.set_value("boundary", at)
+                self._save_state(moment)
+            self._remember(changed, now)
+        self._metrics.count("boundaries_total")
+        if reading is not None:
+            self._metrics.count("readings_signed_total")
+        if at // self._unit_s % STATUS_EVERY_BOUNDARIES == 0:
+            self._buffer.prune()
+            if self.link.is_connected:
+                self.outbox.say(self._status(True))
+
+    async def _measure(self, at: int) -> tuple[Measurement | None, str]:
+        try:
+            self._measured = await self._driver.measure(at)
+        except DriverError as problem:
+            self._metrics.count("driver_errors_total")
+            log.warning("no measurement", nanogrid=self.name, at=at, problem=str(problem))
+            self._measured = None
+            return None, str(problem)
+        return self._measured, ""
+
+    def _reading(self, closing: Registers) -> tuple[SignedReading | None, str]:
+        connection_w = self._driver.capabilities().connection_w
+        try:
+            reading = next_reading(self._buffer, self.parts.signer, self._opening, closing, self._unit_s, connection_w)
+        except ImplausibleMeasurement as problem:
+            self._metrics.count("readings_implausible_total")
+            log.warning("implausible measurement", nanogrid=self.name, problem=str(problem))
+            return None, str(problem)
+        return reading, ""
+
+    async def _step(self, now: int, arrived: Iterable[Tracked] = (), revision: int | None = None) -> None:
+        """Bring dispatches and devices to `now` and store it, when anything changes."""
+        changed, notes = await self._advance(now, arrived)
+        if changed or notes or revision is not None:
+            with self._buffer.transaction() as moment:
+                self._save_changes(moment, changed, notes, now)
+                if revision is not None:
+                    moment.set_value("revision", revision)
+                self._save_state(moment)
+            self._remember(changed, now)
+
+    async def _advance(self, now: int, arrived: Iterable[Tracked] = ()) -> tuple[list[Tracked], list[str]]:
+        """All changes of state up to now, in order, and what the owner should read; the devices follow."""
+        changed = list(arrived)
+        book = self._book | {tracked.order.id: tracked for tracked in changed}
+        conditions = self._conditions(now)
+        while fresh := advance(book.values(), self._unit_s, conditions):
+            changed += fresh
+            book |= {tracked.order.id: tracked for tracked in fresh}
+        notes: list[str] = []
+        orders = running(book.values(), now)
+        try:
+            if await self._control.follow(orders, now):
+                notes.append(f"following {len(orders)} dispatches" if orders else "released")
+        except DriverError as problem:
+            self._metrics.count("driver_errors_total")
+            log.error("the devices do not follow", nanogrid=self.name, problem=str(problem))
+            notes.append(f"driver: {problem}")
+            changed += [each.to(DispatchState.ABORTED, now, f"driver: {problem}"[:200]) for each in orders]
+        applied = self._control.applied
+        if applied is not None and applied.limited_by:
+            limited = "limited: " + ", ".join(applied.limited_by)
+            started = {each.order.id for each in changed if each.state is DispatchState.STARTED}
+            changed = [
+                replace(each, reason=limited) if each.state is DispatchState.STARTED else each for each in changed
+            ]
+            notes += [limited] if started else []
+        return changed, notes
+
+    def _conditions(self, now: int) -> Conditions:
+        is_stopped = bool(self._buffer.value("stopped"))
+        return Conditions(now, is_stopped, self._lost_at, self.parts.settings.limits.grace_s)
+
+    # MESSAGES
+
+    async def received(self, topic: str, payload: bytes) -> None:
+        """A message of the broker; what is not in order is noted and changes nothing."""
+        async with self._lock:
+            try:
+                message = self._inbox.open(topic, payload)
+            except MeritgridError as problem:
+                self._metrics.count("messages_refused_total", reason=problem.code)
+                log.warning("message refused", nanogrid=self.name, topic=topic, problem=problem.sentence)
+                with self._buffer.transaction() as moment:
+                    moment.note(self._now(), "message-refused", topic=topic, problem=problem.sentence[:500])
+                return
+            if isinstance(message, Receipts):
+                self._take_receipts(message)
+            elif isinstance(message, Plan):
+                with self._buffer.transaction() as moment:
+                    moment.save_plan(message.entries)
+            elif isinstance(message, DispatchSnapshot):
+                await self._take_snapshot(message)
+        self.outbox.wake()
+        self._news.set()
+
+    def _take_receipts(self, message: Receipts) -> None:
+        with self._buffer.transaction() as moment:
+            refused = moment.confirm(message.receipts)
+            for receipt in refused:
+                moment.note(self._now(), "reading-refused", interval=receipt.interval, reason=receipt.reason)
+        for receipt in refused:
+            self._metrics.count("readings_refused_total")
+            log.error("reading refused", nanogrid=self.name, interval=receipt.interval, reason=receipt.reason)
+
+    async def _take_snapshot(self, snapshot: DispatchSnapshot) -> None:
+        known: int = self._buffer.value("revision") or 0
+        if snapshot.revision < known:
+            return
+        now = self._now()
+        arrived = receive(self._book, snapshot, self._authorities, self._conditions(now))
+        await self._step(now, arrived, snapshot.revision if snapshot.revision > known else None)
+        self._repeat_acknowledgements(snapshot)
+
+    def _repeat_acknowledgements(self, snapshot: DispatchSnapshot) -> None:
+        """Say again what the oracle has not stored yet; at most every two seconds, lest the two echo each other."""
+        real_s = asyncio.get_running_loop().time()
+        unheard = [
+            order.id
+            for order in snapshot.dispatches
+            if order.id in self._book
+            and self._book[order.id].state.name != order.acknowledged_state
+            and real_s - self._repeated_at.get(order.id, -_REPEAT_AFTER_S) >= _REPEAT_AFTER_S
+        ]
+        if unheard:
+            with self._buffer.transaction() as moment:
+                for dispatch in unheard:
+                    moment.repeat_acknowledgements(dispatch)
+                    self._repeated_at[dispatch] = real_s
+
+    # MEMORY
+
+    def _save_changes(self, moment: Moment, changed: list[Tracked], notes: list[str], now: int) -> None:
+        moment.save_dispatches(changed)
+        for tracked in changed:
+            order = tracked.order
+            moment.add_acknowledgement(
+                self.parts.signer.acknowledgement(
+                    order.id, tracked.state.name, tracked.changed_at, tracked.reason[:200]
+                )
+            )
+            if tracked.reason:
+                moment.note(now, "dispatch", id=order.id, state=tracked.state.name, reason=tracked.reason)
+        for note in notes:
+            moment.note(now, "control", what=note)
+
+    def _save_state(self, moment: Moment) -> None:
+        applied = self._control.applied
+        moment.set_value("driver", self._driver.state())
+        moment.set_value("opening", opening_to(self._opening))
+        moment.set_value("applied", applied.to_json() if applied else None)
+
+    def _remember(self, changed: list[Tracked], now: int) -> None:
+        self._book |= {tracked.order.id: tracked for tracked in changed}
+        oldest = now - _REMEMBERED_UNITS * self._unit_s
+        self._book = {id_: each for id_, each in self._book.items() if each.is_open or each.order.interval >= oldest}
+        self._repeated_at = {id_: at for id_, at in self._repeated_at.items() if id_ in self._book}
+        for tracked in changed:
+            self._metrics.count("dispatches_total", state=tracked.state.name)
+
+    def _now(self) -> int:
+        return int(self._clock.now())
+
+    def _link_changed(self, is_connected: bool) -> None:
+        if is_connected and self._lost_at is not None:
+            self._lost_at = None
+            self._metrics.count("connections_total")
+        elif not is_connected:
+            self._lost_at = self._now()
+        self._news.set()
+
+    def _status(self, is_online: bool) -> bytes:
+        measured, counts = self._measured, self._buffer.counts()
+        summary = PlantSummary(
+            active_power_w=measured.active_power_w if measured else None,
+            reactive_power_var=measured.reactive_power_var if measured else None,
+            devices=tuple(device.kind for device in self._driver.capabilities().devices),
+            readings_waiting=counts[WAITING],
+            readings_refused=counts[REFUSED],
+        )
+        state = Liveness.ONLINE if is_online else Liveness.OFFLINE
+        soc_permille = dict(measured.soc_permille) if measured else {}
+        sequence = self._buffer.head().sequence
+        return self.parts.signer.status(state, self._now(), SOFTWARE_VERSION, sequence, soc_permille, summary).payload()
