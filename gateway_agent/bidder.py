@@ -1,4 +1,4 @@
-"""When a gateway bids: at the calendar's moments, once for each interval, with what its driver expects to be able to."""
+"""When a gateway bids: at the calendar's moments, once for each interval, with what its driver expects."""
 
 from __future__ import annotations
 
@@ -50,9 +50,9 @@ class Bidder:
             done = self._parts.buffer.value(mark)
             first = last if done is None else max(done + self._calendar.time_unit_s, last)
             for interval in range(first, last + 1, self._calendar.time_unit_s):
-                if now < self._calendar.at(Moment.API_CLOSES, interval, internal=internal):
-                    if not is_online or not await self._bid(interval, now):
-                        return
+                is_open = now < self._calendar.at(Moment.API_CLOSES, interval, internal=internal)
+                if is_open and not (is_online and await self._bid(interval, now)):
+                    break
                 with self._parts.buffer.transaction() as moment:
                     moment.set_value(mark, interval)
 
