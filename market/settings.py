@@ -100,6 +100,8 @@ class Settings(BaseSettings):
     """'system' or 'simulated:host:port'."""
     clock_name: str = ""
     clock_token: SecretStr = SecretStr("")
+    time_zone: str = "Europe/Rome"
+    """Of local days: statements, pages, day-ahead deadlines."""
     relayer_key: KeySource = KeySource()
     oracle_key: KeySource = KeySource()
     desk_key: KeySource = KeySource()

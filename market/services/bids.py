@@ -20,6 +20,7 @@ from market.domain.errors import (
     BadSignature,
     BidRejection,
     Category,
+    ContractRefused,
     MeritgridError,
     ValidationFailed,
     Violation,
@@ -266,7 +267,10 @@ def post(market: Market, interval: int) -> None:
             wire = pack_wire_bids(_wire(bid) for bid in group)
             function = market.contracts.auction.functions.postBids(bytes.fromhex(offer[2:]), wire)
             key = purpose_key("post", offer, *(bid.digest for bid in group))
-            market.relay(function, f"post:{key}")
+            try:
+                market.relay(function, f"post:{key}")
+            except ContractRefused as refusal:  # closed, paused or RED meanwhile: `mark_late` tells the bidders
+                log.warning("bids not posted", offer=offer, bids=len(group), why=refusal.sentence)
         record_posted(market, offer)
 
 

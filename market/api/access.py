@@ -1,0 +1,90 @@
+"""Sign-in by wallet, and API keys."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import urlsplit
+
+from fastapi import APIRouter, Response
+from sqlalchemy import select
+
+from market.api.bodies import NewApiKey, Siwe
+from market.api.context import Caller, CurrentMarket
+from market.api.problems import NotFound
+from market.domain.intervals import iso
+from market.services.access import STATEMENT, NotAllowed, new_api_key, new_nonce, sign_in
+from market.store.projections import Nanogrid, RoleHolding
+from market.store.work import ApiKey
+
+router = APIRouter(tags=["access"])
+
+
+@router.post("/auth/nonce")
+def give_nonce(market: CurrentMarket) -> dict[str, Any]:
+    """What a wallet needs to sign in: a nonce that is good once, for ten minutes."""
+    now_s = market.now_s()
+    with market.sessions() as session:
+        nonce = new_nonce(session, now_s)
+    return {
+        "nonce": nonce,
+        "domain": urlsplit(market.public_url).netloc,
+        "uri": market.public_url,
+        "chain_id": market.chain_id,
+        "statement": STATEMENT,
+        "issued_at": iso(now_s),
+    }
+
+
+@router.post("/auth/siwe")
+def sign_in_by_wallet(market: CurrentMarket, body: Siwe, response: Response) -> dict[str, Any]:
+    """Open a session with a signed EIP-4361 message."""
+    response.headers["Cache-Control"] = "no-store"
+    domain = urlsplit(market.public_url).netloc
+    with market.sessions() as session:
+        token, opened = sign_in(session, body.message, body.signature, domain, market.chain_id, market.now_s())
+        roles = session.scalars(select(RoleHolding.role).where(RoleHolding.account == opened.address)).all()
+        return {"token": token, "expires_at": opened.expires_at, "address": opened.address, "roles": sorted(roles)}
+
+
+@router.post("/api-keys", status_code=201)
+def make_api_key(market: CurrentMarket, caller: Caller, body: NewApiKey, response: Response) -> dict[str, Any]:
+    """An API key for a program. Its text is shown this once."""
+    response.headers["Cache-Control"] = "no-store"
+    if caller.scopes is not None:
+        raise NotAllowed("An API key cannot make others; sign in with the wallet.")
+    with market.sessions() as session:
+        if body.nanogrid is not None:
+            nanogrid = session.get(Nanogrid, body.nanogrid)
+            if nanogrid is None or nanogrid.owner != caller.address:
+                raise NotAllowed(f"Nanogrid {body.nanogrid} is not yours.")
+        key, text = new_api_key(session, caller.address, body.label, body.scopes, market.now_s(), body.nanogrid)
+        return {"id": key.id, "key": text, "scopes": key.scopes, "nanogrid": key.nanogrid}
+
+
+@router.get("/api-keys")
+def list_api_keys(market: CurrentMarket, caller: Caller) -> dict[str, Any]:
+    with market.reading() as session:
+        rows = session.scalars(select(ApiKey).where(ApiKey.subject == caller.address).order_by(ApiKey.id))
+        items = [
+            {
+                "id": row.id,
+                "label": row.role,
+                "scopes": row.scopes,
+                "nanogrid": row.nanogrid,
+                "created_at": row.created_at,
+                "revoked_at": row.revoked_at,
+            }
+            for row in rows
+        ]
+        return {"items": items, "next": None}
+
+
+@router.delete("/api-keys/{key_id}")
+def revoke_api_key(market: CurrentMarket, caller: Caller, key_id: int) -> dict[str, Any]:
+    """Revoke a key at once."""
+    with market.sessions() as session:
+        row = session.get(ApiKey, key_id)
+        if row is None or row.subject != caller.address:
+            raise NotFound("api-key", key_id)
+        row.revoked_at = row.revoked_at or market.now_s()
+        return {"id": row.id, "revoked_at": row.revoked_at}

@@ -1,0 +1,29 @@
+"""The market's HTTP API: all routers under /v1, the page, health and metrics."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+
+from fastapi import FastAPI
+from fastapi.staticfiles import StaticFiles
+
+from market.api import access, facts, guard, nodes, problems, stream, trading
+from market.services.market import Market
+
+
+def create_app(market: Market) -> FastAPI:
+    """The application over a market."""
+    app = FastAPI(
+        title="Meritgrid market",
+        version=version("meritgrid"),
+        summary="Flexibility auctions in on-chain merit order, between a DSO, aggregators and prosumers",
+        license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
+    )
+    app.state.market = market
+    problems.install(app)
+    guard.install(app, market)
+    for module in (facts, access, nodes, trading, stream):
+        app.include_router(module.router, prefix="/v1")
+    app.include_router(facts.pages)
+    app.mount("/static", StaticFiles(directory=facts.STATIC_FOLDER), name="static")
+    return app

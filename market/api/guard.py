@@ -1,0 +1,108 @@
+"""What stands before every route: size and media type of bodies, and answers given again to a repeated POST."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+from fastapi import FastAPI, Request, Response
+from sqlalchemy import select
+from sqlalchemy.exc import IntegrityError
+from starlette.middleware.base import BaseHTTPMiddleware
+
+from market.api.problems import problem_document, problem_response
+from market.services.market import Market
+from market.store.work import IdempotencyKey
+
+MAX_BODY_BYTES: Final = 512 * 1024
+_MAX_KEY_CHARACTERS: Final = 200
+_SUBJECT_CHARACTERS: Final = 64
+
+Next = Callable[[Request], Awaitable[Response]]
+
+
+def install(app: FastAPI, market: Market) -> None:
+    """Guard an application's routes."""
+
+    async def guard(request: Request, call_next: Next) -> Response:
+        if request.method != "POST":
+            return await call_next(request)
+        if refusal := await _refusal(request):
+            return refusal
+        key = request.headers.get("idempotency-key")
+        if key is None:
+            return await call_next(request)
+        return await _once(market, request, key, call_next)
+
+    app.add_middleware(BaseHTTPMiddleware, dispatch=guard)
+
+
+async def _refusal(request: Request) -> Response | None:
+    media_type = request.headers.get("content-type", "application/json").partition(";")[0].strip()
+    if media_type != "application/json":
+        return problem_response(
+            problem_document("wrong-media-type", "Send JSON", 415, f"The body is {media_type}, not application/json.")
+        )
+    size = 0
+    chunks = []
+    async for chunk in request.stream():
+        size += len(chunk)
+        if size > MAX_BODY_BYTES:
+            return problem_response(
+                problem_document("body-too-large", "The body is too large", 413, f"At most {MAX_BODY_BYTES} bytes.")
+            )
+        chunks.append(chunk)
+    request._body = b"".join(chunks)
+    return None
+
+
+async def _once(market: Market, request: Request, key: str, call_next: Next) -> Response:
+    if not 0 < len(key) <= _MAX_KEY_CHARACTERS:
+        detail = f"Idempotency-Key has 1 to {_MAX_KEY_CHARACTERS} characters."
+        return problem_response(problem_document("wrong-idempotency-key", "Wrong Idempotency-Key", 422, detail))
+    caller = hashlib.sha256(request.headers.get("authorization", "").encode()).hexdigest()[:_SUBJECT_CHARACTERS]
+    body_hash = "0x" + hashlib.sha256(await request.body()).hexdigest()
+    known = await asyncio.to_thread(_known, market, caller, request.url.path, key)
+    if known is not None and known.request_hash != body_hash:
+        detail = "This Idempotency-Key was used for another body."
+        return problem_response(problem_document("idempotency-key-reused", "Idempotency-Key reused", 422, detail))
+    if known is not None:
+        return Response(known.response_body, known.response_status or 200, media_type=known.response_type)
+    response = await call_next(request)
+    body = b"".join([chunk async for chunk in response.body_iterator])  # type: ignore[attr-defined]
+    # Only what was done is remembered: a refusal may be mended, and every action is harmless to repeat by itself.
+    # Answers that hold a secret are shown once and kept nowhere.
+    if response.status_code < 300 and response.headers.get("cache-control") != "no-store":
+        await asyncio.to_thread(_remember, market, caller, request.url.path, key, body_hash, response, body)
+    return Response(body, response.status_code, dict(response.headers), media_type=response.media_type)
+
+
+def _known(market: Market, caller: str, route: str, key: str) -> IdempotencyKey | None:
+    with market.reading() as session:
+        return session.scalar(
+            select(IdempotencyKey).where(
+                IdempotencyKey.subject == caller, IdempotencyKey.route == route, IdempotencyKey.key == key
+            )
+        )
+
+
+def _remember(
+    market: Market, caller: str, route: str, key: str, body_hash: str, response: Response, body: bytes
+) -> None:
+    row = IdempotencyKey(
+        key=key,
+        subject=caller,
+        route=route,
+        request_hash=body_hash,
+        response_status=response.status_code,
+        response_body=body,
+        response_type=response.headers.get("content-type"),
+        created_at=market.now_s(),
+    )
+    try:
+        with market.sessions() as session:
+            session.add(row)
+    except IntegrityError:
+        return  # a second call with the same key was quicker; both did the same

@@ -1,0 +1,195 @@
+"""Nodes: who decides there, the traffic light, forecasts and measurements of the grid's operator."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from market.api.bodies import SignedMessageWithReason
+from market.api.context import Caller, CurrentMarket
+from market.api.problems import NotFound
+from market.domain.products import SignalKind
+from market.services import signals
+from market.services.access import NotAllowed, Principal
+from market.services.decisions import document_of
+from market.services.market import Market
+from market.services.overview import overview
+from market.store.facts import Baseline, Reading
+from market.store.projections import Nanogrid, Node, Portfolio, RoleHolding
+
+router = APIRouter(tags=["nodes"])
+
+Interval = Annotated[int, Query(description="Start of an interval [epoch s]")]
+
+
+@router.get("/nodes")
+def list_nodes(market: CurrentMarket) -> dict[str, Any]:
+    """All nodes with their portfolios and present phase."""
+    with market.reading() as session:
+        rows = session.scalars(select(Node).order_by(Node.node)).all()
+        return {"items": [_node_document(market, session, row) for row in rows], "next": None}
+
+
+@router.get("/nodes/{node}")
+def show_node(market: CurrentMarket, node: int) -> dict[str, Any]:
+    with market.reading() as session:
+        return _node_document(market, session, _node(session, node))
+
+
+@router.get("/nodes/{node}/overview")
+def show_overview(market: CurrentMarket, node: int) -> dict[str, Any]:
+    """The node's day for the public page."""
+    with market.reading() as session:
+        _node(session, node)
+        return overview(market, session, node)
+
+
+@router.get("/nodes/{node}/signals")
+def list_signals(
+    market: CurrentMarket,
+    node: int,
+    first: Interval,
+    last: Interval,
+    kind: Annotated[SignalKind | None, Query(description="0 forecast, 1 actual")] = None,
+) -> dict[str, Any]:
+    """History of the light: every signal with its published reason; the highest sequence of a kind counts."""
+    with market.reading() as session:
+        rows = signals.signals_of(session, _node(session, node).node, first, last, kind)
+        items = [
+            {
+                "node": row.node,
+                "interval": row.interval,
+                "phase": row.phase,
+                "kind": row.kind,
+                "sequence": row.sequence,
+                "reason": document_of(session, row.reason),
+                "reason_hash": row.reason,
+                "author": row.author,
+                "at": row.set_at,
+            }
+            for row in rows
+        ]
+        return {"items": items, "next": None}
+
+
+@router.post("/nodes/{node}/signals", status_code=201)
+def set_signal(market: CurrentMarket, caller: Caller, node: int, body: SignedMessageWithReason) -> dict[str, Any]:
+    """The node's DSO sets the light of an interval."""
+    return signals.set_signal(market, caller, node, body.message, body.signature, body.reason).document()
+
+
+@router.get("/nodes/{node}/baselines")
+def list_baselines(market: CurrentMarket, caller: Caller, node: int, interval: Interval, kind: int = 0) -> dict[str, Any]:
+    """Nominated baselines of the node's nanogrids, for its DSO, its aggregators and auditors."""
+    with market.reading() as session:
+        portfolios = _visible_portfolios(session, caller, _node(session, node))
+        rows = session.scalars(
+            select(Baseline).where(
+                Baseline.portfolio.in_(portfolios), Baseline.interval == interval, Baseline.kind == kind
+            )
+        ).all()
+        items = [
+            {"nanogrid": row.portfolio << 16 | index, "portfolio": row.portfolio, "index": index, "baseline_wh": value}
+            for row in rows
+            for index, value in enumerate(row.values)
+        ]
+        return {"interval": interval, "kind": kind, "items": items}
+
+
+@router.get("/nodes/{node}/readings")
+def list_readings(market: CurrentMarket, caller: Caller, node: int, interval: Interval) -> dict[str, Any]:
+    """What the node's nanogrids measured in an interval, for its DSO and auditors."""
+    with market.reading() as session:
+        row = _node(session, node)
+        if caller.address != row.dso and not _has_role(session, caller, "AUDITOR"):
+            raise NotAllowed("Only the node's DSO and auditors see the readings of all its nanogrids.")
+        readings = session.scalars(
+            select(Reading)
+            .join(Nanogrid, Nanogrid.nanogrid == Reading.nanogrid)
+            .where(Nanogrid.node == node, Reading.interval == interval)
+            .order_by(Reading.nanogrid)
+        )
+        items = [
+            {
+                "nanogrid": reading.nanogrid,
+                "interval": reading.interval,
+                "active_energy_wh": reading.active_energy_wh,
+                "reactive_energy_varh": reading.reactive_energy_varh,
+            }
+            for reading in readings
+        ]
+        return {"items": items, "next": None}
+
+
+@router.get("/nodes/{node}/nanogrids")
+def list_nanogrids(market: CurrentMarket, caller: Caller, node: int) -> dict[str, Any]:
+    """The node's nanogrids, for its DSO and auditors."""
+    with market.reading() as session:
+        row = _node(session, node)
+        if caller.address != row.dso and not _has_role(session, caller, "AUDITOR"):
+            raise NotAllowed("Only the node's DSO and auditors see all its nanogrids.")
+        nanogrids = session.scalars(select(Nanogrid).where(Nanogrid.node == node).order_by(Nanogrid.nanogrid))
+        items = [
+            {
+                "nanogrid": nanogrid.nanogrid,
+                "portfolio": nanogrid.portfolio,
+                "index": nanogrid.index,
+                "owner": nanogrid.owner,
+                "rated_power_w": nanogrid.rated_power_w,
+                "emergency_price_ueur_kwh": nanogrid.emergency_price_ueur_kwh,
+                "suspended": nanogrid.suspended,
+            }
+            for nanogrid in nanogrids
+        ]
+        return {"items": items, "next": None}
+
+
+def _node(session: Session, node: int) -> Node:
+    row = session.get(Node, node)
+    if row is None:
+        raise NotFound("node", node)
+    return row
+
+
+def _node_document(market: Market, session: Session, row: Node) -> dict[str, Any]:
+    portfolios = session.scalars(select(Portfolio).where(Portfolio.node == row.node).order_by(Portfolio.portfolio))
+    interval = market.calendar.interval_of(market.now_s())
+    return {
+        "node": row.node,
+        "name": row.name,
+        "dso": row.dso,
+        "phase": int(signals.phase_of(session, row.node, interval)),
+        "portfolios": [
+            {
+                "portfolio": portfolio.portfolio,
+                "name": portfolio.name,
+                "aggregator": portfolio.aggregator,
+                "seat_count": portfolio.seat_count,
+                "rated_power_w": _rated_power_w(session, portfolio.portfolio),
+            }
+            for portfolio in portfolios
+        ],
+    }
+
+
+def _rated_power_w(session: Session, portfolio: int) -> int:
+    rows = session.scalars(
+        select(Nanogrid.rated_power_w).where(Nanogrid.portfolio == portfolio, Nanogrid.active_until.is_(None))
+    )
+    return sum(rows)
+
+
+def _visible_portfolios(session: Session, caller: Principal, node: Node) -> list[int]:
+    portfolios = session.scalars(select(Portfolio).where(Portfolio.node == node.node)).all()
+    everything = caller.address == node.dso or _has_role(session, caller, "AUDITOR") or _has_role(session, caller, "ORACLE")
+    visible = [row.portfolio for row in portfolios if everything or row.aggregator == caller.address]
+    if not visible and not everything:
+        raise NotAllowed("Only the node's DSO, its aggregators and auditors see baselines.")
+    return visible
+
+
+def _has_role(session: Session, caller: Principal, role: str) -> bool:
+    return caller.nanogrid is None and session.get(RoleHolding, (caller.address, role)) is not None

@@ -1,0 +1,241 @@
+"""Requests, offers, bids, results, commands and dispatches."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Path, Query
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from market.api.bodies import Bids, IntervalOf, Signature, SignedMessage, SignedMessageWithReason, SignedVerdict
+from market.api.context import Caller, CurrentMarket, OptionalCaller
+from market.api.problems import NotFound, problem_of
+from market.services import bids as bid_service
+from market.services import clearing, offers, requests, signals
+from market.services.access import NotAllowed, Principal
+from market.store.projections import FlexibilityRequest, Nanogrid, Node, Portfolio
+from market.store.work import Dispatch
+
+router = APIRouter(tags=["trading"])
+
+OfferId = Annotated[str, Path(pattern=r"^0x[0-9a-f]{64}$")]
+Limit = Annotated[int, Query(ge=1, le=500)]
+After = Annotated[str | None, Query(pattern=r"^0x[0-9a-f]{64}$")]
+
+
+@router.post("/requests", status_code=201)
+def publish_request(market: CurrentMarket, caller: Caller, body: SignedMessage) -> dict[str, Any]:
+    """A DSO publishes its need and escrows the money."""
+    return requests.publish_request(market, caller, body.message, body.signature).document()
+
+
+@router.get("/requests")
+def list_requests(
+    market: CurrentMarket,
+    node: int | None = None,
+    first: int | None = None,
+    last: int | None = None,
+    limit: Limit = 100,
+    after: After = None,
+) -> dict[str, Any]:
+    with market.reading() as session:
+        rows = requests.requests_of(session, node, first, last, limit, after)
+        items = [requests.request_document(session, row) for row in rows]
+        return {"items": items, "next": rows[-1].request if len(rows) == limit else None}
+
+
+@router.get("/requests/{request}")
+def show_request(market: CurrentMarket, request: OfferId) -> dict[str, Any]:
+    with market.reading() as session:
+        row = session.get(FlexibilityRequest, request)
+        if row is None:
+            raise NotFound("request", request)
+        return requests.request_document(session, row)
+
+
+@router.post("/requests/{request}/reclaim", status_code=202)
+def reclaim(market: CurrentMarket, _: Caller, request: OfferId, body: IntervalOf) -> dict[str, Any]:
+    """Give the DSO back what no offer took of an interval, once offers can no longer be opened for it."""
+    function = market.contracts.auction.functions.reclaimRequest(bytes.fromhex(request[2:]), body.interval)
+    receipt = market.relay(function, f"reclaimRequest:{clearing.purpose_key(request, body.interval)}")
+    return {"transaction": receipt.transaction, "block": receipt.block}
+
+
+@router.post("/offers", status_code=201)
+def open_offer(market: CurrentMarket, caller: Caller, body: SignedMessage) -> dict[str, Any]:
+    """An aggregator opens an auction among its nanogrids."""
+    return requests.open_offer(market, caller, body.message, body.signature).document()
+
+
+@router.get("/offers")
+def list_offers(
+    market: CurrentMarket,
+    status: Annotated[str | None, Query(pattern="^(OPEN|CLEARED|FINAL|CANCELLED|EXPIRED)$")] = None,
+    node: int | None = None,
+    portfolio: int | None = None,
+    nanogrid: int | None = None,
+    interval: int | None = None,
+    limit: Limit = 100,
+    after: After = None,
+) -> dict[str, Any]:
+    with market.reading() as session:
+        rows = offers.find_offers(
+            session,
+            status=status,
+            node=node,
+            portfolio=portfolio,
+            nanogrid=nanogrid,
+            interval=interval,
+            limit=limit,
+            after=after,
+        )
+        items = [offers.offer_document(market, session, row) for row in rows]
+        return {"items": items, "next": rows[-1].offer if len(rows) == limit else None}
+
+
+@router.get("/offers/{offer}")
+def show_offer(market: CurrentMarket, offer: OfferId) -> dict[str, Any]:
+    with market.reading() as session:
+        return offers.offer_document(market, session, offers.offer_of(session, offer))
+
+
+@router.post("/offers/{offer}/cancellation", status_code=201)
+def cancel_offer(market: CurrentMarket, caller: Caller, offer: OfferId, body: Signature) -> dict[str, Any]:
+    """The aggregator takes an offer back while nobody has bid."""
+    with market.reading() as session:
+        offers.offer_of(session, offer)
+    return requests.cancel_offer(market, caller, offer, body.signature).document()
+
+
+@router.get("/offers/{offer}/position")
+def show_position(market: CurrentMarket, caller: Caller, offer: OfferId) -> dict[str, Any]:
+    with market.reading() as session:
+        return requests.position(session, caller, offers.offer_of(session, offer))
+
+
+@router.post("/offers/{offer}/bids")
+def bid(market: CurrentMarket, caller: Caller, offer: OfferId, body: Bids) -> dict[str, Any]:
+    """Bids, revisions and withdrawals, each with its signed receipt or the reason why it is refused."""
+    results = bid_service.receive(market, caller, offer, [one.model_dump() for one in body.bids])
+    return {
+        "results": [
+            {
+                "digest": result.digest,
+                "accepted": result.refusal is None,
+                "receipt": result.receipt,
+                "problem": None if result.refusal is None else problem_of(result.refusal),
+            }
+            for result in results
+        ]
+    }
+
+
+@router.get("/offers/{offer}/bids")
+def list_bids(market: CurrentMarket, caller: Caller, offer: OfferId) -> dict[str, Any]:
+    with market.reading() as session:
+        row = offers.offer_of(session, offer)
+        return {"items": offers.bids_of(session, caller, row, market.now_s()), "next": None}
+
+
+@router.get("/offers/{offer}/bids/{digest}/explanation")
+def explain_bid(market: CurrentMarket, caller: Caller, offer: OfferId, digest: OfferId) -> dict[str, Any]:
+    """Why the bid won or did not."""
+    with market.reading() as session:
+        return offers.explain(session, caller, offers.offer_of(session, offer), digest)
+
+
+@router.get("/offers/{offer}/merit-order")
+def show_merit_order(market: CurrentMarket, offer: OfferId) -> dict[str, Any]:
+    """The curve of a cleared auction, without owners."""
+    with market.reading() as session:
+        return offers.merit_order_document(session, offers.offer_of(session, offer))
+
+
+@router.get("/offers/{offer}/awards")
+def list_awards(market: CurrentMarket, caller: OptionalCaller, offer: OfferId) -> dict[str, Any]:
+    with market.reading() as session:
+        return {"items": offers.awards_of(session, caller, offers.offer_of(session, offer)), "next": None}
+
+
+@router.post("/offers/{offer}/verdict", status_code=201)
+def give_verdict(market: CurrentMarket, caller: Caller, offer: OfferId, body: SignedVerdict) -> dict[str, Any]:
+    """The DSO rejects awards of a cleared offer, once, with its reasons."""
+    with market.reading() as session:
+        offers.offer_of(session, offer)
+    return signals.give_verdict(market, caller, offer, body.message, body.signature, body.reasons).document()
+
+
+@router.post("/commands", status_code=201)
+def give_command(market: CurrentMarket, caller: Caller, body: SignedMessageWithReason) -> dict[str, Any]:
+    """A RED command of the DSO to one nanogrid."""
+    return requests.give_command(market, caller, body.message, body.signature, body.reason).document()
+
+
+@router.get("/commands")
+def list_commands(market: CurrentMarket, caller: Caller, node: int, interval: int | None = None) -> dict[str, Any]:
+    with market.reading() as session:
+        nanogrids = _visible(session, caller, node)
+        items = [
+            {
+                "nanogrid": row.nanogrid,
+                "interval": row.interval,
+                "product": row.product,
+                "direction": row.direction,
+                "quantity": row.quantity,
+                "price_ueur_kwh": row.price_ueur_kwh,
+                "reserved_ueur": row.reserved_ueur,
+                "given_at": row.given_at,
+                "delivered": row.delivered,
+                "paid_ueur": row.paid_ueur,
+                "unpaid_ueur": row.unpaid_ueur,
+            }
+            for row in requests.commands_of(session, nanogrids, interval)
+        ]
+        return {"items": items, "next": None}
+
+
+@router.get("/dispatches")
+def list_dispatches(
+    market: CurrentMarket, caller: Caller, node: int, interval: int | None = None, nanogrid: int | None = None
+) -> dict[str, Any]:
+    """Orders to gateways and where they stand, for whoever they concern."""
+    with market.reading() as session:
+        visible = [each for each in _visible(session, caller, node) if nanogrid is None or each == nanogrid]
+        query = select(Dispatch).where(Dispatch.nanogrid.in_(visible)).order_by(Dispatch.interval, Dispatch.nanogrid)
+        if interval is not None:
+            query = query.where(Dispatch.interval == interval)
+        items = [
+            {
+                "id": row.id,
+                "kind": row.kind,
+                "nanogrid": row.nanogrid,
+                "interval": row.interval,
+                "target_w": row.target_w,
+                "target_var": row.target_var,
+                "lease_end": row.lease_end,
+                "state": row.state,
+                "reason": row.reason,
+            }
+            for row in session.scalars(query)
+        ]
+        return {"items": items, "next": None}
+
+
+def _visible(session: Session, caller: Principal, node: int) -> list[int]:
+    """Nanogrids of a node that concern the caller: all for its DSO, an aggregator's own, an owner's own."""
+    row = session.get(Node, node)
+    if row is None:
+        raise NotFound("node", node)
+    if caller.nanogrid is not None:
+        return [caller.nanogrid]
+    query = select(Nanogrid.nanogrid).where(Nanogrid.node == node)
+    if caller.address != row.dso:
+        own = select(Portfolio.portfolio).where(Portfolio.aggregator == caller.address)
+        query = query.where(Nanogrid.portfolio.in_(own) | (Nanogrid.owner == caller.address))
+    nanogrids = list(session.scalars(query))
+    if not nanogrids and caller.address != row.dso:
+        raise NotAllowed("Nothing at this node concerns you.")
+    return nanogrids
+
+

@@ -1,0 +1,148 @@
+"""The market process: its parts put together, its calendar, and its HTTP server."""
+
+from __future__ import annotations
+
+import threading
+from functools import partial
+
+import structlog
+import uvicorn
+from sqlalchemy import Engine
+
+from market.api.app import create_app
+from market.chain.bindings import Contracts, read_deployment
+from market.chain.indexer import Indexer
+from market.chain.profiles import PROFILES, connect_from
+from market.chain.sender import TransactionSender
+from market.clock import Clock, ClockRefused, SimulatedClock
+from market.domain.calendar import Calendar, Moment
+from market.jobs import Job, Schedule
+from market.services import bids, clearing
+from market.services.market import Market
+from market.settings import Settings, load_private_key
+from market.store.database import migrate, open_engine, read_scope, session_scope
+
+log = structlog.get_logger(__name__)
+
+
+def open_market(settings: Settings, clock: Clock) -> Market:
+    """The market of the settings: database migrated, chain reached, unfinished transactions finished.
+
+    Raises:
+        SettingsError, DeploymentUnreadable: what is missing.
+    """
+    migrate(settings.database)
+    engine = open_engine(settings.database)
+    contracts = open_contracts(settings)
+    key = load_private_key(settings.relayer_key)
+    relayer = TransactionSender(contracts, engine, key, now=clock.now)
+    indexer = Indexer(contracts, engine, settings.confirmations)
+    parameters = contracts.deployment.parameters
+    market = Market(
+        sessions=partial(session_scope, engine),
+        reading=partial(read_scope, engine),
+        contracts=contracts,
+        relayer=relayer,
+        relayer_key=key,
+        index=indexer.index_now,
+        clock=clock,
+        calendar=calendar_of(contracts),
+        parameters={name: value for name, value in parameters.items() if isinstance(value, int)},
+        broker=broker_of(settings),
+        public_url=settings.api.base_url,
+        time_zone=settings.time_zone,
+    )
+    relayer.recover()
+    market.index()
+    return market
+
+
+def open_contracts(settings: Settings) -> Contracts:
+    """The contracts of the settings' chain."""
+    web3 = connect_from(settings)
+    deployment = read_deployment(settings.deployment_path, settings.chain_id)
+    return Contracts(web3, deployment, PROFILES[settings.chain_profile])
+
+
+def calendar_of(contracts: Contracts) -> Calendar:
+    """The calendar that the contracts were deployed with."""
+    parameters = contracts.deployment.parameters
+    return Calendar(int(parameters["time_unit_s"]), int(parameters["reading_deadline_s"]))
+
+
+def broker_of(settings: Settings) -> dict[str, object]:
+    """How gateways reach the broker."""
+    mqtt = settings.mqtt
+    return {
+        "host": mqtt.gateway_host or mqtt.host,
+        "port": mqtt.gateway_port or mqtt.port,
+        "tls": mqtt.tls,
+    }
+
+
+def reindex(settings: Settings) -> None:
+    """Empty everything that is projected from the chain and build it again."""
+    migrate(settings.database)
+    engine: Engine = open_engine(settings.database)
+    Indexer(open_contracts(settings), engine, settings.confirmations).reindex()
+
+
+def jobs_of(market: Market) -> list[Job]:
+    """What the market does at which moment of an interval."""
+    calendar = market.calendar
+    actions = [
+        (Moment.BIDS_POSTED, "post bids", bids.post),
+        (Moment.CLEARED, "mark late bids", bids.mark_late),
+        (Moment.CLEARED, "clear", clearing.clear),
+        (Moment.CLEARED_AGAIN, "clear again", clearing.clear_again),
+        (Moment.FINALISED, "finalise", clearing.finalise),
+    ]
+
+    def after_index(action: object, interval: int) -> None:
+        market.index()
+        action(market, interval)  # type: ignore[operator]
+
+    jobs = [
+        Job(f"{name}{suffix}", calendar.at(moment, 0, internal=internal), partial(after_index, action))
+        for internal, suffix in ((False, ""), (True, " (INTERNAL)"))
+        for moment, name, action in actions
+    ]
+    start = calendar.at(Moment.DELIVERY_STARTS, 0)
+    return [
+        *jobs,
+        Job("expire offers", start, partial(after_index, clearing.expire)),
+        Job("reclaim requests", start, partial(after_index, clearing.reclaim)),
+    ]
+
+
+def serve(settings: Settings) -> None:
+    """Serve the API and run the calendar until a signal ends the process."""
+    clock = settings.open_clock("market")
+    market = open_market(settings, clock)
+    stop = threading.Event()
+    schedule = Schedule(market.calendar.time_unit_s, jobs_of(market))
+    calendar = threading.Thread(target=_run_calendar, args=(schedule, clock, stop), name="calendar", daemon=True)
+    config = uvicorn.Config(
+        create_app(market),
+        host=settings.api.host,
+        port=settings.api.port,
+        log_config=None,
+        access_log=False,
+        timeout_graceful_shutdown=5,
+    )
+    calendar.start()
+    try:
+        uvicorn.Server(config).run()
+    finally:
+        stop.set()
+        if isinstance(clock, SimulatedClock):
+            clock.leave()
+        calendar.join(timeout=10)
+
+
+def _run_calendar(schedule: Schedule, clock: Clock, stop: threading.Event) -> None:
+    try:
+        schedule.run(clock, stop)
+    except ClockRefused as refusal:
+        if not stop.is_set():
+            log.error("the clock refused", why=str(refusal))
