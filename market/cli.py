@@ -27,7 +27,12 @@ def build() -> typer.Typer:
         try:
             command = entry.load()
         except ModuleNotFoundError as missing:
-            if missing.name is not None and missing.name.partition(".")[0] in {"market", "oracle", "gateway_agent", "scripts"}:
+            if missing.name is not None and missing.name.partition(".")[0] in {
+                "market",
+                "oracle",
+                "gateway_agent",
+                "scripts",
+            }:
                 raise
             continue
         if isinstance(command, typer.Typer):

@@ -6,7 +6,6 @@ import sys
 
 import typer
 
-from market.chain.bindings import DeploymentUnreadable
 from market.observability import set_up_logging
 from market.settings import Settings, SettingsError
 
@@ -16,13 +15,14 @@ app = typer.Typer(help="The market process: API, relayer, clearing.", no_args_is
 @app.command()
 def serve() -> None:
     """Serve the API and act by the calendar. Settings come from the environment (MERITGRID_…) and .env."""
-    from market.server import serve as run  # noqa: PLC0415 - web3 and fastapi take a second to load
+    from market.chain.deployment import DeploymentError
+    from market.server import serve as run
 
     settings = Settings()
     set_up_logging(settings.log, "market")
     try:
         run(settings)
-    except (SettingsError, DeploymentUnreadable) as problem:
+    except (SettingsError, DeploymentError) as problem:
         typer.echo(f"The market cannot start: {problem}", err=True)
         sys.exit(2)
 
@@ -30,7 +30,7 @@ def serve() -> None:
 @app.command()
 def migrate() -> None:
     """Bring the database's tables to this version."""
-    from market.store.database import migrate as run  # noqa: PLC0415
+    from market.store.database import migrate as run
 
     settings = Settings()
     run(settings.database)
@@ -40,7 +40,7 @@ def migrate() -> None:
 @app.command()
 def reindex() -> None:
     """Empty everything that is known from the chain, and build it again."""
-    from market.server import reindex as run  # noqa: PLC0415
+    from market.server import reindex as run
 
     run(Settings())
     typer.echo("Rebuilt from the chain.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import asdict
 from functools import partial
 
 import structlog
@@ -10,12 +11,11 @@ import uvicorn
 from sqlalchemy import Engine
 
 from market.api.app import create_app
-from market.chain.bindings import Contracts, read_deployment
+from market.chain.bindings import open_contracts
 from market.chain.indexer import Indexer
-from market.chain.profiles import PROFILES, connect_from
 from market.chain.sender import TransactionSender
 from market.clock import Clock, ClockRefused, SimulatedClock
-from market.domain.calendar import Calendar, Moment
+from market.domain.calendar import Moment
 from market.jobs import Job, Schedule
 from market.services import bids, clearing
 from market.services.market import Market
@@ -37,7 +37,6 @@ def open_market(settings: Settings, clock: Clock) -> Market:
     key = load_private_key(settings.relayer_key)
     relayer = TransactionSender(contracts, engine, key, now=clock.now)
     indexer = Indexer(contracts, engine, settings.confirmations)
-    parameters = contracts.deployment.parameters
     market = Market(
         sessions=partial(session_scope, engine),
         reading=partial(read_scope, engine),
@@ -46,8 +45,8 @@ def open_market(settings: Settings, clock: Clock) -> Market:
         relayer_key=key,
         index=indexer.index_now,
         clock=clock,
-        calendar=calendar_of(contracts),
-        parameters={name: value for name, value in parameters.items() if isinstance(value, int)},
+        calendar=contracts.calendar,
+        parameters=asdict(contracts.deployment.parameters),
         broker=broker_of(settings),
         public_url=settings.api.base_url,
         time_zone=settings.time_zone,
@@ -55,19 +54,6 @@ def open_market(settings: Settings, clock: Clock) -> Market:
     relayer.recover()
     market.index()
     return market
-
-
-def open_contracts(settings: Settings) -> Contracts:
-    """The contracts of the settings' chain."""
-    web3 = connect_from(settings)
-    deployment = read_deployment(settings.deployment_path, settings.chain_id)
-    return Contracts(web3, deployment, PROFILES[settings.chain_profile])
-
-
-def calendar_of(contracts: Contracts) -> Calendar:
-    """The calendar that the contracts were deployed with."""
-    parameters = contracts.deployment.parameters
-    return Calendar(int(parameters["time_unit_s"]), int(parameters["reading_deadline_s"]))
 
 
 def broker_of(settings: Settings) -> dict[str, object]:

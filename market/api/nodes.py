@@ -82,7 +82,9 @@ def set_signal(market: CurrentMarket, caller: Caller, node: int, body: SignedMes
 
 
 @router.get("/nodes/{node}/baselines")
-def list_baselines(market: CurrentMarket, caller: Caller, node: int, interval: Interval, kind: int = 0) -> dict[str, Any]:
+def list_baselines(
+    market: CurrentMarket, caller: Caller, node: int, interval: Interval, kind: int = 0
+) -> dict[str, Any]:
     """Nominated baselines of the node's nanogrids, for its DSO, its aggregators and auditors."""
     with market.reading() as session:
         portfolios = _visible_portfolios(session, caller, _node(session, node))
@@ -184,7 +186,9 @@ def _rated_power_w(session: Session, portfolio: int) -> int:
 
 def _visible_portfolios(session: Session, caller: Principal, node: Node) -> list[int]:
     portfolios = session.scalars(select(Portfolio).where(Portfolio.node == node.node)).all()
-    everything = caller.address == node.dso or _has_role(session, caller, "AUDITOR") or _has_role(session, caller, "ORACLE")
+    everything = (
+        caller.address == node.dso or _has_role(session, caller, "AUDITOR") or _has_role(session, caller, "ORACLE")
+    )
     visible = [row.portfolio for row in portfolios if everything or row.aggregator == caller.address]
     if not visible and not everything:
         raise NotAllowed("Only the node's DSO, its aggregators and auditors see baselines.")

@@ -72,12 +72,14 @@ def problem_response(document: dict[str, Any]) -> JSONResponse:
 
 
 async def _refused(_: Request, error: Exception) -> JSONResponse:
-    assert isinstance(error, MeritgridError)
+    if not isinstance(error, MeritgridError):
+        raise error
     return problem_response(problem_of(error))
 
 
 async def _invalid(_: Request, error: Exception) -> JSONResponse:
-    assert isinstance(error, RequestValidationError)
+    if not isinstance(error, RequestValidationError):
+        raise error
     errors = [
         violation_document(
             Violation("/" + "/".join(str(part) for part in found["loc"][1:]), found.get("input"), found["msg"])
@@ -92,7 +94,8 @@ async def _invalid(_: Request, error: Exception) -> JSONResponse:
 
 
 async def _http(_: Request, error: Exception) -> JSONResponse:
-    assert isinstance(error, HTTPException)
+    if not isinstance(error, HTTPException):
+        raise error
     code = {404: "not-found", 405: "method-not-allowed", 413: "body-too-large", 415: "wrong-media-type"}.get(
         error.status_code, f"http-{error.status_code}"
     )

@@ -29,7 +29,9 @@ async def stream(
 ) -> EventSourceResponse:
     """Events of the topics from now on, or after `Last-Event-ID`."""
     wanted = [topic.strip() for topic in topics.split(",")]
-    unknown = [Violation("/topics", topic, f"must be one of {', '.join(TOPICS)}") for topic in wanted if topic not in TOPICS]
+    unknown = [
+        Violation("/topics", topic, f"must be one of {', '.join(TOPICS)}") for topic in wanted if topic not in TOPICS
+    ]
     if unknown:
         raise ValidationFailed(unknown)
     try:
@@ -42,7 +44,7 @@ async def stream(
 async def _events(
     request: Request, market: Market, topics: list[str], start: Cursor | None
 ) -> AsyncIterator[ServerSentEvent]:
-    cursor = start or await asyncio.to_thread(_head, market)
+    cursor = start if start is not None else await asyncio.to_thread(_head, market)
     while not await request.is_disconnected():
         found = await asyncio.to_thread(_after, market, cursor, topics)
         for cursor, topic, what in found:

@@ -12,8 +12,9 @@ from market.api.bodies import Bids, IntervalOf, Signature, SignedMessage, Signed
 from market.api.context import Caller, CurrentMarket, OptionalCaller
 from market.api.problems import NotFound, problem_of
 from market.services import bids as bid_service
-from market.services import clearing, offers, requests, signals
+from market.services import offers, requests, signals
 from market.services.access import NotAllowed, Principal
+from market.services.market import purpose_key
 from market.store.projections import FlexibilityRequest, Nanogrid, Node, Portfolio
 from market.store.work import Dispatch
 
@@ -58,8 +59,8 @@ def show_request(market: CurrentMarket, request: OfferId) -> dict[str, Any]:
 def reclaim(market: CurrentMarket, _: Caller, request: OfferId, body: IntervalOf) -> dict[str, Any]:
     """Give the DSO back what no offer took of an interval, once offers can no longer be opened for it."""
     function = market.contracts.auction.functions.reclaimRequest(bytes.fromhex(request[2:]), body.interval)
-    receipt = market.relay(function, f"reclaimRequest:{clearing.purpose_key(request, body.interval)}")
-    return {"transaction": receipt.transaction, "block": receipt.block}
+    receipt = market.relay(function, f"reclaimRequest:{purpose_key(request, body.interval)}")
+    return {"transaction": receipt.transaction_hash, "block": receipt.block}
 
 
 @router.post("/offers", status_code=201)
@@ -237,5 +238,3 @@ def _visible(session: Session, caller: Principal, node: int) -> list[int]:
     if not nanogrids and caller.address != row.dso:
         raise NotAllowed("Nothing at this node concerns you.")
     return nanogrids
-
-

@@ -108,9 +108,7 @@ class AggregatorDesk:
         calendar = self._desk.calendar
         gate_closure = calendar.latest_gate_closure(interval)
         for portfolio in self.portfolios():
-            for request in self._desk.client.items(
-                "/v1/requests", node=portfolio.node, first=interval, last=interval
-            ):
+            for request in self._desk.client.items("/v1/requests", node=portfolio.node, first=interval, last=interval):
                 offer = offer_for(request, interval, portfolio, self._policy, gate_closure, calendar.time_unit_s)
                 if offer is not None:
                     self._open(offer)

@@ -18,10 +18,13 @@ from market.settings import KeySource, load_private_key
 dso = typer.Typer(help="The DSO's desk: traffic light, requests, verdicts, RED commands.", no_args_is_help=True)
 aggregator = typer.Typer(help="The aggregator's desk: offers that answer requests.", no_args_is_help=True)
 
-MarketUrl = Annotated[str, typer.Option("--market", envvar="MERITGRID_MARKET_URL", help="Base URL of the market's API.")]
+MarketUrl = Annotated[
+    str, typer.Option("--market", envvar="MERITGRID_MARKET_URL", help="Base URL of the market's API.")
+]
 KeyFile = Annotated[Path, typer.Option("--key-file", help="File (mode 600) with the role's private key.")]
 ClockSetting = Annotated[
-    str, typer.Option("--clock", envvar="MERITGRID_CLOCK", help="'system', or 'simulated:host:port' in a demonstration.")
+    str,
+    typer.Option("--clock", envvar="MERITGRID_CLOCK", help="'system', or 'simulated:host:port' in a demonstration."),
 ]
 ClockToken = Annotated[str, typer.Option("--clock-token", envvar="MERITGRID_CLOCK_TOKEN", hidden=True)]
 ReadyFile = Annotated[Path | None, typer.Option("--ready-file", help="Touched when the first jobs are done.")]
@@ -51,14 +54,16 @@ def run_dso(
     key_file: KeyFile,
     market: MarketUrl,
     price: Annotated[int, typer.Option(help="Price of a request [micro-euro per kWh].")] = 300_000,
-    margin_percent: Annotated[float, typer.Option(help="How far inside the limits to buy [% points of loading].")] = 3.0,
+    margin_percent: Annotated[
+        float, typer.Option(help="How far inside the limits to buy [% points of loading].")
+    ] = 3.0,
     clock: ClockSetting = "system",
     clock_token: ClockToken = "",
     ready_file: ReadyFile = None,
 ) -> None:
     """Run the power flow on forecasts, set the light, publish requests, check results, command on RED."""
-    from market.desks.dso import DeskPolicy, DsoDesk  # noqa: PLC0415 - pandapower and numba take seconds to load
-    from market.desks.node_grid import load_node_grid  # noqa: PLC0415
+    from market.desks.dso import DeskPolicy, DsoDesk
+    from market.desks.node_grid import load_node_grid
 
     key = load_private_key(KeySource(file=key_file))
     with MarketClient(market, private_key="0x" + key.hex()) as client:

@@ -79,7 +79,9 @@ def new_nonce(session: Session, now_s: int) -> str:
     return nonce
 
 
-def sign_in(session: Session, text: str, signature: str, domain: str, chain_id: int, now_s: int) -> tuple[str, WalletSession]:
+def sign_in(
+    session: Session, text: str, signature: str, domain: str, chain_id: int, now_s: int
+) -> tuple[str, WalletSession]:
     """Check a signed EIP-4361 message and open a session: (token, session). The nonce is used up.
 
     Raises:

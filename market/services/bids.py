@@ -94,7 +94,9 @@ def _open_offer(market: Market, session: Session, offer_id: str, now_s: int) -> 
         raise OfferClosed(offer_id, f"The offer is {OfferStatus(offer.status).name}.")
     closes_at = api_closes_at(market, offer)
     if now_s > closes_at:
-        raise OfferClosed(offer_id, f"The market took bids until {closes_at}; it is {now_s}. Post directly on the chain.")
+        raise OfferClosed(
+            offer_id, f"The market took bids until {closes_at}; it is {now_s}. Post directly on the chain."
+        )
     return offer
 
 
@@ -125,7 +127,9 @@ def _receive_one(
     if known is not None:
         return BidResult(digest, _receipt(market, known), None)
     signature = Signature.from_hex(str(fields["signature"]))
-    signer = _require_valid(session, offer, bid, nanogrid_id, recover_message(bid, market.domain(bid), signature), now_s)
+    signer = _require_valid(
+        session, offer, bid, nanogrid_id, recover_message(bid, market.domain(bid), signature), now_s
+    )
     row = BidReceived(
         offer=offer.offer,
         nanogrid=nanogrid_id,
@@ -177,7 +181,9 @@ def _require_valid(session: Session, offer: Offer, bid: Bid, nanogrid_id: int, s
     _require_ranges(offer, bid)
     is_delegate = signer == seat.signer and seat.signer != seat.owner
     if signer not in (seat.signer, seat.owner):
-        raise BadSignature(f"The bid is signed by {signer}, who is neither the seated signer nor the owner.", signer=signer)
+        raise BadSignature(
+            f"The bid is signed by {signer}, who is neither the seated signer nor the owner.", signer=signer
+        )
     active_until = seat.active_until if seat.active_until is not None else 2**63
     if seat.suspended or not seat.active_from <= offer.interval < active_until:
         raise bid_refused(BidRejection.SEAT_NOT_ACTIVE, nanogrid=nanogrid_id, interval=offer.interval)
@@ -192,7 +198,9 @@ def _require_valid(session: Session, offer: Offer, bid: Bid, nanogrid_id: int, s
 def _require_ranges(offer: Offer, bid: Bid) -> None:
     wrong = []
     if not MIN_PRICE_UEUR_KWH <= bid.price_ueur_kwh <= MAX_PRICE_UEUR_KWH:
-        wrong.append(Violation("/price_ueur_kwh", bid.price_ueur_kwh, f"must be {MIN_PRICE_UEUR_KWH} … {MAX_PRICE_UEUR_KWH}"))
+        wrong.append(
+            Violation("/price_ueur_kwh", bid.price_ueur_kwh, f"must be {MIN_PRICE_UEUR_KWH} … {MAX_PRICE_UEUR_KWH}")
+        )
     if bid.quantity > MAX_QUANTITY:
         wrong.append(Violation("/quantity", bid.quantity, f"must be at most {MAX_QUANTITY}"))
     if bid.quantity == 0 and bid.revision == 0:

@@ -26,7 +26,7 @@ from market.store.projections import PostedBid as PostedRow
 log = structlog.get_logger(__name__)
 
 # No record replayed, nothing summed: where the first chunk of a clearing starts.
-_START: Final = (bytes(32), 0, 0, [], 0, [], 0, b"", [])
+_START: Final[tuple[Any, ...]] = (bytes(32), 0, 0, [], 0, [], 0, b"", [])
 
 
 @dataclass(frozen=True, slots=True)

@@ -94,7 +94,7 @@ def carry(
         with market.sessions() as session:
             _write(session, market.now_s(), message, signature, signer, digest, subject, documents or {})
     receipt = market.relay(function, f"decision:{digest}")
-    return Carried(digest, receipt.transaction, receipt.block)
+    return Carried(digest, receipt.transaction_hash, receipt.block)
 
 
 def wire_signature(signature: str) -> bytes:
@@ -108,7 +108,9 @@ def document_of(session: Session, hash_: str) -> dict[str, Any] | None:
     return None if found is None else dict(orjson.loads(found.body))
 
 
-def audit(session: Session, at: int, author: str, cause: str, object_kind: str, object_id: object, **details: Any) -> None:
+def audit(
+    session: Session, at: int, author: str, cause: str, object_kind: str, object_id: object, **details: Any
+) -> None:
     """Note a change in the event log."""
     session.add(
         AuditEntry(

@@ -12,7 +12,8 @@ from sqlalchemy.orm import Session
 from web3.contract.contract import ContractFunction
 
 from market.chain.bindings import Contracts
-from market.chain.sender import Receipt, TransactionSender
+from market.chain.receipts import Receipt
+from market.chain.sender import TransactionSender
 from market.clock import Clock
 from market.domain.calendar import Calendar
 from market.domain.typed_data import Domain, Message
@@ -69,7 +70,7 @@ class Market:
 
     def check(self, function: ContractFunction) -> None:
         """Try a call of the relayer without sending it. Raises MeritgridError when the contract would refuse."""
-        self.contracts.call(function, sender=self.relayer.address, at_s=self.now_s())
+        self.relayer.check(function)
 
     def relay(self, function: ContractFunction, key: str) -> Receipt:
         """Send by the relayer, once for each key, then index, so that what was sent can be read.
@@ -77,7 +78,7 @@ class Market:
         Raises:
             MeritgridError: the contract refuses.
         """
-        receipt = self.relayer.send(function, key)
+        receipt = self.relayer.send(function, purpose=function.fn_name, purpose_key=key)
         self.index()
         return receipt
 

@@ -58,9 +58,7 @@ def _light(session: Session, node: int, interval: int) -> dict[str, Any] | None:
     return {"interval": interval, "phase": int(phase), "reason": document_of(session, signals[-1].reason)}
 
 
-def _series(
-    session: Session, node: int, first: int, end: int, prices: dict[int, int | None]
-) -> list[dict[str, Any]]:
+def _series(session: Session, node: int, first: int, end: int, prices: dict[int, int | None]) -> list[dict[str, Any]]:
     rows: dict[int, dict[str, Any]] = {}
     for signal in signals_of(session, node, first, end - 1):
         row = rows.setdefault(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from market.domain.messages import Cancellation, Command, Offer, Request
@@ -56,8 +56,10 @@ def requests_of(
     session: Session, node: int | None, first: int | None, last: int | None, limit: int, after: str | None
 ) -> Sequence[FlexibilityRequest]:
     """Requests by node and interval, in the order of their ids."""
-    query = select(FlexibilityRequest).distinct().join(
-        RequestInterval, RequestInterval.request == FlexibilityRequest.request
+    query = (
+        select(FlexibilityRequest)
+        .distinct()
+        .join(RequestInterval, RequestInterval.request == FlexibilityRequest.request)
     )
     if node is not None:
         query = query.where(FlexibilityRequest.node == node)
@@ -104,15 +106,9 @@ def position(session: Session, principal: Principal, row: OfferRow) -> dict[str,
     if portfolio.aggregator != principal.address:
         raise NotAllowed("Only the portfolio's aggregator sees the position of its offer.")
     request = None if row.request is None else session.get(FlexibilityRequest, row.request)
-    delivered, cost, margin, penalty, unsettled = session.execute(
-        select(
-            func.coalesce(func.sum(Award.delivered), 0),
-            func.coalesce(func.sum(Award.paid_ueur), 0),
-            func.coalesce(func.sum(Award.margin_ueur), 0),
-            func.coalesce(func.sum(Award.penalty_ueur), 0),
-            func.count().filter(Award.outcome.is_(None)),
-        ).where(Award.offer == row.offer)
-    ).one()
+    awards = session.scalars(select(Award).where(Award.offer == row.offer)).all()
+    cost = sum(award.paid_ueur or 0 for award in awards)
+    margin = sum(award.margin_ueur or 0 for award in awards)
     awarded = row.awarded or 0
     return {
         "offer": row.offer,
@@ -120,12 +116,12 @@ def position(session: Session, principal: Principal, row: OfferRow) -> dict[str,
         "status": OfferStatus(row.status).name,
         "offered": row.quantity,
         "awarded": awarded,
-        "delivered": int(delivered),
-        "unsettled_awards": int(unsettled),
-        "revenue_ueur": int(cost) + int(margin),
-        "cost_ueur": int(cost),
-        "margin_ueur": int(margin),
-        "penalties_ueur": int(penalty),
+        "delivered": sum(award.delivered or 0 for award in awards),
+        "unsettled_awards": sum(award.outcome is None for award in awards),
+        "revenue_ueur": cost + margin,
+        "cost_ueur": cost,
+        "margin_ueur": margin,
+        "penalties_ueur": sum(award.penalty_ueur or 0 for award in awards),
         "largest_revenue_ueur": 0 if request is None else amount_ueur(awarded, request.price_ueur_kwh),
     }
 

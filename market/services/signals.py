@@ -17,7 +17,12 @@ from market.store.projections import GridSignal
 
 
 def set_signal(
-    market: Market, principal: Principal, node: int, message: Mapping[str, Any], signature: str, reason: Mapping[str, Any]
+    market: Market,
+    principal: Principal,
+    node: int,
+    message: Mapping[str, Any],
+    signature: str,
+    reason: Mapping[str, Any],
 ) -> Carried:
     """Set a node's light for an interval, with its published reason."""
     signal = parse(Signal, message, node=node)
@@ -27,7 +32,12 @@ def set_signal(
 
 
 def give_verdict(
-    market: Market, principal: Principal, offer: str, message: Mapping[str, Any], signature: str, reasons: Mapping[str, Any]
+    market: Market,
+    principal: Principal,
+    offer: str,
+    message: Mapping[str, Any],
+    signature: str,
+    reasons: Mapping[str, Any],
 ) -> Carried:
     """Reject awards of a cleared offer, once, with published reasons."""
     verdict = parse(Verdict, message, offer=bytes.fromhex(offer[2:]))

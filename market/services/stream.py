@@ -55,7 +55,9 @@ def head(session: Session) -> Cursor:
     return Cursor(int(block), int(log_index))
 
 
-def events_after(session: Session, cursor: Cursor, topics: Iterable[str]) -> Sequence[tuple[Cursor, str, dict[str, Any]]]:
+def events_after(
+    session: Session, cursor: Cursor, topics: Iterable[str]
+) -> Sequence[tuple[Cursor, str, dict[str, Any]]]:
     """(cursor, topic, what happened) of the next events of some topics, oldest first."""
     names = [event for topic in topics for event in TOPICS[topic]]
     rows = session.scalars(

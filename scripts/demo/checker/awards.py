@@ -6,8 +6,8 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from market.domain.messages import Reading
 from market.domain.merit_order import clear_greedy, without_rejected
+from market.domain.messages import Reading
 from market.domain.products import Direction, Kind, Product, Side
 from market.domain.records import AwardRecord, rejected_positions, unpack_awards, unpack_bids
 from market.domain.settlement import (
@@ -114,9 +114,7 @@ def check_sold_once(evidence: Evidence) -> Iterator[str]:
             seen.add(sale)
 
 
-def _check_end(
-    end: Mapping[str, int], terms: AwardTerms, offer: _Offer, reading: OwnReading | None
-) -> Iterator[str]:
+def _check_end(end: Mapping[str, int], terms: AwardTerms, offer: _Offer, reading: OwnReading | None) -> Iterator[str]:
     outcome = Outcome(end["outcome"])
     metered = None
     if outcome is Outcome.REVOKED:

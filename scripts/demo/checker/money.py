@@ -63,9 +63,7 @@ def check_escrow(evidence: Evidence) -> Iterator[str]:
         elif event.name == "EscrowReleased":
             balance[arguments["id"]] -= arguments["amountUeur"]
         elif not _is_sale(evidence, arguments["offer"]):
-            balance[arguments["offer"]] -= (
-                arguments["paidUeur"] + arguments["marginUeur"] + arguments["refundedUeur"]
-            )
+            balance[arguments["offer"]] -= arguments["paidUeur"] + arguments["marginUeur"] + arguments["refundedUeur"]
     for escrow, left in sorted(balance.items()):
         if left != evidence.escrows.get(escrow, 0):
             yield f"escrow {escrow}: the events leave {left}, the contract holds {evidence.escrows.get(escrow, 0)}"
