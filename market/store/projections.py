@@ -340,6 +340,8 @@ class GridCommand(Projection):
     quantity: Mapped[int]
     price_ueur_kwh: Mapped[BigInt]
     reserved_ueur: Mapped[BigInt]
+    dso: Mapped[Address]
+    """Whose deposit pays."""
     reason: Mapped[Hash32]
     given_at: Mapped[BigInt]
     transaction: Mapped[Hash32]
