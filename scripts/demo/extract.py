@@ -21,6 +21,8 @@ from typing import Any, Final
 
 EXTRACT_FORMAT: Final = 1
 STEPS_PER_DAY: Final = 96
+GRIDS_FOLDER: Final = Path(__file__).parent / "grids"
+"""Extracts that come with the product."""
 
 
 class ExtractError(ValueError):
@@ -115,6 +117,18 @@ class Extract:
                 return day
         there_are = ", ".join(f"{day.date} ({day.label})" for day in self.days)
         raise ExtractError(f"{self.name} has no day {chosen}; it has {there_are}")
+
+
+def extract_folder(grid: str) -> Path:
+    """Folder of an extract, given as the name of one that comes with the product or as a path.
+
+    Raises ExtractError that names the extracts there are.
+    """
+    for folder in (GRIDS_FOLDER / grid, Path(grid)):
+        if (folder / "extract.json").is_file():
+            return folder
+    there_are = ", ".join(sorted(folder.name for folder in GRIDS_FOLDER.iterdir()))
+    raise ExtractError(f"{grid} is neither a folder that extract_simbench made nor one of: {there_are}")
 
 
 def day_start_s(day: date, utc_offset_h: int) -> int:

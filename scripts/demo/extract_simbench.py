@@ -62,7 +62,10 @@ def export(
     import simbench  # here, so that --help needs no 400 MB
 
     days = [_parse_day(text) for text in day]
-    net = simbench.get_simbench_net(code)
+    try:
+        net = simbench.get_simbench_net(code)
+    except (ValueError, KeyError, IndexError) as error:
+        raise typer.BadParameter(f"{code} is no SimBench code such as 1-LV-rural1--2-sw: {error}") from error
     if len(net.trafo) != 1:
         raise typer.BadParameter(f"{code} has {len(net.trafo)} transformers; a low-voltage grid with one is needed")
     absolute = simbench.get_absolute_values(net, profiles_instead_of_study_cases=True)
@@ -161,7 +164,8 @@ def _slim(net: Any) -> Any:
     slim = pp.create_empty_network(name=net.name or "", f_hz=net.f_hz, sn_mva=net.sn_mva)
     slim["std_types"] = {"line": {}, "trafo": {}, "trafo3w": {}}
     for table in TABLES_KEPT:
-        slim[table] = net[table].drop(columns=[name for name in _UNUSED_COLUMNS if name in net[table]])
+        kept = sorted(set(net[table].columns) - set(_UNUSED_COLUMNS))  # simbench's own order changes from run to run
+        slim[table] = net[table][kept]
     return slim
 
 

@@ -11,7 +11,8 @@ import pytest
 
 from gateway_agent.drivers.simulated.profile import ProfileError, nanogrid_from_json, read_nanogrid
 from market.grid.forecasts import FORECAST_FILE, ForecastError, read_forecast
-from scripts.demo.extract import Extract, ExtractError, read_extract
+from scripts.demo.extract import GRIDS_FOLDER, Extract, ExtractError, extract_folder, read_extract
+from scripts.demo.extract_simbench import export
 from scripts.demo.forecast_error import CLOUDS, error_factors
 from scripts.demo.scenario import (
     Scenario,
@@ -161,6 +162,9 @@ def test_a_series_holds_its_first_and_last_value_outside_the_day(pv_day: Scenari
 def test_bad_files_and_unknown_days_are_named(rural: Extract, tmp_path: Path) -> None:
     with pytest.raises(ExtractError, match=r"has no day 2016-01-01; it has 2016-05-20"):
         rural.day(date(2016, 1, 1))
+    assert extract_folder(rural.name) == extract_folder(str(rural.folder)) == GRIDS_FOLDER / rural.name
+    with pytest.raises(ExtractError, match=r"nor one of: 1-LV-rural1--2-sw, 1-LV-semiurb4--2-sw"):
+        extract_folder("nowhere")
     with pytest.raises(ExtractError, match="holds no extract"):
         read_extract(tmp_path)
     with pytest.raises(ExtractError, match="holds no scenario"):
@@ -171,3 +175,12 @@ def test_bad_files_and_unknown_days_are_named(rural: Extract, tmp_path: Path) ->
     bad.write_text("{}")
     with pytest.raises(ForecastError):
         read_forecast(bad)
+
+
+@pytest.mark.slow
+def test_the_script_makes_the_committed_extract_byte_for_byte(semiurban: Extract, tmp_path: Path) -> None:
+    export(semiurban.name, tmp_path, ["2016-01-12=evening peak@100"])
+    made = sorted(path.name for path in tmp_path.iterdir())
+    assert made == sorted(path.name for path in semiurban.folder.iterdir())
+    for name in made:
+        assert (tmp_path / name).read_bytes() == (semiurban.folder / name).read_bytes(), name
