@@ -6,6 +6,7 @@ PostgreSQL through psycopg 3, by the URL.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +16,8 @@ from alembic import command
 from alembic.config import Config
 from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
 from sqlalchemy.orm import Session
+
+from market.store.partitions import add_month_partitions
 
 MIGRATIONS: Final = Path(__file__).resolve().parent / "migrations"
 _BUSY_TIMEOUT_MS: Final = 30_000
@@ -98,5 +101,7 @@ def migrate(url: str, revision: str = "head") -> None:
             config.set_main_option("script_location", str(MIGRATIONS))
             config.attributes["connection"] = connection
             command.upgrade(config, revision)
+            if revision == "head":
+                add_month_partitions(connection, int(time.time()))
     finally:
         engine.dispose()

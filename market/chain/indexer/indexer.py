@@ -1,4 +1,4 @@
-"""From the last finished block to the chain's head, range by range: events, projections and cursor in one transaction."""
+"""From the last finished block to the head: the events of a range, their projections and the cursor in one transaction."""
 
 from __future__ import annotations
 
@@ -63,7 +63,8 @@ class Indexer:
             if cursor is not None and not self._is_on_chain(cursor):
                 self._leave_fork()
                 continue
-            self._index_range(cursor, head)
+            if self._index_range(cursor, head) == head:
+                return head
 
     def reindex(self) -> int:
         """Drop every projection and rebuild it from the chain; returns the last block.
@@ -81,15 +82,15 @@ class Indexer:
         with read_scope(self._engine) as session:
             return _read_cursor(session)
 
-    def _index_range(self, cursor: _Block | None, head: int) -> None:
-        """Take in the next range; nothing happens when another process was quicker."""
+    def _index_range(self, cursor: _Block | None, head: int) -> int | None:
+        """Take in the next range and return its last block; None when another process was quicker."""
         first = self._contracts.deployment.first_block if cursor is None else cursor.number + 1
         first, last, events = self._fetch(first, min(max(first, head), first + RANGE_BLOCKS - 1))
         end = self._block(last)
         with session_scope(self._engine) as session:
             lock(session, INDEXER_LOCK)
             if _read_cursor(session) != cursor:
-                return
+                return None
             run = Projecting(session, self._contracts.deployment.parameters.time_unit_s)
             for event in events:
                 session.add(_row(event))
@@ -98,6 +99,7 @@ class Indexer:
         for event in events:
             _EVENTS.labels(event.contract, event.name).inc()
         _BLOCK.set(end.number)
+        return end.number
 
     def _fetch(self, first: int, last: int) -> tuple[int, int, list[Event]]:
         """Events of a range; a shorter one where the node refuses to answer for so many."""

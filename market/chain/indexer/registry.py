@@ -60,6 +60,11 @@ def _register_portfolio(run: Projecting, event: Event) -> None:
     )
 
 
+@on(_CONTRACT, "PortfolioAggregatorChanged")
+def _change_aggregator(run: Projecting, event: Event) -> None:
+    run.session.get_one(Portfolio, event["portfolio"]).aggregator = event["aggregator"]
+
+
 @on(_CONTRACT, "SeatRegistered")
 def _register_seat(run: Projecting, event: Event) -> None:
     nanogrid: int = event["nanogrid"]
