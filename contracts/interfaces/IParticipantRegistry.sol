@@ -98,7 +98,7 @@ interface IParticipantRegistry {
     function registerNode(uint32 node, address dso, string calldata name) external;
     function setNodeDso(uint32 node, address dso) external;
     function registerPortfolio(uint32 portfolio, uint32 node, address aggregator, string calldata name) external;
-    /// @notice The aggregator's new key; its open offers and what they pay back go over to it.
+    /// @notice Whoever runs the portfolio from now on: a new key, or another aggregator.
     function setPortfolioAggregator(uint32 portfolio, address aggregator) external;
     /// @notice A new nanogrid, active from a future interval on. Its owner becomes a prosumer, and its own signer.
     function registerSeat(

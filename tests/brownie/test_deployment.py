@@ -5,7 +5,14 @@ from stage import PARAMETERS, thrown
 
 def test_each_contract_knows_the_others(stage):
     addresses = stage.deployment.addresses
-    for contract in (stage.signals, stage.capacity_register, stage.auction, stage.metering, stage.settlement, stage.token):
+    for contract in (
+        stage.signals,
+        stage.capacity_register,
+        stage.auction,
+        stage.metering,
+        stage.settlement,
+        stage.token,
+    ):
         assert contract.registry() == addresses["ParticipantRegistry"]
     for contract in (stage.registry, stage.signals, stage.capacity_register, stage.auction, stage.metering):
         assert contract.settlement() == addresses["Settlement"]
