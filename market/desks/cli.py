@@ -50,7 +50,7 @@ def _aggregator() -> None:
 @dso.command("run")
 def run_dso(
     node: Annotated[int, typer.Option(help="The node that this desk decides for.")],
-    grid: Annotated[Path, typer.Option(help="JSON file with the node's network, connection points and forecasts.")],
+    grid: Annotated[Path, typer.Option(help="JSON file with the node's forecast, which names its network.")],
     key_file: KeyFile,
     market: MarketUrl,
     price: Annotated[int, typer.Option(help="Price of a request [micro-euro per kWh].")] = 300_000,

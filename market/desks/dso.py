@@ -80,6 +80,8 @@ class DsoDesk:
 
     def assess_forecast(self, interval: int) -> None:
         """Set the light of an interval by forecast and publish the request that it needs."""
+        if not self._grid.covers(interval):
+            return
         injections = self._forecast(interval)
         state = self._grid.power_flow.solve(injections)
         light = light_by_forecast(self._light_before(interval), facts_of(state), self._light_limits)
@@ -90,7 +92,7 @@ class DsoDesk:
             self._grid.power_flow,
             injections,
             self._limits,
-            candidates=sorted(set(self._grid.bus_of.values())),
+            candidates=self._grid.forecast.candidate_buses,
             margin_percent=self._policy.margin_percent,
             span_s=self._desk.calendar.time_unit_s,
         )
@@ -99,6 +101,8 @@ class DsoDesk:
 
     def give_verdicts(self, interval: int) -> None:
         """Check every cleared result of an interval by power flow and reject what the grid cannot bear."""
+        if not self._grid.covers(interval):
+            return
         baseline = self._forecast(interval)
         for offer in self._offers(interval, "CLEARED"):
             awards = self._changes(offer)
@@ -118,6 +122,8 @@ class DsoDesk:
 
     def decide_red(self, interval: int) -> None:
         """Go RED where the forecast with the cleared result still breaks a limit, and command what solves it."""
+        if not self._grid.covers(interval):
+            return
         light = self._light_of(interval)
         if light.phase is Phase.GREEN:
             return
@@ -132,6 +138,8 @@ class DsoDesk:
 
     def assess_actual(self, interval: int) -> None:
         """Record the light of an interval that is over, from what its nanogrids measured."""
+        if not self._grid.covers(interval):
+            return
         readings = {
             int(row["nanogrid"]): row
             for row in self._desk.client.items(f"/v1/nodes/{self._node}/readings", interval=interval)
@@ -181,7 +189,7 @@ class DsoDesk:
         sign = Direction(offer["direction"]).load_sign
         return [
             AwardedChange(
-                int(award["position"]), self._grid.bus_of[int(award["nanogrid"])], sign * award["quantity"] / hours
+                int(award["position"]), self._grid.bus_of(int(award["nanogrid"])), sign * award["quantity"] / hours
             )
             for award in self._desk.client.items(f"/v1/offers/{offer['id']}/awards")
         ]
@@ -238,7 +246,7 @@ class DsoDesk:
         points = [
             Curtailable(
                 point=nanogrid,
-                bus=self._grid.bus_of[nanogrid],
+                bus=self._grid.bus_of(nanogrid),
                 down_w=int(max(0.0, -watts)),
                 up_w=int(max(0.0, watts) * self._policy.sheddable_permille / 1000),
             )

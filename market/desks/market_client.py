@@ -11,7 +11,7 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Self
 
 import httpx
 from eth_account import Account
@@ -79,7 +79,7 @@ class MarketClient:
     def close(self) -> None:
         self._http.close()
 
-    def __enter__(self) -> MarketClient:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

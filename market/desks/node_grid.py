@@ -1,60 +1,40 @@
-"""What the DSO knows of one node: its network, who is connected where, and its own forecast of the rest."""
+"""What the DSO's desk knows of its node: the network, and the forecast of every connection point."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
+from market.domain.units import index_of
+from market.grid.forecasts import NodeForecast, read_forecast
 from market.grid.network import load_network
 from market.grid.powerflow import GridState, Injection, PowerFlow
 
-SECONDS_PER_HOUR = 3600
-
-
-@dataclass(frozen=True, slots=True)
-class Series:
-    """A forecast by interval: `values[i]` holds for first_interval + i × step_s; before and after, the ends hold."""
-
-    first_interval: int
-    step_s: int
-    values: Sequence[int]
-
-    def at(self, interval: int) -> int:
-        index = (interval - self.first_interval) // self.step_s
-        return self.values[min(max(index, 0), len(self.values) - 1)]
+SECONDS_PER_HOUR: Final = 3600
 
 
 @dataclass(frozen=True)
 class NodeGrid:
-    """Connection points and forecasts of a node.
-
-    bus_of: nanogrid → bus; reactive_var: nanogrid → forecast reactive power [var]; passive_*: bus → forecast of what
-    no nanogrid of the market stands for [W, var], load convention.
-    """
+    """A node's power flow and forecast. Nanogrids are named by their id; the forecast knows them by their index."""
 
     power_flow: PowerFlow
-    bus_of: Mapping[int, int]
-    reactive_var: Mapping[int, Series]
-    passive_w: Mapping[int, Series]
-    passive_var: Mapping[int, Series]
+    forecast: NodeForecast
+
+    def covers(self, interval: int) -> bool:
+        """Whether there is a forecast for an interval; before the first one its values hold."""
+        points = self.forecast.points
+        steps = len(points[0].p_w) if points else 0
+        return interval < self.forecast.first_interval + steps * self.forecast.step_s
+
+    def bus_of(self, nanogrid: int) -> int:
+        """Bus of a nanogrid's connection point. Raises KeyError."""
+        return self.forecast.bus_of[index_of(nanogrid)]
 
     def injections(self, interval: int, power_w: Mapping[int, float]) -> dict[int, Injection]:
-        """Bus → what it draws when each nanogrid draws `power_w` [W] and the rest follows the forecast.
-
-        A nanogrid whose connection point is not known raises KeyError.
-        """
-        drawn = {
-            bus: Injection(series.at(interval), self.passive_var[bus].at(interval))
-            for bus, series in self.passive_w.items()
-        }
-        for nanogrid, watts in power_w.items():
-            bus = self.bus_of[nanogrid]
-            reactive = self.reactive_var.get(nanogrid)
-            drawn[bus] = drawn.get(bus, Injection()) + Injection(watts, reactive.at(interval) if reactive else 0)
-        return drawn
+        """Bus → what it draws when nanogrids draw `power_w` [W] and the rest follows the forecast."""
+        return self.forecast.injections(interval, {index_of(nanogrid): watts for nanogrid, watts in power_w.items()})
 
     def describe(self, state: GridState) -> dict[str, Any]:
         """The published reason of a signal: worst element, loading [%] and voltage [p.u.], and one sentence."""
@@ -75,20 +55,6 @@ class NodeGrid:
 
 
 def load_node_grid(path: Path) -> NodeGrid:
-    """The node grid of a JSON file: network (path relative to it), transformer_kva, connection_points, forecast."""
-    document = json.loads(path.read_text())
-    forecast = document["forecast"]
-
-    def series(table: Mapping[str, Sequence[int]]) -> dict[int, Series]:
-        return {
-            int(key): Series(forecast["first_interval"], forecast["step_s"], values) for key, values in table.items()
-        }
-
-    network = load_network(path.parent / document["network"], document.get("transformer_kva"))
-    return NodeGrid(
-        power_flow=PowerFlow(network),
-        bus_of={int(nanogrid): bus for nanogrid, bus in document["connection_points"].items()},
-        reactive_var=series(forecast["reactive_var"]),
-        passive_w=series(forecast["passive_w"]),
-        passive_var=series(forecast["passive_var"]),
-    )
+    """The node of a forecast file (market.grid.forecasts), which names its network. Raises ForecastError, OSError."""
+    forecast = read_forecast(path)
+    return NodeGrid(PowerFlow(load_network(forecast.grid, forecast.transformer_kva)), forecast)

@@ -1,1 +1,1 @@
-"""The independent checker: proves from the chain and the gateways' own buffers that no money or energy appears or vanishes."""
+"""The independent checker: proves from chain and gateways' buffers that no money or energy appears or vanishes."""

@@ -82,7 +82,7 @@ def check_awards_end(evidence: Evidence) -> Iterator[str]:
 
 
 def check_settlements(evidence: Evidence) -> Iterator[str]:
-    """Each settlement follows from baseline and reading by the published arithmetic; the reading is its gateway's own."""
+    """Each settlement follows from baseline and reading by the published rules; the reading is its gateway's own."""
     prices = _award_prices(evidence)
     own = {(reading.nanogrid, reading.interval): reading for reading in evidence.readings}
     gateways = _gateways(evidence)

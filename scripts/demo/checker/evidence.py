@@ -66,7 +66,7 @@ class Evidence:
 
 
 def collect(web3: Web3, contracts: Mapping[str, Contract], readings: Iterable[OwnReading]) -> Evidence:
-    """Read the evidence from a chain. `contracts` by name: at least Settlement, SettlementToken, MeritOrderAuction, …"""
+    """Read the evidence from a chain. `contracts`: all seven by name."""
     events = tuple(sorted(_events(web3, contracts.values()), key=lambda event: (event.block, event.log_index)))
     token, settlement = contracts["SettlementToken"], contracts["Settlement"]
     holders = {
