@@ -1,0 +1,691 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity 0.8.37;
+
+import {ICapacityRegister} from "./interfaces/ICapacityRegister.sol";
+import {IGridSignals} from "./interfaces/IGridSignals.sol";
+import {IMeritOrderAuction} from "./interfaces/IMeritOrderAuction.sol";
+import {IMeteringOracle} from "./interfaces/IMeteringOracle.sol";
+import {IParticipantRegistry} from "./interfaces/IParticipantRegistry.sol";
+import {ISettlement} from "./interfaces/ISettlement.sol";
+import {ISettlementJudge} from "./interfaces/ISettlementJudge.sol";
+import {SettlementJudge} from "./SettlementJudge.sol";
+import {BidRecord} from "./libraries/BidRecord.sol";
+import {Ledger} from "./libraries/Ledger.sol";
+import {SettlementMath} from "./libraries/SettlementMath.sol";
+import {IAccessControl} from "@openzeppelin/contracts/access/IAccessControl.sol";
+import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
+import {IERC20Permit} from "@openzeppelin/contracts/token/ERC20/extensions/IERC20Permit.sol";
+import {SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol";
+import {ReentrancyGuard} from "@openzeppelin/contracts/utils/ReentrancyGuard.sol";
+import {ECDSA} from "@openzeppelin/contracts/utils/cryptography/ECDSA.sol";
+import {EIP712} from "@openzeppelin/contracts/utils/cryptography/EIP712.sol";
+import {Math} from "@openzeppelin/contracts/utils/math/Math.sol";
+import {SafeCast} from "@openzeppelin/contracts/utils/math/SafeCast.sol";
+
+contract Settlement is ISettlement, EIP712, ReentrancyGuard {
+    using Ledger for Ledger.Books;
+    using SafeCast for uint256;
+    using SafeERC20 for IERC20;
+
+    bytes32 private constant OPERATOR_ROLE = keccak256("OPERATOR");
+    bytes32 private constant REFEREE_ROLE = keccak256("REFEREE");
+
+    bytes32 private constant ENROLMENT_TYPEHASH = keccak256("Enrolment(uint48 nanogrid,address gateway)");
+    bytes32 private constant WITHDRAWAL_TYPEHASH =
+        keccak256("Withdrawal(address account,uint256 amountUeur,uint32 nonce)");
+    bytes32 private constant UNBONDING_TYPEHASH = keccak256("Unbonding(uint48 nanogrid,uint96 amountUeur,uint32 nonce)");
+    bytes32 private constant HOLD_TYPEHASH = keccak256("Hold(bytes32 offer,uint32 ordinal,bytes32 reason)");
+
+    bytes32 private constant SUSPENDED_BY_DEBT = "DEBT";
+    bytes32 private constant SUSPENDED_BY_READINGS = "READINGS_ANNULLED";
+
+    /// @dev A one-time enrolment: one slot.
+    struct Enrolment {
+        address code;
+        uint64 expiresAt;
+    }
+
+    /// @dev The DSO behind a RED command; its reserve is an escrow.
+    struct CommandPayment {
+        address dso;
+        bool settled;
+    }
+
+    /// @dev One for each award at most, ever. Active until `endedAt` is set. The record spares the referee the proof.
+    struct HoldState {
+        address holder;
+        BidRecord record;
+        uint64 decideBy;
+        uint64 endedAt;
+    }
+
+    /// @dev Sums of a batch that are booked once at the end.
+    struct Totals {
+        uint256 reservesUeur;
+        uint256 toPayerUeur;
+        uint256 toAggregatorUeur;
+    }
+
+    IParticipantRegistry public immutable registry;
+    IGridSignals public immutable signals;
+    ICapacityRegister public immutable capacityRegister;
+    IMeritOrderAuction public immutable auction;
+    IMeteringOracle public immutable metering;
+    IERC20 public immutable token;
+    ISettlementJudge public immutable judge;
+
+    uint32 public immutable readingDeadlineS;
+    uint32 public immutable holdWindowS;
+    uint32 public immutable holdTermS;
+    uint96 public immutable holdBondUeur;
+    uint32 public immutable unbondingS;
+
+    Ledger.Books private _books;
+    mapping(address gateway => uint48 nanogrid) private _seatOfGateway;
+    mapping(uint48 nanogrid => Enrolment) private _enrolments;
+    mapping(uint48 nanogrid => uint32) private _unbondingNonces;
+    mapping(uint48 nanogrid => mapping(uint32 interval => CommandPayment)) private _commands;
+    mapping(bytes32 offer => mapping(uint256 word => uint256 ordinals)) private _settled;
+    mapping(bytes32 offer => mapping(uint32 ordinal => HoldState)) private _holds;
+
+    constructor(
+        address registry_,
+        address signals_,
+        address capacityRegister_,
+        address auction_,
+        address metering_,
+        address token_,
+        Parameters memory parameters
+    ) EIP712("Meritgrid", "1") {
+        registry = IParticipantRegistry(registry_);
+        signals = IGridSignals(signals_);
+        capacityRegister = ICapacityRegister(capacityRegister_);
+        auction = IMeritOrderAuction(auction_);
+        metering = IMeteringOracle(metering_);
+        token = IERC20(token_);
+        readingDeadlineS = parameters.readingDeadlineS;
+        holdWindowS = parameters.holdWindowS;
+        holdTermS = parameters.holdTermS;
+        holdBondUeur = parameters.holdBondUeur;
+        unbondingS = parameters.unbondingS;
+        judge = new SettlementJudge(
+            IParticipantRegistry(registry_),
+            IGridSignals(signals_),
+            IMeritOrderAuction(auction_),
+            IMeteringOracle(metering_),
+            _domainSeparatorV4(),
+            parameters.readingDeadlineS,
+            parameters.holdWindowS
+        );
+    }
+
+    modifier onlyAuction() {
+        if (msg.sender != address(auction)) revert OnlyAuction(msg.sender);
+        _;
+    }
+
+    /* GATEWAYS */
+
+    /// @inheritdoc ISettlement
+    function setGateway(uint48 nanogrid, address gateway) external {
+        _requireOperator();
+        _seatGateway(nanogrid, gateway);
+    }
+
+    /// @inheritdoc ISettlement
+    function openEnrolment(uint48 nanogrid, address code, uint64 expiresAt) external {
+        _requireOperator();
+        _ownerOf(nanogrid);
+        if (code == address(0)) revert IParticipantRegistry.ZeroAddress();
+        _enrolments[nanogrid] = Enrolment({code: code, expiresAt: expiresAt});
+        emit EnrolmentOpened(nanogrid, code, expiresAt);
+    }
+
+    /// @inheritdoc ISettlement
+    function enrolGateway(
+        uint48 nanogrid,
+        address gateway,
+        bytes calldata codeSignature,
+        bytes calldata gatewaySignature
+    ) external {
+        bytes32 message = keccak256(abi.encode(ENROLMENT_TYPEHASH, nanogrid, gateway));
+        Enrolment memory enrolment = _enrolments[nanogrid];
+        address code = _signerOf(message, codeSignature);
+        if (enrolment.code == address(0) || code != enrolment.code) revert EnrolmentUnknown(nanogrid, code);
+        if (block.timestamp > enrolment.expiresAt) revert EnrolmentExpired(nanogrid, enrolment.expiresAt);
+        address signer = _signerOf(message, gatewaySignature);
+        if (gateway == address(0) || signer != gateway) revert NotAccount(gateway, signer);
+        delete _enrolments[nanogrid];
+        _seatGateway(nanogrid, gateway);
+    }
+
+    /// @inheritdoc ISettlement
+    function unseatGateway(uint48 nanogrid) external {
+        if (msg.sender != address(metering)) revert OnlyModule(msg.sender);
+        _seatGateway(nanogrid, address(0));
+        registry.suspendSeat(nanogrid, SUSPENDED_BY_READINGS);
+    }
+
+    /// @dev A gateway serves one seat only; address 0 leaves the seat without one.
+    function _seatGateway(uint48 nanogrid, address gateway) private {
+        _ownerOf(nanogrid);
+        uint48 other = _seatOfGateway[gateway];
+        if (gateway != address(0)) {
+            if (_books.seats[other].gateway == gateway) revert GatewayInUse(gateway, other);
+            _seatOfGateway[gateway] = nanogrid;
+        }
+        _books.seats[nanogrid].gateway = gateway;
+        emit GatewayChanged(nanogrid, gateway);
+    }
+
+    /* ACCOUNTS */
+
+    /// @inheritdoc ISettlement
+    function deposit(address account, uint256 amountUeur) external nonReentrant {
+        _deposit(account, amountUeur, msg.sender);
+    }
+
+    /// @inheritdoc ISettlement
+    function depositWithPermit(address account, uint256 amountUeur, uint256 deadline, uint8 v, bytes32 r, bytes32 s)
+        external
+        nonReentrant
+    {
+        _permit(account, amountUeur, deadline, v, r, s);
+        _deposit(account, amountUeur, account);
+    }
+
+    /// @inheritdoc ISettlement
+    function withdraw(Withdrawal calldata withdrawal, bytes calldata signature) external nonReentrant {
+        address account = withdrawal.account;
+        address signer = _signerOf(
+            keccak256(abi.encode(WITHDRAWAL_TYPEHASH, account, withdrawal.amountUeur, withdrawal.nonce)), signature
+        );
+        if (signer == address(0) || signer != account) revert NotAccount(account, signer);
+        Ledger.Account memory books = _books.accounts[account];
+        if (withdrawal.nonce != books.nonce) revert StaleNonce(withdrawal.nonce, books.nonce);
+        if (books.debtUeur != 0) revert AccountInDebt(account, books.debtUeur);
+        if (withdrawal.amountUeur == 0) revert NothingToWithdraw();
+        _books.accounts[account].nonce = books.nonce + 1;
+        _books.debitAccount(account, withdrawal.amountUeur);
+        emit Withdrawn(account, withdrawal.amountUeur);
+        _payTokens(account, withdrawal.amountUeur);
+    }
+
+    /// @inheritdoc ISettlement
+    function payOut(uint48 nanogrid) external nonReentrant returns (uint256 amountUeur) {
+        address owner = _ownerOf(nanogrid);
+        amountUeur = _books.debitSeat(nanogrid, type(uint256).max);
+        if (amountUeur == 0) revert NothingToWithdraw();
+        emit PaidOut(nanogrid, owner, amountUeur);
+        _payTokens(owner, amountUeur);
+    }
+
+    function _deposit(address account, uint256 amountUeur, address from) private {
+        if (account == address(0)) revert IParticipantRegistry.ZeroAddress();
+        _books.creditAccount(account, amountUeur);
+        emit Deposited(account, amountUeur, from);
+        _books.payAccountDebts(account);
+        _takeTokens(from, amountUeur);
+    }
+
+    /* BONDS */
+
+    /// @inheritdoc ISettlement
+    function fundBond(uint48 nanogrid, uint256 amountUeur) external nonReentrant {
+        _fundBond(nanogrid, amountUeur, msg.sender);
+    }
+
+    /// @inheritdoc ISettlement
+    function fundBondWithPermit(
+        uint48 nanogrid,
+        address from,
+        uint256 amountUeur,
+        uint256 deadline,
+        uint8 v,
+        bytes32 r,
+        bytes32 s
+    ) external nonReentrant {
+        if (from != msg.sender && from != _ownerOf(nanogrid)) revert NotSeatOwner(nanogrid, from);
+        _permit(from, amountUeur, deadline, v, r, s);
+        _fundBond(nanogrid, amountUeur, from);
+    }
+
+    /// @inheritdoc ISettlement
+    function startUnbonding(Unbonding calldata unbonding, bytes calldata signature) external {
+        uint48 nanogrid = unbonding.nanogrid;
+        address signer = _signerOf(
+            keccak256(abi.encode(UNBONDING_TYPEHASH, nanogrid, unbonding.amountUeur, unbonding.nonce)), signature
+        );
+        if (signer != _ownerOf(nanogrid)) revert NotSeatOwner(nanogrid, signer);
+        uint32 nonce = _unbondingNonces[nanogrid];
+        if (unbonding.nonce != nonce) revert StaleNonce(unbonding.nonce, nonce);
+        Ledger.Bond storage bond = _books.bonds[nanogrid];
+        uint96 bondUeur = bond.bondUeur;
+        if (unbonding.amountUeur > bondUeur) revert InsufficientBond(nanogrid, bondUeur, unbonding.amountUeur);
+        _unbondingNonces[nanogrid] = nonce + 1;
+        bond.bondUeur = bondUeur - unbonding.amountUeur;
+        bond.unbondingUeur += unbonding.amountUeur;
+        bond.availableAt = uint64(block.timestamp + unbondingS);
+        emit UnbondingStarted(nanogrid, unbonding.amountUeur, bond.availableAt);
+        _updateCover(nanogrid);
+    }
+
+    /// @inheritdoc ISettlement
+    function withdrawBond(uint48 nanogrid) external nonReentrant {
+        Ledger.Bond storage bond = _books.bonds[nanogrid];
+        uint256 amountUeur = bond.unbondingUeur;
+        if (amountUeur == 0) revert NothingToWithdraw();
+        if (block.timestamp < bond.availableAt) revert UnbondingPending(nanogrid, bond.availableAt);
+        address owner = _ownerOf(nanogrid);
+        bond.unbondingUeur = 0;
+        emit BondWithdrawn(nanogrid, owner, amountUeur);
+        _payTokens(owner, amountUeur);
+    }
+
+    function _fundBond(uint48 nanogrid, uint256 amountUeur, address from) private {
+        _ownerOf(nanogrid);
+        emit BondFunded(nanogrid, amountUeur, from);
+        uint256 bondedUeur = amountUeur;
+        if (_books.seats[nanogrid].inDebt) bondedUeur = _books.paySeatDebts(nanogrid, amountUeur);
+        _books.bonds[nanogrid].bondUeur += bondedUeur.toUint96();
+        _updateCover(nanogrid);
+        _takeTokens(from, amountUeur);
+    }
+
+    function _updateCover(uint48 nanogrid) private {
+        registry.setCover(nanogrid, SettlementMath.coverCents(_books.bonds[nanogrid].bondUeur));
+    }
+
+    /// @dev A seat owes a penalty: its bond pays, the rest becomes a debt. Returns what the bond paid.
+    function _charge(uint48 nanogrid, address creditor, uint256 dueUeur) private returns (uint256 chargedUeur) {
+        if (dueUeur == 0) return 0;
+        chargedUeur = _books.chargeBond(nanogrid, creditor, dueUeur);
+        if (chargedUeur != 0) _updateCover(nanogrid);
+        if (chargedUeur < dueUeur) {
+            _books.addSeatDebt(nanogrid, creditor, dueUeur - chargedUeur);
+            registry.suspendSeat(nanogrid, SUSPENDED_BY_DEBT);
+        }
+    }
+
+    /* ESCROW */
+
+    /// @inheritdoc ISettlement
+    function lock(bytes32 id, address account, uint256 amountUeur) external onlyAuction {
+        uint256 debtUeur = _books.accounts[account].debtUeur;
+        if (debtUeur != 0) revert AccountInDebt(account, debtUeur);
+        _books.lock(id, account, amountUeur);
+    }
+
+    /// @inheritdoc ISettlement
+    function moveEscrow(bytes32 from, bytes32 to, uint256 amountUeur) external onlyAuction {
+        _books.escrows[from] -= amountUeur;
+        _books.escrows[to] += amountUeur;
+        emit EscrowMoved(from, to, amountUeur);
+    }
+
+    /// @inheritdoc ISettlement
+    function release(bytes32 id, address account, uint256 amountUeur) external onlyAuction {
+        _books.release(id, account, amountUeur);
+    }
+
+    /// @inheritdoc ISettlement
+    function reserveForCommand(uint48 nanogrid, uint32 interval, address dso, uint256 amountUeur)
+        external
+        returns (uint256 reservedUeur)
+    {
+        if (msg.sender != address(signals)) revert OnlyModule(msg.sender);
+        uint256 balanceUeur = _books.accounts[dso].balanceUeur;
+        reservedUeur = Math.min(amountUeur, balanceUeur);
+        _commands[nanogrid][interval] = CommandPayment({dso: dso, settled: false});
+        _books.lock(commandEscrowId(nanogrid, interval), dso, reservedUeur);
+    }
+
+    /// @inheritdoc ISettlement
+    function payAvailability(address dso, uint48 nanogrid, uint256 amountUeur) external {
+        if (msg.sender != address(capacityRegister)) revert OnlyModule(msg.sender);
+        _books.debitAccount(dso, amountUeur);
+        _books.creditSeat(nanogrid, amountUeur);
+    }
+
+    /* SETTLEMENT */
+
+    /// @inheritdoc ISettlement
+    function settle(
+        bytes32 offer,
+        bytes calldata baselines,
+        AwardLeaf[] calldata leaves,
+        AwardReading[] calldata readings
+    ) external {
+        (ISettlementJudge.Parties memory parties, ISettlementJudge.Judgement[] memory judgements) =
+            judge.byReadings(msg.sender, offer, baselines, leaves, readings);
+        _book(offer, parties, judgements);
+    }
+
+    /// @inheritdoc ISettlement
+    function settleOne(
+        bytes32 offer,
+        BaselineLeaf calldata baseline,
+        AwardLeaf calldata leaf,
+        AwardReading calldata reading
+    ) external {
+        (ISettlementJudge.Parties memory parties, ISettlementJudge.Judgement[] memory judgements) =
+            judge.byReading(msg.sender, offer, baseline, leaf, reading);
+        _book(offer, parties, judgements);
+    }
+
+    /// @inheritdoc ISettlement
+    function expireAwards(bytes32 offer, AwardLeaf[] calldata leaves) external {
+        (ISettlementJudge.Parties memory parties, ISettlementJudge.Judgement[] memory judgements) =
+            judge.byExpiry(offer, leaves);
+        _book(offer, parties, judgements);
+    }
+
+    /// @dev Books judged awards one by one, and the sums of payer, aggregator and escrow once at the end.
+    function _book(
+        bytes32 offer,
+        ISettlementJudge.Parties memory parties,
+        ISettlementJudge.Judgement[] memory judgements
+    ) private {
+        Totals memory totals;
+        for (uint256 i = 0; i < judgements.length; ++i) {
+            Skip skip = _skipOf(offer, judgements[i]);
+            if (skip == Skip.NONE) _endAward(offer, parties, judgements[i], totals);
+            else emit AwardSkipped(offer, judgements[i].ordinal, uint8(skip));
+        }
+        _bookTotals(offer, parties, totals);
+    }
+
+    /// @dev What the judge does not know: settled already, on hold, or a hold that gave the reading more time.
+    function _skipOf(bytes32 offer, ISettlementJudge.Judgement memory judgement) private view returns (Skip) {
+        if (isSettled(offer, judgement.ordinal)) return Skip.ALREADY_SETTLED;
+        HoldState storage hold = _holds[offer][judgement.ordinal];
+        uint64 endedAt = hold.endedAt;
+        if (endedAt == 0 && hold.holder != address(0)) return Skip.ON_HOLD;
+        if (judgement.missing && endedAt != 0 && block.timestamp < uint256(endedAt) + readingDeadlineS) {
+            return Skip.DEADLINE_NOT_REACHED;
+        }
+        return judgement.skip;
+    }
+
+    /// @dev Books the end of an award with its seat. SELL: the seat pays the aggregator, from its balance, then its bond, then as debt.
+    function _endAward(
+        bytes32 offer,
+        ISettlementJudge.Parties memory parties,
+        ISettlementJudge.Judgement memory judgement,
+        Totals memory totals
+    ) private {
+        uint48 nanogrid = judgement.nanogrid;
+        SettlementMath.Result memory result = judgement.result;
+        _settled[offer][judgement.ordinal >> 8] |= 1 << (judgement.ordinal & 0xff);
+        totals.reservesUeur += result.reserveUeur;
+        totals.toPayerUeur += result.refundedUeur;
+        totals.toAggregatorUeur += result.marginUeur;
+        if (parties.side == IMeritOrderAuction.Side.BUY) {
+            _books.creditSeat(nanogrid, result.paidUeur);
+        } else {
+            uint256 takenUeur = _books.debitSeat(nanogrid, result.paidUeur);
+            takenUeur += _charge(nanogrid, parties.aggregator, result.paidUeur - takenUeur);
+            totals.toAggregatorUeur += takenUeur;
+        }
+        totals.toPayerUeur += _charge(nanogrid, parties.payer, result.penaltyUeur);
+        emit AwardSettled(
+            offer,
+            nanogrid,
+            judgement.ordinal,
+            uint8(result.outcome),
+            judgement.awarded,
+            result.delivered,
+            judgement.baseline,
+            judgement.metered,
+            result.paidUeur,
+            result.marginUeur,
+            result.refundedUeur,
+            result.penaltyUeur
+        );
+    }
+
+    function _bookTotals(bytes32 offer, ISettlementJudge.Parties memory parties, Totals memory totals) private {
+        if (totals.reservesUeur != 0) _books.escrows[offer] -= totals.reservesUeur;
+        _books.creditAccount(parties.payer, totals.toPayerUeur);
+        _books.creditAccount(parties.aggregator, totals.toAggregatorUeur);
+    }
+
+    /* COMMANDS */
+
+    /// @inheritdoc ISettlement
+    function settleCommand(
+        uint48 nanogrid,
+        uint32 interval,
+        BaselineLeaf calldata baseline,
+        AwardReading calldata reading,
+        bytes32 awardOffer,
+        AwardLeaf calldata award
+    ) external {
+        address dso = _openCommand(nanogrid, interval);
+        ISettlementJudge.CommandJudgement memory judgement =
+            judge.byCommand(msg.sender, nanogrid, interval, baseline, reading, awardOffer, award);
+        _endCommand(nanogrid, interval, dso, judgement);
+    }
+
+    /// @inheritdoc ISettlement
+    function expireCommand(uint48 nanogrid, uint32 interval) external {
+        address dso = _openCommand(nanogrid, interval);
+        judge.checkCommandExpiry(nanogrid, interval);
+        ISettlementJudge.CommandJudgement memory nothing;
+        _endCommand(nanogrid, interval, dso, nothing);
+    }
+
+    /// @dev Pays from the reserve, then from the DSO's balance; the rest is the DSO's debt.
+    function _endCommand(
+        uint48 nanogrid,
+        uint32 interval,
+        address dso,
+        ISettlementJudge.CommandJudgement memory judgement
+    ) private {
+        bytes32 id = commandEscrowId(nanogrid, interval);
+        uint256 reservedUeur = _books.escrows[id];
+        _commands[nanogrid][interval].settled = true;
+        _books.escrows[id] = 0;
+        _books.creditAccount(dso, reservedUeur);
+        uint256 paidUeur = Math.min(judgement.dueUeur, _books.accounts[dso].balanceUeur);
+        uint256 unpaidUeur = judgement.dueUeur - paidUeur;
+        _books.debitAccount(dso, paidUeur);
+        if (unpaidUeur != 0) _books.addAccountDebt(dso, nanogrid, unpaidUeur);
+        _books.creditSeat(nanogrid, paidUeur);
+        emit CommandSettled(
+            nanogrid,
+            interval,
+            judgement.delivered,
+            judgement.baseline,
+            judgement.metered,
+            paidUeur,
+            reservedUeur > judgement.dueUeur ? reservedUeur - judgement.dueUeur : 0,
+            unpaidUeur
+        );
+    }
+
+    function _openCommand(uint48 nanogrid, uint32 interval) private view returns (address dso) {
+        CommandPayment storage payment = _commands[nanogrid][interval];
+        dso = payment.dso;
+        if (dso == address(0)) revert UnknownCommand(nanogrid, interval);
+        if (payment.settled) revert CommandAlreadySettled(nanogrid, interval);
+    }
+
+    /* HOLDS */
+
+    /// @inheritdoc ISettlement
+    function placeHold(Hold calldata hold, AwardLeaf calldata leaf, bytes calldata signature) external {
+        bytes32 offer = hold.offer;
+        uint32 ordinal = hold.ordinal;
+        address signer = _signerOf(keccak256(abi.encode(HOLD_TYPEHASH, offer, ordinal, hold.reason)), signature);
+        BidRecord record = judge.checkHold(offer, ordinal, leaf, signer);
+        if (isSettled(offer, ordinal)) revert AlreadySettled(offer, ordinal);
+        if (_holds[offer][ordinal].holder != address(0)) revert HoldExists(offer, ordinal);
+        uint64 decideBy = uint64(block.timestamp + holdTermS);
+        _holds[offer][ordinal] = HoldState({holder: signer, record: record, decideBy: decideBy, endedAt: 0});
+        _books.lock(_holdEscrowId(offer, ordinal), signer, holdBondUeur);
+        emit HoldPlaced(offer, ordinal, signer, hold.reason, decideBy);
+    }
+
+    /// @inheritdoc ISettlement
+    function decideHold(bytes32 offer, uint32 ordinal, bool upheld) external {
+        if (!_hasRole(REFEREE_ROLE)) revert NotReferee(msg.sender);
+        if (block.timestamp > _activeHold(offer, ordinal).decideBy) revert HoldTermOver(offer, ordinal);
+        _endHold(offer, ordinal, upheld, false);
+    }
+
+    /// @inheritdoc ISettlement
+    function lapseHold(bytes32 offer, uint32 ordinal) external {
+        uint64 decideBy = _activeHold(offer, ordinal).decideBy;
+        if (block.timestamp <= decideBy) revert HoldTermRunning(offer, ordinal, decideBy);
+        _endHold(offer, ordinal, false, true);
+    }
+
+    /// @dev Upheld: the award ends without pay or penalty; the holder gets its bond back and as much again from the seat's, as far as it
+    /// reaches. Else the seat gets the holder's bond, and the award may be settled.
+    function _endHold(bytes32 offer, uint32 ordinal, bool upheld, bool lapsed) private {
+        HoldState storage hold = _holds[offer][ordinal];
+        address holder = hold.holder;
+        hold.endedAt = uint64(block.timestamp);
+        emit HoldDecided(offer, ordinal, upheld, lapsed);
+        (ISettlementJudge.Parties memory parties, ISettlementJudge.Judgement memory judgement) =
+            judge.byHold(offer, ordinal, hold.record);
+        _books.escrows[_holdEscrowId(offer, ordinal)] -= holdBondUeur;
+        if (!upheld) {
+            _books.creditSeat(judgement.nanogrid, holdBondUeur);
+            return;
+        }
+        uint256 chargedUeur = _books.chargeBond(judgement.nanogrid, holder, holdBondUeur);
+        _books.creditAccount(holder, holdBondUeur + chargedUeur);
+        if (chargedUeur != 0) _updateCover(judgement.nanogrid);
+        Totals memory totals;
+        _endAward(offer, parties, judgement, totals);
+        _bookTotals(offer, parties, totals);
+    }
+
+    function _activeHold(bytes32 offer, uint32 ordinal) private view returns (HoldState storage hold) {
+        hold = _holds[offer][ordinal];
+        if (!_isActive(hold)) revert UnknownHold(offer, ordinal);
+    }
+
+    function _isActive(HoldState storage hold) private view returns (bool) {
+        return hold.holder != address(0) && hold.endedAt == 0;
+    }
+
+    function _holdEscrowId(bytes32 offer, uint32 ordinal) private pure returns (bytes32) {
+        return keccak256(abi.encode(HOLD_TYPEHASH, offer, ordinal));
+    }
+
+    /* READERS */
+
+    /// @inheritdoc ISettlement
+    function gatewayOf(uint48 nanogrid) external view returns (address) {
+        return _books.seats[nanogrid].gateway;
+    }
+
+    /// @inheritdoc ISettlement
+    function seatBalance(uint48 nanogrid) external view returns (uint256) {
+        return _books.seats[nanogrid].balanceUeur;
+    }
+
+    /// @inheritdoc ISettlement
+    function bondOf(uint48 nanogrid)
+        external
+        view
+        returns (uint256 bondUeur, uint256 unbondingUeur, uint64 availableAt)
+    {
+        Ledger.Bond memory bond = _books.bonds[nanogrid];
+        return (bond.bondUeur, bond.unbondingUeur, bond.availableAt);
+    }
+
+    /// @inheritdoc ISettlement
+    function seatDebt(uint48 nanogrid) external view returns (uint256) {
+        return _books.seatDebt(nanogrid);
+    }
+
+    /// @inheritdoc ISettlement
+    function balanceOf(address account) external view returns (uint256) {
+        return _books.accounts[account].balanceUeur;
+    }
+
+    /// @inheritdoc ISettlement
+    function debtOf(address account) external view returns (uint256) {
+        return _books.accounts[account].debtUeur;
+    }
+
+    /// @inheritdoc ISettlement
+    function nonceOf(address account) external view returns (uint32) {
+        return _books.accounts[account].nonce;
+    }
+
+    /// @inheritdoc ISettlement
+    function unbondingNonce(uint48 nanogrid) external view returns (uint32) {
+        return _unbondingNonces[nanogrid];
+    }
+
+    /// @inheritdoc ISettlement
+    function escrowOf(bytes32 id) external view returns (uint256) {
+        return _books.escrows[id];
+    }
+
+    /// @inheritdoc ISettlement
+    function commandEscrowId(uint48 nanogrid, uint32 interval) public pure returns (bytes32) {
+        return keccak256(abi.encode(nanogrid, interval));
+    }
+
+    /// @inheritdoc ISettlement
+    function holdOf(bytes32 offer, uint32 ordinal) external view returns (address holder, uint64 decideBy) {
+        HoldState storage hold = _holds[offer][ordinal];
+        if (_isActive(hold)) return (hold.holder, hold.decideBy);
+    }
+
+    /// @inheritdoc ISettlement
+    function isSettled(bytes32 offer, uint32 ordinal) public view returns (bool) {
+        return _settled[offer][ordinal >> 8] >> (ordinal & 0xff) & 1 == 1;
+    }
+
+    /// @inheritdoc ISettlement
+    function totalOwed() external view returns (uint256) {
+        return _books.owedUeur;
+    }
+
+    /* TOKENS, ROLES, SIGNATURES */
+
+    /// @dev Last in every body: all books are written before.
+    function _takeTokens(address from, uint256 amountUeur) private {
+        _books.receive_(amountUeur);
+        token.safeTransferFrom(from, address(this), amountUeur);
+    }
+
+    /// @dev Last in every body: all books are written before.
+    function _payTokens(address to, uint256 amountUeur) private {
+        _books.pay(amountUeur);
+        token.safeTransfer(to, amountUeur);
+    }
+
+    /// @dev A permit that somebody else has sent before us has done its work: the transfer shows whether the allowance is there.
+    function _permit(address from, uint256 amountUeur, uint256 deadline, uint8 v, bytes32 r, bytes32 s) private {
+        try IERC20Permit(address(token)).permit(from, address(this), amountUeur, deadline, v, r, s) {} catch {}
+    }
+
+    /// @dev An empty signature means that the signer itself calls; 0 when the signature is not valid.
+    function _signerOf(bytes32 message, bytes calldata signature) private view returns (address signer) {
+        if (signature.length == 0) return msg.sender;
+        (signer,,) = ECDSA.tryRecoverCalldata(_hashTypedDataV4(message), signature);
+    }
+
+    function _ownerOf(uint48 nanogrid) private view returns (address owner) {
+        owner = registry.seatOf(nanogrid).owner;
+        if (owner == address(0)) revert IParticipantRegistry.UnknownSeat(nanogrid);
+    }
+
+    function _hasRole(bytes32 role) private view returns (bool) {
+        return IAccessControl(address(registry)).hasRole(role, msg.sender);
+    }
+
+    function _requireOperator() private view {
+        if (!_hasRole(OPERATOR_ROLE)) {
+            revert IParticipantRegistry.RoleMissing(msg.sender, OPERATOR_ROLE);
+        }
+    }
+}
