@@ -9,12 +9,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from importlib.metadata import version
 from pathlib import Path
 from typing import Final
 
 import structlog
 
+from gateway_agent import SOFTWARE_VERSION
 from gateway_agent.buffer import REFUSED, WAITING, Buffer, Moment
 from gateway_agent.configuration import BUFFER_FILE, KEY_FILE, Enrolled, Settings, load_enrolled, load_settings
 from gateway_agent.control import Applied, Control
@@ -35,7 +35,6 @@ from oracle.messages import DispatchSnapshot, Liveness, Plan, PlantSummary, Rece
 
 log = structlog.get_logger(__name__)
 
-SOFTWARE_VERSION: Final = version("meritgrid")
 MAX_CATCH_UP_INTERVALS: Final = 3_000
 STATUS_EVERY_BOUNDARIES: Final = 4
 _REMEMBERED_UNITS: Final = 10
