@@ -72,7 +72,7 @@ class Stage:
             self.registry.grantRole(role_id(role), account, by_operator)
         self.registry.registerNode(NODE, self.dso, "Substation 7", by_operator)
         self.registry.registerPortfolio(PORTFOLIO, NODE, self.aggregator, "Community", by_operator)
-        for owner, gateway in zip(self.owners, self.gateways):
+        for owner, gateway in zip(self.owners, self.gateways, strict=True):
             self.register_seat(owner)
             self.settlement.setGateway(self.seat(self.owners.index(owner)), gateway, by_operator)
 

@@ -1,6 +1,6 @@
 """The contracts know each other at the addresses that the plan predicted."""
 
-from stage import PARAMETERS, thrown
+from stage import PARAMETERS
 
 
 def test_each_contract_knows_the_others(stage):

@@ -1,7 +1,9 @@
 """ParticipantRegistry: who takes part, in which role, and who signs for a nanogrid."""
 
+from datetime import UTC, datetime
+
 import pytest
-from brownie import reverts
+from brownie import reverts, web3
 from stage import (
     EMERGENCY_PRICE_UEUR_KWH,
     EUR,
@@ -175,6 +177,41 @@ def test_a_closed_seat_counts_no_more_and_is_closed_once(stage):
         stage.registry.closeSeat(stage.seat(0), until + U, {"from": stage.operator})
     with reverts(thrown("IntervalNotInFuture", stage.start)):
         stage.registry.closeSeat(stage.seat(1), stage.start, {"from": stage.operator})
+
+
+def test_a_portfolio_has_65535_indices(stage):
+    # Too many to register one by one: the count is written into the storage, in the slot found by its content.
+    registry = stage.registry.address
+    words = {slot: int(web3.eth.get_storage_at(registry, slot).hex(), 16) for slot in map(portfolio_slot, range(32))}
+    slot, word = next((slot, word) for slot, word in words.items() if word)
+    assert word & 2**48 - 1 == 3 << 32 | NODE  # seatCount and node
+    full = (word | 0xFFFF << 32).to_bytes(32, "big")
+    web3.provider.make_request("anvil_setStorageAt", [registry, hex(slot), "0x" + full.hex()])
+    with reverts(thrown("PortfolioFull", PORTFOLIO)):
+        stage.register_seat(stage.stranger)
+
+
+def portfolio_slot(base):
+    return int.from_bytes(web3.keccak(PORTFOLIO.to_bytes(32, "big") + base.to_bytes(32, "big")), "big")
+
+
+def test_the_old_owner_is_paid_what_the_seat_earned(stage):
+    month = capacity_month(stage)
+    contract = (stage.seat(0), 2, month, 1, 1000, 1000, 1)
+    transaction = stage.capacity_register.registerContract(contract, NO_SIGNATURE, {"from": stage.dso})
+    stage.deposit(stage.dso, 1000 * EUR)
+    stage.at(stage.start + 70 * 86_400)
+    stage.capacity_register.payAvailability(transaction.return_value, month, {"from": stage.stranger})
+    earned = stage.settlement.seatBalance(stage.seat(0))
+    stage.registry.changeSeatOwner(stage.seat(0), stage.stranger, {"from": stage.operator})
+    assert stage.token.balanceOf(stage.owners[0]) == earned > 0
+    assert stage.settlement.seatBalance(stage.seat(0)) == 0
+
+
+def capacity_month(stage):
+    """The month after the one in which the stage begins."""
+    begin = datetime.fromtimestamp(stage.start, UTC)
+    return begin.year * 12 + begin.month
 
 
 def test_a_new_owner_starts_without_balance_and_without_delegate(stage):
