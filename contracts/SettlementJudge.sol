@@ -26,7 +26,7 @@ contract SettlementJudge is ISettlementJudge {
 
     /// @dev What the awards of one offer have in common.
     /// @param mayBeCommanded The node was RED at some time, so that commands may exist
-    /// @param revoked The node was RED before the interval began
+    /// @param revoked The node was RED before the interval, which has begun: earlier the DSO may still take it back
     /// @param requestPriceUeurKwh What the DSO pays per kWh; 0 for INTERNAL
     struct Terms {
         bytes32 offer;
@@ -242,13 +242,13 @@ contract SettlementJudge is ISettlementJudge {
         terms.interval = given.interval;
         terms.kind = Products.kindOf(given.product);
         terms.mayBeCommanded = redSince != 0;
-        terms.revoked = redSince != 0 && redSince < given.interval;
+        terms.revoked = redSince != 0 && redSince < given.interval && block.timestamp >= given.interval;
         terms.direction = IMeritOrderAuction.Direction(given.direction);
         terms.awardCount = state.awardCount;
         terms.awardsRoot = state.awardsRoot;
         terms.parties.side = IMeritOrderAuction.Side(given.side);
-        terms.parties.aggregator = portfolio.aggregator;
-        terms.parties.payer = portfolio.aggregator;
+        terms.parties.aggregator = state.aggregator;
+        terms.parties.payer = state.aggregator;
         if (given.request == 0) return terms;
         (IMeritOrderAuction.Request memory request, address dso,) = _auction.requestOf(given.request);
         terms.parties.payer = dso;

@@ -245,7 +245,7 @@ interface ISettlement {
     ) external;
     /// @notice Ends awards without a reading after the deadline: nothing delivered (SELL: all taken), penalty from the bond.
     /// An announced reading moves the deadline to the end of its hold window and as long again as the reading deadline; so does a
-    /// hold from its end on. Revoked and annulled awards end at any time.
+    /// hold from its end on. Revoked awards end from the interval's start on, annulled ones at any time.
     function expireAwards(bytes32 offer, AwardLeaf[] calldata leaves) external;
     function expireCommand(uint48 nanogrid, uint32 interval) external;
 
