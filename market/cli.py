@@ -19,7 +19,7 @@ def build() -> typer.Typer:
     """
     app = typer.Typer(
         name="meritgrid",
-        help="An open local energy market: traffic light, auctions in on-chain merit order, signed metering, settlement.",
+        help="An open local energy market: traffic light, on-chain merit order, signed metering, settlement.",
         no_args_is_help=True,
         pretty_exceptions_enable=False,
     )
@@ -51,3 +51,7 @@ def main() -> None:
         for violation in refusal.violations:
             typer.echo(f"  {violation}", err=True)
         sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

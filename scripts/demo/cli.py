@@ -1,0 +1,113 @@
+"""`meritgrid demo`: one day of a real grid, from the traffic light to the payment."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import shutil
+import signal
+import sys
+import tempfile
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from scripts.demo.options import DEFAULT_GRID, DemoOptions
+
+console = Console()
+
+FAILED_EXIT = 1
+REFUSED_EXIT = 2
+
+
+def demo(
+    grid: Annotated[str, typer.Option(help="Name of an installed grid, or folder of an exported one.")] = DEFAULT_GRID,
+    date: Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], help="Day; default: the grid's first.")] = None,
+    seed: Annotated[int, typer.Option(help="Of owners, faults and forecast errors.")] = 7,
+    households: Annotated[int | None, typer.Option(help="Nanogrids; default: one for each load of the grid.")] = None,
+    transformer_kva: Annotated[float | None, typer.Option(help="Another rating of the transformer [kVA].")] = None,
+    speed: Annotated[
+        float | None, typer.Option(help="Simulated seconds per second; default: as fast as it can.")
+    ] = None,
+    agents: Annotated[int, typer.Option(help="Processes that host the gateways.")] = 4,
+    willing: Annotated[int, typer.Option(help="Share of the owners who let their gateway bid [%].")] = 100,
+    faults: Annotated[bool, typer.Option(help="A gateway loses its uplink for a while, a device is stubborn.")] = True,
+    hours: Annotated[str, typer.Option(help="Part of the day that is played, for example 10-14.")] = "0-24",
+    once: Annotated[bool, typer.Option("--once", help="End by itself; exit code 0 only if every check holds.")] = False,
+    keep: Annotated[bool, typer.Option("--keep", help="Leave the data folder.")] = False,
+    data: Annotated[Path | None, typer.Option(help="The data folder; default: a temporary one.")] = None,
+) -> None:
+    """Play one day of a real grid, with chain, broker, market, oracle, desks and gateway agents as processes.
+
+    The day follows from power flow and bids alone. Afterwards an independent checker proves from the chain and the
+    gateways' own buffers that no money and no energy appeared or vanished.
+    """
+    first_hour, _, last_hour = hours.partition("-")
+    folder = data or Path(tempfile.mkdtemp(prefix="meritgrid-demo-"))
+    try:
+        options = DemoOptions(
+            data_folder=folder.absolute(),
+            grid=grid,
+            day=date.date() if date is not None else None,
+            seed=seed,
+            households=households,
+            transformer_kva=transformer_kva,
+            speed=speed,
+            agents=agents,
+            willing_percent=willing,
+            faults=faults,
+            first_hour=int(first_hour),
+            last_hour=int(last_hour),
+        )
+        holds = _run(options, once)
+    except (ValueError, OSError) as problem:
+        typer.echo(f"The demonstration cannot start: {problem}", err=True)
+        raise typer.Exit(REFUSED_EXIT) from problem
+    finally:
+        if not keep and data is None:
+            shutil.rmtree(folder, ignore_errors=True)
+        elif folder.exists():
+            console.print(f"Everything is in {folder}")
+    if not holds:
+        raise typer.Exit(FAILED_EXIT)
+
+
+def _run(options: DemoOptions, once: bool) -> bool:
+    from scripts.demo.run import ClockStalled, run_demo
+    from scripts.demo.stage import Stage
+    from scripts.demo.summary import print_result
+    from scripts.demo.supervisor import ProcessFailed
+
+    bars = Progress(
+        SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
+        console=console,
+    )  # fmt: skip
+    task = bars.add_task("setting up", total=1)
+
+    def progress(what: str, done: int, total: int) -> None:
+        bars.update(task, description=what, completed=done, total=total)
+
+    async def watched(stage: Stage) -> None:
+        bars.stop()
+        console.print(f"The page stays up at {stage.market_url} until Ctrl-C.")
+        stop = asyncio.Event()
+        asyncio.get_running_loop().add_signal_handler(signal.SIGINT, stop.set)
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
+        await stop.wait()
+
+    try:
+        with bars:
+            result = asyncio.run(run_demo(options, progress, None if once else watched))
+    except (ProcessFailed, ClockStalled) as failure:
+        typer.echo(str(failure), err=True)
+        return False
+    except KeyboardInterrupt:
+        typer.echo("Stopped.", err=True)
+        sys.exit(130)
+    with contextlib.suppress(BrokenPipeError):
+        print_result(console, result)
+    return result.holds

@@ -1,0 +1,167 @@
+"""A demonstration from beginning to end: set up, move the clock, observe, judge, report."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from gateway_agent.buffer import Buffer
+from gateway_agent.configuration import BUFFER_FILE
+from market.chain.deployment import CONTRACT_NAMES
+from scripts.demo import stage as stages
+from scripts.demo.checker.evidence import Evidence, OwnReading, collect
+from scripts.demo.checker.verdict import check
+from scripts.demo.enrolment import Progress
+from scripts.demo.extract import extract_folder, read_extract
+from scripts.demo.options import DemoOptions
+from scripts.demo.report import DayReport, report_of
+from scripts.demo.scenario import Scenario, ScenarioOptions, build_scenario
+from scripts.demo.stage import Stage
+from scripts.demo.supervisor import ProcessFailed
+
+TICK_S = 0.25
+STALLED_AFTER_S = 120.0
+
+Watch = Callable[[Stage], Awaitable[None]]
+
+
+class ClockStalled(Exception):
+    """Simulated time stands still although nothing is known to be down; the text names who holds it."""
+
+
+@dataclass(frozen=True)
+class DayResult:
+    """What came of a day. findings: check → what it found; seconds: real time of set-up and day."""
+
+    report: DayReport
+    findings: dict[str, list[str]]
+    set_up_s: float
+    day_s: float
+
+    @property
+    def holds(self) -> bool:
+        """Whether every check of the independent checker holds."""
+        return not any(self.findings.values())
+
+
+def scenario_of(options: DemoOptions) -> Scenario:
+    """The scenario of the user's choices. Raises ExtractError, ValueError."""
+    extract = read_extract(extract_folder(options.grid))
+    return build_scenario(
+        extract,
+        ScenarioOptions(
+            day=options.day,
+            seed=options.seed,
+            households=options.households,
+            transformer_kva=options.transformer_kva,
+        ),
+    )
+
+
+@asynccontextmanager
+async def opened(options: DemoOptions, progress: Progress) -> AsyncIterator[Stage]:
+    """A stage that is set up; it is torn down in any case."""
+    stage = stages.new_stage(options, scenario_of(options))
+    try:
+        await stages.set_up(stage, progress)
+        yield stage
+    finally:
+        await stages.tear_down(stage)
+
+
+async def play_day(stage: Stage, progress: Progress) -> None:
+    """Let time run until every award has ended.
+
+    Raises:
+        ProcessFailed: a process ended by itself. ClockStalled: time does not move.
+    """
+    stage.authority.stop_at(stage.closing_time)
+    reached = asyncio.create_task(stage.authority.reached(stage.closing_time))
+    failed = asyncio.ensure_future(asyncio.shield(stage.supervisor.failed))
+    seen, moved_at = stage.authority.now, time.monotonic()
+    total = stage.closing_time - stage.first_interval
+    try:
+        while not reached.done():
+            await asyncio.wait({reached, failed}, timeout=TICK_S, return_when=asyncio.FIRST_COMPLETED)
+            if failed.done() and not reached.done():
+                raise ProcessFailed(failed.result())
+            if stage.authority.now != seen:
+                seen, moved_at = stage.authority.now, time.monotonic()
+            elif stage.options.speed is None and time.monotonic() - moved_at > STALLED_AFTER_S:
+                raise ClockStalled(f"time stands at {seen:.0f}, held by {', '.join(stage.authority.waiting_for)}")
+            progress("playing the day", max(0, int(seen) - stage.first_interval), total)
+        await reached
+    finally:
+        reached.cancel()
+        failed.cancel()
+
+
+def collect_evidence(stage: Stage) -> Evidence:
+    """The chain's events and the gateways' own readings."""
+    contracts = stage.contracts()
+    by_name = {name: contracts.named(name) for name in CONTRACT_NAMES}
+    return collect(contracts.web3, by_name, own_readings(stage))
+
+
+def own_readings(stage: Stage) -> list[OwnReading]:
+    """What every gateway keeps of its readings."""
+    found = []
+    for household in stage.households:
+        buffer = Buffer(stage.layout.gateway(household.index) / BUFFER_FILE)
+        try:
+            readings = buffer.all_readings()
+        finally:
+            buffer.close()
+        found += [
+            OwnReading(
+                nanogrid=reading.nanogrid,
+                interval=reading.interval,
+                active_energy_wh=reading.active_energy_wh,
+                reactive_energy_varh=reading.reactive_energy_varh,
+                sequence=reading.sequence,
+                signature=bytes.fromhex(reading.signature[2:]),
+            )
+            for reading in readings
+        ]
+    return found
+
+
+def judge(stage: Stage, set_up_s: float, day_s: float) -> DayResult:
+    """Check the evidence and count the day."""
+    evidence = collect_evidence(stage)
+    intervals = [each for each in stage.scenario.intervals if stage.first_interval <= each < stage.end]
+    return DayResult(report_of(stage.scenario, intervals, evidence), check(evidence), set_up_s, day_s)
+
+
+async def run_demo(options: DemoOptions, progress: Progress, afterwards: Watch | None = None) -> DayResult:
+    """One whole demonstration; `afterwards` is awaited while the processes still run."""
+    started = time.monotonic()
+    async with opened(options, progress) as stage:
+        set_up_s = time.monotonic() - started
+        begun = time.monotonic()
+        await play_day(stage, progress)
+        result = await asyncio.to_thread(judge, stage, set_up_s, time.monotonic() - begun)
+        write_result(result, stage.layout.report)
+        if afterwards is not None:
+            await afterwards(stage)
+    return result
+
+
+def write_result(result: DayResult, folder: Path) -> None:
+    """report.json and the picture of the day."""
+    from scripts.demo.picture import draw
+
+    folder.mkdir(parents=True, exist_ok=True)
+    document = {
+        **result.report.to_json(),
+        "checks": {name: {"holds": not found, "findings": found} for name, found in result.findings.items()},
+        "set_up_s": round(result.set_up_s, 1),
+        "day_s": round(result.day_s, 1),
+    }
+    (folder / "report.json").write_text(json.dumps(document, indent=1) + "\n")
+    draw(result.report, folder / "day.png")

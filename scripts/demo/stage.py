@@ -1,0 +1,309 @@
+"""The stage: all processes of a demonstration, set up in one folder, on free ports, under one simulated clock."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import secrets
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import IO, Any, Final
+
+from eth_account import Account
+from oracle.broker.credentials import password_hash
+from sqlalchemy import Engine
+
+from market.chain.bindings import Contracts
+from market.chain.deployment import DeploymentParameters, deploy, read_deployment, write_deployment
+from market.chain.embedded import EmbeddedChain, set_block_time, start_anvil
+from market.chain.profiles import PROFILES, connect
+from market.clock_authority import ClockAuthority
+from market.domain.intervals import QUARTER_HOUR_S
+from market.settings import ChainProfile
+from market.store.database import migrate, open_engine, session_scope
+from market.store.work import BrokerCredential
+from scripts.demo.enrolment import NODE, Progress, Registrar, enrol_gateways
+from scripts.demo.households import Household, households_of
+from scripts.demo.layout import Layout
+from scripts.demo.options import DemoOptions
+from scripts.demo.scenario import Scenario
+from scripts.demo.scenario_files import nanogrid_path, write_scenario
+from scripts.demo.supervisor import ProcessSpec, Supervisor, file_probe, free_port, http_probe, tcp_probe
+
+READING_DEADLINE_UNITS: Final = 4
+"""After the start of an interval, in market time units, an award without reading expires."""
+TIME_ZONE: Final = "Etc/GMT-1"
+"""SimBench's clock: UTC+1 all year (POSIX writes it with the sign reversed)."""
+_PORTS: Final = ("chain", "clock", "broker", "market", "oracle")
+_DEPLOYER: Final = "operator"
+
+
+@dataclass
+class Stage:
+    """What runs. Ports by process; `agents` by name → the gateways' folders that it hosts."""
+
+    options: DemoOptions
+    scenario: Scenario
+    households: list[Household]
+    layout: Layout
+    ports: dict[str, int]
+    token: str
+    supervisor: Supervisor
+    authority: ClockAuthority
+    chain: EmbeddedChain | None = None
+    chain_log: IO[bytes] | None = None
+    agents: dict[str, list[Path]] = field(default_factory=dict)
+
+    @property
+    def market_url(self) -> str:
+        return f"http://127.0.0.1:{self.ports['market']}"
+
+    @property
+    def rpc_url(self) -> str:
+        return f"http://127.0.0.1:{self.ports['chain']}"
+
+    @property
+    def first_interval(self) -> int:
+        """First interval that is played [epoch s]."""
+        return self.scenario.first_interval + self.options.first_hour * 3600
+
+    @property
+    def end(self) -> int:
+        """End of the last interval's delivery [epoch s]."""
+        return self.scenario.first_interval + self.options.last_hour * 3600
+
+    @property
+    def closing_time(self) -> int:
+        """When every award has ended [epoch s]."""
+        return self.end + (READING_DEADLINE_UNITS + 1) * QUARTER_HOUR_S
+
+    def contracts(self) -> Contracts:
+        profile = PROFILES[ChainProfile.EMBEDDED]
+        return Contracts(connect(self.rpc_url, profile), read_deployment(self.layout.deployment), profile)
+
+    def participants(self) -> list[str]:
+        """Who takes part in the simulated clock."""
+        return ["market", "oracle", "dso", "aggregator", *self.agents]
+
+
+def new_stage(options: DemoOptions, scenario: Scenario, token: str | None = None) -> Stage:
+    """A stage with nothing on it yet. Must be called inside a running event loop."""
+    layout = Layout(options.data_folder)
+    layout.make()
+    ports = {name: free_port() for name in _PORTS}
+    start_s = scenario.first_interval + options.first_hour * 3600 - 5 * QUARTER_HOUR_S
+    token = token or secrets.token_urlsafe(24)
+    authority = ClockAuthority(start_s, token, port=ports["clock"], speed=options.speed)
+    households = households_of(scenario, options.willing_percent, options.faults)
+    stage = Stage(options, scenario, households, layout, ports, token, Supervisor(layout.logs), authority)
+    authority.on_advance = partial(_set_chain_time, stage)
+    stage.agents = {
+        f"agent-{number + 1}": [layout.gateway(each.index) for each in households[number :: options.agents]]
+        for number in range(min(options.agents, len(households)))
+    }
+    return stage
+
+
+async def _set_chain_time(stage: Stage, now_s: float) -> None:
+    await asyncio.to_thread(set_block_time, stage.rpc_url, int(now_s))
+
+
+async def set_up(stage: Stage, progress: Progress) -> None:
+    """Everything from an empty folder to running processes; time has not moved yet.
+
+    Raises:
+        ProcessFailed: a process did not start.
+    """
+    progress("writing the scenario", 0, 1)
+    _write_scenario(stage)
+    progress("starting the chain", 0, 1)
+    await asyncio.to_thread(_start_chain, stage)
+    await stage.authority.start()
+    stage.authority.expect(stage.participants())
+    engine = open_engine(_database_url(stage))
+    try:
+        await _set_up_market(stage, engine, progress)
+    finally:
+        engine.dispose()
+    progress("starting oracle, desks and agents", 0, 1)
+    await stage.supervisor.start_all([spec(stage, name) for name in ("oracle", "dso", "aggregator", *stage.agents)])
+    _write_manifest(stage)
+
+
+async def _set_up_market(stage: Stage, engine: Engine, progress: Progress) -> None:
+    now_s = int(stage.authority.now)
+    progress("deploying the contracts", 0, 1)
+    await asyncio.to_thread(_deploy, stage)
+    await asyncio.to_thread(migrate, _database_url(stage))
+    registrar = Registrar(stage.contracts(), engine, stage.layout.keys, now_s)
+    progress("registering participants", 0, 1)
+    await asyncio.to_thread(registrar.register, stage.scenario.name, stage.households)
+    codes = await asyncio.to_thread(registrar.open_enrolments, stage.households)
+    _write_oracle_password(stage, engine, now_s)
+    progress("starting market and broker", 0, 1)
+    await stage.supervisor.start_all([spec(stage, "market"), spec(stage, "broker")])
+    await asyncio.to_thread(enrol_gateways, stage.layout, stage.households, codes, stage.market_url, progress)
+
+
+def _write_scenario(stage: Stage) -> None:
+    layout, keys = stage.layout, stage.layout.keys
+    write_scenario(stage.scenario, layout.scenario)
+    for household in stage.households:
+        folder = layout.gateway(household.index)
+        folder.mkdir(parents=True, exist_ok=True)
+        profile = nanogrid_path(layout.scenario, household.index).absolute()
+        toml = household.gateway_toml(profile, keys.path(household.key_name).absolute())
+        (folder / "gateway.toml").write_text(toml)
+
+
+def _start_chain(stage: Stage) -> None:
+    stage.chain_log = (stage.layout.logs / "chain.log").open("ab")
+    stage.chain = start_anvil(
+        stage.ports["chain"], stage.layout.chain_state, int(stage.authority.now), log=stage.chain_log
+    )
+
+
+def _deploy(stage: Stage) -> None:
+    if stage.layout.deployment.exists():
+        return
+    parameters = DeploymentParameters(
+        time_unit_s=QUARTER_HOUR_S,
+        reading_deadline_s=READING_DEADLINE_UNITS * QUARTER_HOUR_S,
+        hold_window_s=QUARTER_HOUR_S,
+        hold_term_s=4 * QUARTER_HOUR_S,
+        hold_bond_ueur=1_000_000,
+        unbonding_s=86_400,
+    )
+    account = Account.from_key(stage.layout.keys.key(_DEPLOYER))
+    web3 = connect(stage.rpc_url, PROFILES[ChainProfile.EMBEDDED])
+    write_deployment(stage.layout.deployment, deploy(web3, account, parameters))
+
+
+def _database_url(stage: Stage) -> str:
+    return f"sqlite:///{stage.layout.database.absolute()}"
+
+
+def _password_file(stage: Stage) -> Path:
+    return stage.layout.folder / "keys" / "oracle-broker.password"
+
+
+def _write_oracle_password(stage: Stage, engine: Engine, now_s: int) -> None:
+    path = _password_file(stage)
+    if path.exists():
+        return
+    password = secrets.token_urlsafe(32)
+    path.touch(mode=0o600)
+    path.write_text(password + "\n")
+    with session_scope(engine) as session:
+        session.add(
+            BrokerCredential(
+                username="oracle",
+                password_sha256=password_hash(password),
+                kind="SERVICE",
+                gateway=None,
+                nanogrid=None,
+                created_at=now_s,
+                revoked_at=None,
+            )
+        )
+
+
+def _write_manifest(stage: Stage) -> None:
+    document = {"ports": stage.ports, "market": stage.market_url, "pids": stage.supervisor.pids()}
+    stage.layout.manifest.write_text(json.dumps(document, indent=2) + "\n")
+
+
+def _environment(stage: Stage) -> dict[str, str]:
+    """Settings that market and oracle share."""
+    keys = stage.layout.keys
+    return {
+        "MERITGRID_DATA_DIR": str(stage.layout.database.parent),
+        "MERITGRID_DATABASE_URL": _database_url(stage),
+        "MERITGRID_RPC_URL": stage.rpc_url,
+        "MERITGRID_DEPLOYMENT_FILE": str(stage.layout.deployment),
+        "MERITGRID_CLOCK": f"simulated:127.0.0.1:{stage.ports['clock']}",
+        "MERITGRID_CLOCK_TOKEN": stage.token,
+        "MERITGRID_RELAYER_KEY__FILE": str(keys.path("relayer")),
+        "MERITGRID_ORACLE_KEY__FILE": str(keys.path("oracle")),
+        "MERITGRID_API__PORT": str(stage.ports["market"]),
+        "MERITGRID_API__BASE_URL": stage.market_url,
+        "MERITGRID_MQTT__PORT": str(stage.ports["broker"]),
+        "MERITGRID_MQTT__USERNAME": "oracle",
+        "MERITGRID_MQTT__PASSWORD_FILE": str(_password_file(stage)),
+        "MERITGRID_TIME_ZONE": TIME_ZONE,
+        "MERITGRID_MARKET_URL": stage.market_url,
+    }
+
+
+def _meritgrid(*arguments: object) -> list[str]:
+    return [sys.executable, "-m", "market.cli", *map(str, arguments)]
+
+
+def spec(stage: Stage, name: str) -> ProcessSpec:
+    """How a process is run."""
+    build: Mapping[str, Callable[[Stage], ProcessSpec]] = {
+        "market": _market,
+        "broker": _broker,
+        "oracle": _oracle,
+        "dso": _dso,
+        "aggregator": _aggregator,
+    }
+    return build[name](stage) if name in build else _agent(stage, name)
+
+
+def _market(stage: Stage) -> ProcessSpec:
+    probe = http_probe(stage.ports["market"], "/health/ready")
+    return ProcessSpec("market", _meritgrid("market", "serve"), _environment(stage), probe)
+
+
+def _broker(stage: Stage) -> ProcessSpec:
+    environment = _environment(stage) | {"MERITGRID_DATA_DIR": str(stage.layout.broker)}
+    return ProcessSpec("broker", _meritgrid("broker", "serve"), environment, tcp_probe(stage.ports["broker"]))
+
+
+def _oracle(stage: Stage) -> ProcessSpec:
+    ready = _fresh(stage.layout.ready("oracle"))
+    command = _meritgrid("oracle", "serve", "--forecast-file", stage.layout.node_forecast, "--ready-file", ready)
+    return ProcessSpec("oracle", command, _environment(stage), file_probe(ready))
+
+
+def _dso(stage: Stage) -> ProcessSpec:
+    ready = _fresh(stage.layout.ready("dso"))
+    command = _meritgrid(
+        "dso", "run", "--node", NODE, "--grid", stage.layout.node_forecast, *_desk(stage, "dso", ready)
+    )
+    return ProcessSpec("dso", command, _environment(stage), file_probe(ready))
+
+
+def _aggregator(stage: Stage) -> ProcessSpec:
+    ready = _fresh(stage.layout.ready("aggregator"))
+    command = _meritgrid("aggregator", "run", *_desk(stage, "aggregator", ready))
+    return ProcessSpec("aggregator", command, _environment(stage), file_probe(ready))
+
+
+def _desk(stage: Stage, role: str, ready: Path) -> list[object]:
+    return ["--key-file", stage.layout.keys.path(role), "--ready-file", ready]
+
+
+def _agent(stage: Stage, name: str) -> ProcessSpec:
+    folders: list[Any] = [part for folder in stage.agents[name] for part in ("--data", folder)]
+    environment = _environment(stage) | {"MERITGRID_LOG_LEVEL": "INFO"}
+    return ProcessSpec(name, _meritgrid("gateway", "run", "--name", name, *folders), environment)
+
+
+def _fresh(path: Path) -> Path:
+    path.unlink(missing_ok=True)
+    return path
+
+
+async def tear_down(stage: Stage) -> None:
+    """Stop everything; the folder stays."""
+    await stage.supervisor.stop_all()
+    await stage.authority.stop()
+    if stage.chain is not None:
+        await asyncio.to_thread(stage.chain.stop)
+    if stage.chain_log is not None:
+        stage.chain_log.close()
