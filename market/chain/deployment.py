@@ -19,7 +19,7 @@ from web3.types import Nonce, TxParams
 from web3.utils.address import get_create_address
 
 CREATION_GAS: Final = 12_000_000
-"""Gas limit of each creation: Settlement, which creates its judge, takes about 8 million; EIP-7825 allows 16.7 million."""
+"""Gas limit of each creation: Settlement, which creates its judge, takes about 8 million; EIP-7825 allows 2^24."""
 RECEIPT_TIMEOUT_S: Final = 120.0
 _ENVIRONMENT_PREFIX: Final = "MERITGRID_DEPLOY_"
 

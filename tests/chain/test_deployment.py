@@ -1,0 +1,107 @@
+"""The deployment: a pure plan, parameters that fit each other, one file for each chain that is not overwritten."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from eth_account import Account
+from web3 import Web3
+
+from market.chain.bindings import artifact
+from market.chain.deployment import (
+    CONTRACT_NAMES,
+    DeploymentError,
+    DeploymentParameters,
+    deploy,
+    deployment_path,
+    is_deployed,
+    parameters_from,
+    plan,
+    read_deployment,
+    write_deployment,
+)
+from market.chain.embedded import EmbeddedChain
+
+DEPLOYER = Account.from_key("0x" + "11" * 32)
+DEMO = DeploymentParameters(
+    admin_delay_s=0, reading_deadline_s=3600, hold_window_s=900, hold_term_s=900, unbonding_s=20_000
+)
+
+
+def test_the_plan_is_that_of_the_constructors() -> None:
+    creations = plan(DEPLOYER.address, 5, DEMO)
+    assert tuple(creation.name for creation in creations) == CONTRACT_NAMES
+    assert len({creation.address for creation in creations}) == len(CONTRACT_NAMES)
+    for creation in creations:
+        (constructor,) = (entry for entry in artifact(creation.name)["abi"] if entry["type"] == "constructor")
+        assert len(creation.arguments) == len(constructor["inputs"])
+
+
+def test_the_deployer_is_operator_unless_another_is_named() -> None:
+    operator = Account.from_key("0x" + "22" * 32).address
+    assert plan(DEPLOYER.address, 0, DEMO)[0].arguments[0] == DEPLOYER.address
+    assert plan(DEPLOYER.address, 0, replace(DEMO, operator=operator))[0].arguments[0] == operator
+
+
+def test_contracts_are_created_where_the_plan_says_and_found_again(anvil: EmbeddedChain, tmp_path: Path) -> None:
+    web3 = Web3(Web3.HTTPProvider(anvil.rpc_url))
+    deployment = deploy(web3, DEPLOYER, DEMO)
+    assert is_deployed(web3, deployment)
+    path = tmp_path / "deployments" / "31337.json"
+    write_deployment(path, deployment)
+    assert read_deployment(path) == deployment
+    assert json.loads(path.read_text())["parameters"]["readingDeadlineS"] == DEMO.reading_deadline_s
+    registry = web3.eth.contract(
+        address=Web3.to_checksum_address(deployment.addresses["ParticipantRegistry"]),
+        abi=artifact("ParticipantRegistry")["abi"],
+    )
+    assert registry.functions.settlement().call() == deployment.addresses["Settlement"]
+    assert registry.functions.timeUnitS().call() == DEMO.time_unit_s
+
+    second = deploy(web3, DEPLOYER, DEMO)
+    with pytest.raises(DeploymentError, match="another deployment"):
+        write_deployment(path, second)
+    assert read_deployment(path) == deployment
+    write_deployment(path, second, replace=True)
+    assert read_deployment(path) == second
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"reading_deadline_s": 900},
+        {"unbonding_s": 3 * 86_400},
+        {"time_unit_s": 0},
+        {"hold_bond_ueur": -1},
+        {"hold_term_s": 2**32},
+    ],
+)
+def test_parameters_that_contradict_each_other_are_refused(wrong: dict[str, int]) -> None:
+    with pytest.raises(ValueError, match=r"\w+"):
+        DeploymentParameters(**wrong)
+
+
+def test_variables_stand_over_the_file_and_the_file_over_the_defaults(tmp_path: Path) -> None:
+    file = tmp_path / "parameters.json"
+    file.write_text(json.dumps({"timeUnitS": 300, "holdWindowS": "600"}))
+    environment = {"MERITGRID_DEPLOY_PARAMETERS": str(file), "MERITGRID_DEPLOY_TIME_UNIT_S": "120"}
+    parameters = parameters_from(environment)
+    assert (parameters.time_unit_s, parameters.hold_window_s) == (120, 600)
+    assert parameters.hold_term_s == DeploymentParameters().hold_term_s
+    assert DeploymentParameters.from_mapping(parameters.to_mapping()) == parameters
+
+
+@pytest.mark.parametrize("content", ['{"timeUnit": 300}', '{"timeUnitS": "long"}', "[]", "{"])
+def test_wrong_parameter_files_are_refused_by_name(tmp_path: Path, content: str) -> None:
+    file = tmp_path / "parameters.json"
+    file.write_text(content)
+    with pytest.raises(DeploymentError):
+        parameters_from({"MERITGRID_DEPLOY_PARAMETERS": str(file)})
+
+
+def test_each_chain_has_its_file_unless_one_is_named() -> None:
+    assert deployment_path(7, {}) == Path("build/deployments/7.json")
+    assert deployment_path(7, {"MERITGRID_DEPLOYMENT_FILE": "there.json"}) == Path("there.json")

@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity 0.8.37;
+
+import {Calendar} from "../../contracts/libraries/Calendar.sol";
+import {Months} from "../../contracts/libraries/Months.sol";
+import {Products} from "../../contracts/libraries/Products.sol";
+import {VectorProof} from "../../contracts/libraries/VectorProof.sol";
+import {VectorTree} from "../../contracts/libraries/VectorTree.sol";
+
+/// @notice Lets tests call the pure libraries. Not part of the product.
+contract LibrariesHarness {
+    function before(uint256 moment, uint256 timeUnitS, uint256 hundredths) external pure returns (uint256) {
+        return Calendar.before(moment, timeUnitS, hundredths);
+    }
+
+    function afterwards(uint256 moment, uint256 timeUnitS, uint256 hundredths) external pure returns (uint256) {
+        return Calendar.afterwards(moment, timeUnitS, hundredths);
+    }
+
+    function isInterval(uint256 interval, uint256 timeUnitS) external pure returns (bool) {
+        return Calendar.isInterval(interval, timeUnitS);
+    }
+
+    function month(uint256 timestamp) external pure returns (uint16 number, uint256 start, uint256 hoursIn) {
+        number = Months.monthOf(timestamp);
+        return (number, Months.startOf(number), Months.hoursOf(number));
+    }
+
+    function product(uint8 code) external pure returns (bool exists, uint8 kind, bool answersRequest) {
+        return (Products.exists(code), Products.kindOf(code), Products.answersRequest(code));
+    }
+
+    function rootOfAwards(bytes calldata awards) external pure returns (bytes32) {
+        return VectorTree.rootOfAwards(awards);
+    }
+
+    function rootOfBaselines(bytes calldata baselines) external pure returns (bytes32) {
+        return VectorTree.rootOfBaselines(baselines);
+    }
+
+    function verify(bytes32[] calldata proof, bytes32 root, uint32 index, bytes calldata content, uint256 leafCount)
+        external
+        pure
+        returns (bool)
+    {
+        return VectorProof.verify(proof, root, VectorTree.leaf(index, content), index, leafCount);
+    }
+}

@@ -1,0 +1,107 @@
+"""The contracts' libraries and the market's core compute the same calendar, months, products and trees."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from web3.contract import Contract
+
+from market.chain.embedded import EmbeddedChain
+from market.domain.calendar import Calendar
+from market.domain.products import PRODUCTS, Product
+from market.domain.trees import (
+    award_leaf,
+    award_root,
+    baseline_leaf,
+    baseline_leaf_contents,
+    baseline_root,
+    baseline_vector,
+)
+from tests.contracts_properties.harness import create_harness
+
+# A call of the node takes milliseconds, and one node serves all examples: both on purpose.
+ON_A_NODE = settings(
+    deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
+TIME_UNITS = st.one_of(st.just(900), st.integers(1, 3600))
+BASELINES = st.lists(st.integers(-(2**31), 2**31 - 1), max_size=200)
+AWARD_FLATS = st.integers(0, 70).flatmap(lambda count: st.binary(min_size=12 * count, max_size=12 * count))
+
+
+@pytest.fixture(scope="module")
+def harness(module_anvil: EmbeddedChain) -> Contract:
+    return create_harness(module_anvil, Path(__file__).with_name("LibrariesHarness.sol"))
+
+
+@ON_A_NODE
+@given(interval=st.integers(2**20, 2**32 - 1), time_unit_s=TIME_UNITS, hundredths=st.integers(0, 1000))
+def test_deadlines_are_rounded_down_once(harness: Contract, interval: int, time_unit_s: int, hundredths: int) -> None:
+    calendar = Calendar(time_unit_s, reading_deadline_s=10 * time_unit_s)
+    assert harness.functions.before(interval, time_unit_s, hundredths).call() == calendar.before(interval, hundredths)
+    after = harness.functions.afterwards(interval, time_unit_s, hundredths).call()
+    assert after == interval + calendar.span_s(hundredths)
+    assert harness.functions.isInterval(interval, time_unit_s).call() == calendar.is_interval(interval)
+
+
+@ON_A_NODE
+@given(timestamp=st.integers(0, 2**32 - 1))
+def test_months_are_those_of_utc(harness: Contract, timestamp: int) -> None:
+    moment = datetime.fromtimestamp(timestamp, UTC)
+    first = moment.replace(day=1, hour=0, minute=0, second=0)
+    following = first.replace(year=first.year + first.month // 12, month=first.month % 12 + 1)
+    assert harness.functions.month(timestamp).call() == [
+        moment.year * 12 + moment.month - 1,
+        int(first.timestamp()),
+        (following - first).total_seconds() / 3600,
+    ]
+
+
+@pytest.mark.parametrize("code", range(9))
+def test_products_are_those_of_the_table(harness: Contract, code: int) -> None:
+    known = code in set(Product)
+    kind = int(PRODUCTS[Product(code)].kind) if known else 0
+    answers = known and Product(code).answers_request
+    assert harness.functions.product(code).call() == [known, kind, answers]
+
+
+@ON_A_NODE
+@given(awards=AWARD_FLATS)
+def test_roots_of_awards_agree(harness: Contract, awards: bytes) -> None:
+    assert harness.functions.rootOfAwards(awards).call() == award_root(awards)
+
+
+@ON_A_NODE
+@given(values=BASELINES)
+def test_roots_of_baselines_agree(harness: Contract, values: list[int]) -> None:
+    assert harness.functions.rootOfBaselines(baseline_vector(values)).call() == baseline_root(values)
+
+
+@ON_A_NODE
+@given(values=BASELINES.filter(bool), data=st.data())
+def test_a_baselines_proof_verifies_at_its_place_only(
+    harness: Contract, values: list[int], data: st.DataObject
+) -> None:
+    count = len(baseline_leaf_contents(values))
+    leaf = baseline_leaf(values, data.draw(st.integers(0, len(values) - 1)))
+    root = baseline_root(values)
+    verify = harness.functions.verify
+    assert verify(list(leaf.proof), root, leaf.leaf_index, leaf.values, count).call()
+    other = data.draw(st.integers(0, count + 1).filter(lambda index: index != leaf.leaf_index))
+    assert not verify(list(leaf.proof), root, other, leaf.values, count).call()
+    assert not verify([*leaf.proof, bytes(32)], root, leaf.leaf_index, leaf.values, count).call()
+
+
+@ON_A_NODE
+@given(awards=AWARD_FLATS.filter(bool), data=st.data())
+def test_an_inner_node_is_no_leaf(harness: Contract, awards: bytes, data: st.DataObject) -> None:
+    count = -(-len(awards) // 96)
+    leaf = award_leaf(awards, data.draw(st.integers(0, count - 1)))
+    root = award_root(awards)
+    assert harness.functions.verify(list(leaf.proof), root, leaf.leaf_index, leaf.awards, count).call()
+    for shorter in range(len(leaf.proof)):
+        proof = list(leaf.proof)[shorter + 1 :]
+        assert not harness.functions.verify(proof, root, leaf.leaf_index, leaf.awards, count).call()
