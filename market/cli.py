@@ -23,7 +23,11 @@ def build() -> typer.Typer:
         no_args_is_help=True,
         pretty_exceptions_enable=False,
     )
-    for entry in sorted(entry_points(group=COMMANDS_GROUP), key=lambda each: each.name):
+    app.callback()(_root)
+    entries = sorted(entry_points(group=COMMANDS_GROUP), key=lambda each: each.name)
+    # Only the part that is called is loaded: some take seconds, and a small board has not all of them.
+    called = [entry for entry in entries if entry.name == next(iter(sys.argv[1:]), None)]
+    for entry in called or entries:
         try:
             command = entry.load()
         except ModuleNotFoundError as missing:
@@ -40,6 +44,10 @@ def build() -> typer.Typer:
         else:
             app.command(entry.name)(command)
     return app
+
+
+def _root() -> None:
+    """Keeps a single part a sub-command."""
 
 
 def main() -> None:

@@ -16,6 +16,7 @@ from gateway_agent.enrolment import enrol
 from market.chain.bindings import Contracts
 from market.chain.sender import TransactionSender
 from market.domain.enrolment_code import EnrolmentCode
+from market.domain.intervals import next_interval
 from market.domain.messages import Delegation
 from market.domain.signing import sign_message
 from market.domain.units import nanogrid_id
@@ -46,9 +47,11 @@ class Registrar:
 
     def register(self, node_name: str, households: Sequence[Household]) -> None:
         """Roles, node, portfolio, nanogrids, deposits, bonds and delegates."""
-        self._send([*self._roles(households), *self._node(node_name)])
+        self._send(self._roles(households))
+        self._in_order(self._node(node_name))
         self._send([self._seat(household) for household in households])
-        self._send(self._money(households))
+        self._in_order(self._deposits(households))
+        self._send([self._bond(household) for household in households])
         self._send([self._delegation(household) for household in households if not household.signs_by_hand])
 
     def open_enrolments(self, households: Sequence[Household]) -> list[EnrolmentCode]:
@@ -68,6 +71,11 @@ class Registrar:
 
     def _send(self, calls: Sequence[Call]) -> None:
         self._operator.send_all([(function, function.fn_name, f"setup:{key}") for function, key in calls])
+
+    def _in_order(self, calls: Sequence[Call]) -> None:
+        """For calls of which each needs the one before."""
+        for call in calls:
+            self._send([call])
 
     def _roles(self, households: Sequence[Household]) -> list[Call]:
         holders = [(role.upper(), self._keys.address(role)) for role in ("oracle", "referee", "dso", "aggregator")]
@@ -91,31 +99,29 @@ class Registrar:
     def _seat(self, household: Household) -> Call:
         owner = self._keys.address(f"owner-{household.index}")
         function = self._contracts.registry.functions.registerSeat(
-            PORTFOLIO, owner, household.nanogrid.rated_power_w, EMERGENCY_PRICE_UEUR_KWH, 0
+            PORTFOLIO, owner, household.nanogrid.rated_power_w, EMERGENCY_PRICE_UEUR_KWH, next_interval(self._now_s)
         )
         return function, f"seat:{household.index}"
 
-    def _money(self, households: Sequence[Household]) -> list[Call]:
+    def _deposits(self, households: Sequence[Household]) -> list[Call]:
         """The operator has received real money of the others and books it for them."""
         settlement, token = self._contracts.settlement, self._contracts.token
         total = DSO_DEPOSIT_UEUR + AGGREGATOR_DEPOSIT_UEUR + sum(household.bond_ueur for household in households)
         operator = self._keys.address("operator")
-        calls: list[Call] = [
-            (token.functions.mint(operator, total, self._contracts.web3.keccak(text="bank transfers")), "mint"),
+        reference = self._contracts.web3.keccak(text="bank transfers")
+        deposits = {"dso": DSO_DEPOSIT_UEUR, "aggregator": AGGREGATOR_DEPOSIT_UEUR}
+        return [
+            (token.functions.mint(operator, total, reference), "mint"),
             (token.functions.approve(settlement.address, total), "approve"),
-            (settlement.functions.deposit(self._keys.address("dso"), DSO_DEPOSIT_UEUR), "deposit:dso"),
-            (
-                settlement.functions.deposit(self._keys.address("aggregator"), AGGREGATOR_DEPOSIT_UEUR),
-                "deposit:aggregator",
+            *(
+                (settlement.functions.deposit(self._keys.address(role), amount_ueur), f"deposit:{role}")
+                for role, amount_ueur in deposits.items()
             ),
         ]
-        return calls + [
-            (
-                settlement.functions.fundBond(nanogrid_id(PORTFOLIO, household.index), household.bond_ueur),
-                f"bond:{household.index}",
-            )
-            for household in households
-        ]
+
+    def _bond(self, household: Household) -> Call:
+        nanogrid = nanogrid_id(PORTFOLIO, household.index)
+        return self._contracts.settlement.functions.fundBond(nanogrid, household.bond_ueur), f"bond:{household.index}"
 
     def _delegation(self, household: Household) -> Call:
         delegation = Delegation(

@@ -43,7 +43,8 @@ def draw(report: DayReport, path: Path) -> None:
     loading.legend(loc="upper left", frameon=False)
     before, after = report.without_market.overload_kwh, report.with_market.overload_kwh
     loading.set_title(
-        f"{report.grid}, {report.day}, seed {report.seed}: overload {before:.1f} kWh without the market, {after:.1f} with it"
+        f"{report.grid}, {report.day}, seed {report.seed}: "
+        f"overload {before:.1f} kWh without the market, {after:.1f} kWh with it"
     )
     price.stairs([_cents(row["marginal_price_ueur_kwh"]) for row in report.series], edges, color="#8a4fbf", linewidth=2)
     price.set_ylabel("marginal price\n[cent/kWh]")

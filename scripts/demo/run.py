@@ -82,12 +82,12 @@ async def play_day(stage: Stage, progress: Progress) -> None:
     """
     stage.authority.stop_at(stage.closing_time)
     reached = asyncio.create_task(stage.authority.reached(stage.closing_time))
-    failed = asyncio.ensure_future(asyncio.shield(stage.supervisor.failed))
+    failed = stage.supervisor.failed
     seen, moved_at = stage.authority.now, time.monotonic()
     total = stage.closing_time - stage.first_interval
     try:
         while not reached.done():
-            await asyncio.wait({reached, failed}, timeout=TICK_S, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.sleep(TICK_S)
             if failed.done() and not reached.done():
                 raise ProcessFailed(failed.result())
             if stage.authority.now != seen:
@@ -98,7 +98,6 @@ async def play_day(stage: Stage, progress: Progress) -> None:
         await reached
     finally:
         reached.cancel()
-        failed.cancel()
 
 
 def collect_evidence(stage: Stage) -> Evidence:
