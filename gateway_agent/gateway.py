@@ -129,15 +129,19 @@ class Gateway:
     async def run_due(self, now: int) -> None:
         """Do what is due: boundaries of intervals that are not marked done, and the steps of dispatches."""
         await self._keep_uplink(now)
+        async with self._lock:
+            if not await self._catch_up(now):
+                await self._step(now)
+        self.outbox.wake()
+
+    async def _catch_up(self, now: int) -> bool:
+        """Do the boundaries up to now that are not marked done, before anything else moves the devices on."""
         done: int = self._buffer.value("boundary")
         first = max(done + self._unit_s, now - MAX_CATCH_UP_INTERVALS * self._unit_s)
         first = -(-first // self._unit_s) * self._unit_s
         for at in range(first, now + 1, self._unit_s):
             await self._boundary(at, now)
-        if first > now:
-            async with self._lock:
-                await self._step(now)
-        self.outbox.wake()
+        return first <= now
 
     def next_wake(self, now: int) -> int:
         """The next time at which there is something to do, after `now`."""
@@ -174,24 +178,23 @@ class Gateway:
 
     async def _boundary(self, at: int, now: int) -> None:
         """The end of one interval and the start of the next, at the moment `at` <= now."""
-        async with self._lock:
-            measured, fault = await self._measure(at)
-            reading = None
-            if measured is not None:
-                reading, fault = self._reading(measured.registers)
-            self._opening = measured.registers if measured else None
-            # A boundary that was missed is measured only: what was to be controlled then is past.
-            is_present = at + self._unit_s > now
-            changed, notes = await self._advance(now) if is_present else ([], [])
-            with self._buffer.transaction() as moment:
-                if reading is not None:
-                    moment.add_reading(reading, self.parts.enrolled.settlement)
-                self._save_changes(moment, changed, notes, now)
-                if fault:
-                    moment.note(at, "measurement", problem=fault)
-                moment.set_value("boundary", at)
-                self._save_state(moment)
-            self._remember(changed, now)
+        measured, fault = await self._measure(at)
+        reading = None
+        if measured is not None:
+            reading, fault = self._reading(measured.registers)
+        self._opening = measured.registers if measured else None
+        # A boundary that was missed is measured only: what was to be controlled then is past.
+        is_present = at + self._unit_s > now
+        changed, notes = await self._advance(now) if is_present else ([], [])
+        with self._buffer.transaction() as moment:
+            if reading is not None:
+                moment.add_reading(reading, self.parts.enrolled.settlement)
+            self._save_changes(moment, changed, notes, now)
+            if fault:
+                moment.note(at, "measurement", problem=fault)
+            moment.set_value("boundary", at)
+            self._save_state(moment)
+        self._remember(changed, now)
         self._metrics.count("boundaries_total")
         if reading is not None:
             self._metrics.count("readings_signed_total")
@@ -300,6 +303,7 @@ class Gateway:
         if snapshot.revision < known:
             return
         now = self._now()
+        await self._catch_up(now)
         arrived = receive(self._book, snapshot, self._authorities, self._conditions(now))
         await self._step(now, arrived, snapshot.revision if snapshot.revision > known else None)
         self._repeat_acknowledgements(snapshot)

@@ -152,7 +152,10 @@ class Link:
                 await client.publish(self._topic(Channel.STATUS), self._status(False), qos=1, retain=True, timeout=1)
 
     async def _listen(self, client: aiomqtt.Client) -> None:
+        expected = {self._topic(channel) for channel in _INCOMING}
         async for message in client.messages:
+            if str(message.topic) not in expected:
+                continue  # some brokers hand a session's own last will back to it
             payload = message.payload if isinstance(message.payload, bytes) else b""
             self._handling = True
             try:
