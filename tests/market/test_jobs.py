@@ -1,0 +1,92 @@
+"""Jobs run at their moments of each interval, in the calendar's order, and again after a start."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from datetime import UTC, datetime
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from market.clock import SimulatedClock
+from market.clock_authority import ClockAuthority
+from market.jobs import CATCH_UP_INTERVALS, Job, MomentTrigger, Schedule, run_job
+
+UNIT_S = 900
+T0 = 1_463_698_800
+
+
+@given(offset_s=st.integers(-4000, 4000), time_s=st.integers(T0, T0 + 10 * UNIT_S))
+def test_a_trigger_names_the_first_moment_from_a_time_on_and_its_interval(offset_s: int, time_s: int) -> None:
+    trigger = MomentTrigger(UNIT_S, offset_s)
+    moment = trigger.moment_from(time_s)
+    assert time_s <= moment < time_s + UNIT_S
+    assert (moment - offset_s) % UNIT_S == 0
+    assert trigger.interval_at(moment) == moment - offset_s
+    assert trigger.moment_from(moment) == moment
+
+
+def test_apscheduler_is_told_the_next_moment_after_the_last_one() -> None:
+    trigger = MomentTrigger(UNIT_S, -450)
+    first = trigger.get_next_fire_time(None, datetime.fromtimestamp(T0, UTC))
+    assert first == datetime.fromtimestamp(T0 + 450, UTC)
+    assert trigger.get_next_fire_time(first, first) == datetime.fromtimestamp(T0 + 1350, UTC)
+
+
+def test_jobs_that_are_due_at_once_run_by_time_and_then_in_the_given_order() -> None:
+    schedule = Schedule(
+        UNIT_S, [Job("late", 60, _nothing), Job("first", 0, _nothing), Job("second", 0, _nothing)]
+    )
+    due = [(time_s, job.name, interval) for time_s, job, interval in schedule.due(T0, T0 + UNIT_S - 1)]
+    assert due == [(T0, "first", T0), (T0, "second", T0), (T0 + 60, "late", T0)]
+    assert schedule.next_moment(T0) == T0 + 60
+
+
+def test_a_job_that_raises_is_tried_again_and_stops_nobody() -> None:
+    tries: list[int] = []
+
+    def fail_once(interval: int) -> None:
+        tries.append(interval)
+        if len(tries) == 1:
+            raise RuntimeError("passing fault")
+
+    run_job(Job("flaky", 0, fail_once), T0)
+    assert tries == [T0, T0]
+
+
+async def test_simulated_time_waits_until_the_jobs_that_are_due_have_run() -> None:
+    authority = ClockAuthority(float(T0 - 1), "token")
+    port = await authority.start()
+    authority.expect(["worker"])
+    authority.stop_at(T0 + 2 * UNIT_S)
+    ran: list[int] = []
+    stop = threading.Event()
+
+    def note(interval: int) -> None:
+        ran.append(interval)
+
+    clock = SimulatedClock("127.0.0.1", port, "worker", "token")
+    schedule = Schedule(UNIT_S, [Job("note", 0, note)])
+    worker = threading.Thread(target=_run, args=(schedule, clock, stop))
+    worker.start()
+    await asyncio.wait_for(authority.reached(T0 + 2 * UNIT_S), 20)
+    stop.set()
+    clock.leave()
+    await asyncio.to_thread(worker.join, 10)
+    await authority.stop()
+    caught_up = list(range(T0 - CATCH_UP_INTERVALS * UNIT_S, T0, UNIT_S))
+    assert ran == [*caught_up, T0, T0 + UNIT_S, T0 + 2 * UNIT_S]
+
+
+def _run(schedule: Schedule, clock: SimulatedClock, stop: threading.Event) -> None:
+    from market.clock import ClockRefused
+
+    try:
+        schedule.run(clock, stop)
+    except ClockRefused:
+        assert stop.is_set()
+
+
+def _nothing(_: int) -> None:
+    return
