@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from brownie import accounts, chain, network, project, web3
+from web3 import Web3
 
 from market.chain.deployment import (
     Deployment,
@@ -36,7 +37,8 @@ def main() -> None:
     path = deployment_path(chain.id)
     replace = os.environ.get("MERITGRID_DEPLOY_REPLACE") == "1"
     if path.exists() and not replace:
-        if not is_deployed(web3, read_deployment(path)):
+        # Not through Brownie's own client: it remembers the code of addresses, also of a chain that was here before.
+        if not is_deployed(Web3(Web3.HTTPProvider(web3.provider.endpoint_uri)), read_deployment(path)):
             raise DeploymentError(
                 f"{path} holds a deployment that is not on this chain; MERITGRID_DEPLOY_REPLACE=1 replaces it"
             )
@@ -53,9 +55,11 @@ def deploy(deployer: Any, parameters: DeploymentParameters) -> Deployment:
     first_block = web3.eth.block_number
     creations = plan(deployer.address, deployer.nonce, parameters)
     for creation in creations:
-        contract = deployer.deploy(containers[creation.name], *creation.arguments)
-        if contract.address != creation.address:
-            raise DeploymentError(f"{creation.name} is at {contract.address}, not at {creation.address}")
+        # Not by Brownie's `deploy`: on live networks it keeps records of its own, which stop it on the next chain.
+        code = containers[creation.name].deploy.encode_input(*creation.arguments)
+        created = deployer.transfer(data=code).contract_address
+        if created != creation.address:
+            raise DeploymentError(f"{creation.name} is at {created}, not at {creation.address}")
     return Deployment(
         chain_id=chain.id,
         deployer=deployer.address,
