@@ -7,8 +7,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+import rlp  # type: ignore[import-untyped]
 from eth_account import Account
 from eth_account.typed_transactions.typed_transaction import TypedTransaction
+from hexbytes import HexBytes
 from web3 import Web3
 
 from market.chain.bindings import Contracts, Event
@@ -16,6 +18,8 @@ from market.chain.profiles import RpcError, rpc
 from market.domain.errors import MeritgridError, ValidationFailed, Violation
 from market.domain.hashing import keccak256
 
+_FIRST_LIST_BYTE: Final = 0xC0
+"""A legacy transaction is an RLP list; a typed one begins with its type (EIP-2718)."""
 _WAIT_S: Final = 60.0
 _SLOWEST_POLL_S: Final = 1.0
 
@@ -121,20 +125,25 @@ def carry(contracts: Contracts, raw_transaction: bytes) -> Receipt:
 def _read_transaction(contracts: Contracts, raw_transaction: bytes) -> tuple[str, str, bytes]:
     try:
         sender = Account.recover_transaction(raw_transaction)
-        fields = TypedTransaction.from_bytes(raw_transaction).as_dict()  # type: ignore[arg-type]
-        to, data, chain_id = "0x" + bytes(fields["to"]).hex(), bytes(fields["data"]), int(fields["chainId"])
-    except (ValueError, TypeError, KeyError) as error:
-        rule = f"must be a signed EIP-1559 transaction: {error}"
+        if raw_transaction[0] < _FIRST_LIST_BYTE:
+            fields = TypedTransaction.from_bytes(HexBytes(raw_transaction)).as_dict()
+            to, data, chain_id = bytes(fields["to"]), bytes(fields["data"]), int(fields["chainId"])
+        else:
+            legacy = rlp.decode(raw_transaction)
+            to, data, chain_id = legacy[3], legacy[5], (int.from_bytes(legacy[6], "big") - 35) // 2  # EIP-155
+    except (ValueError, TypeError, KeyError, IndexError, rlp.exceptions.RLPException) as error:
+        rule = f"must be a signed transaction: {error}"
         raise ValidationFailed([Violation("/raw_transaction", "0x" + raw_transaction.hex()[:64], rule)]) from error
+    address = "0x" + to.hex()
     violations = []
     if chain_id != contracts.deployment.chain_id:
         rule = f"must be for chain {contracts.deployment.chain_id}"
         violations.append(Violation("/raw_transaction/chain_id", chain_id, rule))
-    if contracts.name_at(to) is None:
-        violations.append(Violation("/raw_transaction/to", to, "must be one of the market's contracts"))
+    if contracts.name_at(address) is None:
+        violations.append(Violation("/raw_transaction/to", address, "must be one of the market's contracts"))
     if violations:
         raise ValidationFailed(violations)
-    return sender, Web3.to_checksum_address(to), data
+    return sender, Web3.to_checksum_address(address), data
 
 
 def _wait(contracts: Contracts, hash_: str) -> Mapping[str, Any]:

@@ -42,6 +42,7 @@ _SECONDS = Histogram("meritgrid_transaction_seconds", "From the signature to the
 _SLOWEST_POLL_S: Final = 1.0
 _FEE_BUMP: Final = (5, 4)
 """Nodes want at least a tenth more for a replacement."""
+_FEE_REFUSALS: Final = ("underpriced", "base fee", "fee too low")
 _OPEN: Final = (TransactionState.PREPARED, TransactionState.SENT)
 
 
@@ -257,15 +258,18 @@ class TransactionSender:
             for each in (*earlier, id_):
                 self._send_raw(self._load(each))
 
-    def _send_raw(self, transaction: Transaction) -> None:
+    def _send_raw(self, transaction: Transaction, may_sign_again: bool = True) -> None:
         if transaction.state not in _OPEN:
             return
         try:
             rpc(self._web3, "eth_sendRawTransaction", "0x" + transaction.raw.hex())
         except RpcError as error:
             message = error.message.lower()
-            if "nonce too low" in message:
-                self._take_new_nonce(transaction)
+            spent = "nonce too low" in message
+            if spent or any(phrase in message for phrase in _FEE_REFUSALS):
+                signed = self._take_new_nonce(transaction) if spent else self._replace(transaction.id)
+                if signed and may_sign_again:
+                    self._send_raw(self._load(transaction.id), may_sign_again=False)
                 return
             if "already" not in message and "known transaction" not in message:
                 raise
@@ -277,35 +281,37 @@ class TransactionSender:
                 row.attempts += 1
                 row.sent_at = row.sent_at or int(self._now())
 
-    def _take_new_nonce(self, transaction: Transaction) -> None:
-        """Its nonce is used: by itself, which its receipt will show, or by somebody else with the same key."""
+    def _take_new_nonce(self, transaction: Transaction) -> bool:
+        """Its nonce is used: by itself, which its receipt will show, or elsewhere: then sign it anew and say so."""
         if self._find_receipt(transaction) is not None:
-            return
+            return False
         mined = self._mined_nonces()
         with session_scope(self._engine) as session:
             nonce = self._lock_nonce(session, mined)
             row = session.get_one(Transaction, transaction.id, with_for_update=True)
             if row.nonce >= mined or row.state not in _OPEN or self._find_receipt(row) is not None:
-                return
+                return False
             nonce.next_nonce = max(nonce.next_nonce, mined)
             row.nonce = nonce.next_nonce
             nonce.next_nonce += 1
             row.replaced_hashes = []
             self._sign(row)
             log.warning("the key was used elsewhere; signed again", purpose=row.purpose, nonce=row.nonce)
+            return True
 
-    def _replace(self, id_: int) -> None:
+    def _replace(self, id_: int) -> bool:
         """Sign again with the same nonce and a higher fee, so that it is not stuck behind dearer ones."""
         max_fee_wei = self._max_fee_wei()
         with session_scope(self._engine) as session:
             row = session.get_one(Transaction, id_, with_for_update=True)
             if row.state not in _OPEN:
-                return
+                return False
             up, down = _FEE_BUMP
             row.max_fee_wei = max(max_fee_wei, row.max_fee_wei * up // down + 1)
             row.replaced_hashes = [*row.replaced_hashes, row.hash]
             self._sign(row)
             log.warning("transaction replaced", purpose=row.purpose, nonce=row.nonce, max_fee_wei=row.max_fee_wei)
+            return True
 
     # RECEIPTS
 

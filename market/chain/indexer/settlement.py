@@ -280,8 +280,9 @@ def _decide_hold(run: Projecting, event: Event) -> None:
     )
     hold = run.session.scalars(open_hold).one()
     hold.decided_at, hold.upheld, hold.lapsed = event.block_time, event["upheld"], event["lapsed"]
-    if not hold.upheld:  # the holder's bond goes to the seat; upheld, its release has an event of its own
+    about = {"reference": hold.offer, "ordinal": hold.ordinal}
+    if hold.upheld:
+        run.book_account(event, 0, hold.holder, LedgerKind.HOLD_BOND, hold.bond_ueur, **about)
+    else:
         award = run.session.get_one(Award, (hold.offer, hold.ordinal))
-        run.book_seat(
-            event, 0, award.nanogrid, LedgerKind.HOLD_BOND, hold.bond_ueur, reference=hold.offer, ordinal=hold.ordinal
-        )
+        run.book_seat(event, 0, award.nanogrid, LedgerKind.HOLD_BOND, hold.bond_ueur, **about)

@@ -1,0 +1,234 @@
+"""A small market on a real chain: contracts, actors with keys, one node, one portfolio, four nanogrids.
+
+Every transaction goes through the product's own sender; decisions are signed by those who take them and carried by
+the relayer.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from eth_account import Account
+from sqlalchemy import Engine
+from web3.contract.contract import ContractFunction
+
+from market.chain.bindings import Contracts
+from market.chain.deployment import DeploymentParameters, deploy
+from market.chain.embedded import EmbeddedChain, set_block_time
+from market.chain.indexer import Indexer
+from market.chain.profiles import PROFILES, connect
+from market.chain.receipts import Receipt
+from market.chain.sender import TransactionSender
+from market.domain.hashing import keccak256
+from market.domain.merit_order import claim_of, clear_greedy
+from market.domain.messages import Bid, Offer, Reading, Request, Signal
+from market.domain.products import Direction, Phase, Product, Side
+from market.domain.records import BidRecord, WireBid, pack_awards, pack_bids, pack_wire_bids, unpack_bids
+from market.domain.signing import address_of, sign_message
+from market.domain.trees import award_leaves, baseline_root, baseline_vector
+from market.domain.typed_data import Message
+from market.settings import ChainProfile
+from market.store.database import migrate, open_engine, session_scope
+from market.store.models import Offer as OfferRow
+from market.store.models import PostedBid as PostedRow
+from tests.conftest import TEST_EPOCH
+
+U = 900
+NODE, PORTFOLIO = 7, 3
+NANOGRIDS = 4
+EUR = 1_000_000
+EMERGENCY_PRICE_UEUR_KWH = 300_000
+REQUEST_PRICE_UEUR_KWH = 400_000
+NO_REASON = bytes(32)
+EMPTY_PROGRESS = (bytes(32), 0, 0, [], 0, [], 0, b"", [])
+ACTORS = ("operator", "oracle", "referee", "dso", "aggregator", "relayer", "stranger")
+Account.enable_unaudited_hdwallet_features()
+_MNEMONIC = "test test test test test test test test test test test junk"
+KEYS = {
+    name: bytes(Account.from_mnemonic(_MNEMONIC, account_path=f"m/44'/60'/0'/0/{place}").key)
+    for place, name in enumerate(ACTORS)
+}
+PARAMETERS = DeploymentParameters(
+    admin_delay_s=3600,
+    time_unit_s=U,
+    reading_deadline_s=4 * U,
+    hold_window_s=2 * U,
+    hold_term_s=3 * U,
+    hold_bond_ueur=5 * EUR,
+    unbonding_s=40 * U,
+)
+
+
+def owner_key(index: int) -> bytes:
+    return keccak256(f"owner {index}".encode())
+
+
+def gateway_key(index: int) -> bytes:
+    return keccak256(f"gateway {index}".encode())
+
+
+def nanogrid(index: int) -> int:
+    return PORTFOLIO << 16 | index
+
+
+def before(interval: int, hundredths: int) -> int:
+    """interval - u x hundredths / 100."""
+    return interval - U * hundredths // 100
+
+
+@dataclass
+class World:
+    """The market and its clock, which stands still unless it is moved."""
+
+    chain: EmbeddedChain
+    contracts: Contracts
+    engine: Engine
+    indexer: Indexer
+    now_s: int = TEST_EPOCH
+    baselines: dict[int, list[int]] = field(default_factory=dict)
+    _counter: Any = field(default_factory=lambda: itertools.count(1))
+    _senders: dict[str, TransactionSender] = field(default_factory=dict)
+
+    @classmethod
+    def build(cls, chain: EmbeddedChain, database_url: str) -> World:
+        """Deployed and migrated; nobody is registered yet."""
+        profile = PROFILES[ChainProfile.EMBEDDED]
+        web3 = connect(chain.rpc_url, profile)
+        deployment = deploy(web3, Account.from_key(KEYS["operator"]), PARAMETERS)
+        migrate(database_url)
+        engine = open_engine(database_url)
+        contracts = Contracts(web3, deployment, profile)
+        return cls(chain, contracts, engine, Indexer(contracts, engine))
+
+    # SENDING AND SIGNING
+
+    def sender(self, name: str) -> TransactionSender:
+        if name not in self._senders:
+            self._senders[name] = TransactionSender(self.contracts, self.engine, KEYS[name], now=lambda: self.now_s)
+        return self._senders[name]
+
+    def address(self, name: str) -> str:
+        return address_of(KEYS[name])
+
+    def send(self, name: str, function: ContractFunction) -> Receipt:
+        """One transaction of an actor, with a purpose of its own."""
+        return self.sender(name).send(function, f"{name}: {function.fn_name}", f"test-{next(self._counter)}")
+
+    def sign(self, key: bytes, message: Message) -> bytes:
+        return sign_message(key, message, self.contracts.domain_of(message)).to_bytes()
+
+    def decide(self, function: Any, message: Message, by: str) -> Receipt:
+        """Carry a decision that an actor has signed."""
+        return self.send("relayer", function(message.arguments(), self.sign(KEYS[by], message)))
+
+    def at(self, moment_s: int) -> None:
+        """Move the clock, never back."""
+        self.now_s = moment_s
+        set_block_time(self.chain.rpc_url, moment_s)
+
+    # SET-UP
+
+    def register(self, active_from: int = TEST_EPOCH + U) -> None:
+        registry, settlement = self.contracts.registry.functions, self.contracts.settlement.functions
+        for role in ("ORACLE", "REFEREE", "DSO", "AGGREGATOR"):
+            self.send("operator", registry.grantRole(keccak256(role.encode()), self.address(role.lower())))
+        self.send("operator", registry.registerNode(NODE, self.address("dso"), "Substation 7"))
+        self.send("operator", registry.registerPortfolio(PORTFOLIO, NODE, self.address("aggregator"), "Community"))
+        for index in range(NANOGRIDS):
+            owner = address_of(owner_key(index))
+            seat = (PORTFOLIO, owner, 20_000, EMERGENCY_PRICE_UEUR_KWH, active_from)
+            self.send("operator", registry.registerSeat(*seat))
+            self.send("operator", settlement.setGateway(nanogrid(index), address_of(gateway_key(index))))
+
+    def fund(self, dso_ueur: int = 1000 * EUR, bond_ueur: int = 80 * EUR) -> None:
+        settlement, token = self.contracts.settlement, self.contracts.token.functions
+        needed = dso_ueur + 1000 * EUR + NANOGRIDS * bond_ueur
+        self.send("operator", token.mint(self.address("operator"), needed, keccak256(b"bank")))
+        self.send("operator", token.approve(settlement.address, needed))
+        self.send("operator", settlement.functions.deposit(self.address("dso"), dso_ueur))
+        self.send("operator", settlement.functions.deposit(self.address("aggregator"), 1000 * EUR))
+        for index in range(NANOGRIDS):
+            self.send("operator", settlement.functions.fundBond(nanogrid(index), bond_ueur))
+
+    # AN AUCTION
+
+    def anchor(self, interval: int, values: Sequence[int]) -> None:
+        self.baselines[interval] = list(values)
+        anchor = (PORTFOLIO, interval, 0, len(values), baseline_root(values))
+        self.send("oracle", self.contracts.metering.functions.anchorBaselines([anchor]))
+
+    def signal(self, interval: int, phase: Phase, sequence: int) -> None:
+        message = Signal(NODE, interval, phase, 0, NO_REASON, sequence)
+        self.decide(self.contracts.signals.functions.setSignal, message, "dso")
+
+    def request(self, first: int, quantities: Sequence[int]) -> bytes:
+        message = Request(
+            NODE, first, Product.CM_REALTIME, Direction.DOWN, REQUEST_PRICE_UEUR_KWH, tuple(quantities), self.now_s
+        )
+        self.decide(self.contracts.auction.functions.publishRequest, message, "dso")
+        return message.digest(self.contracts.domain_of(message))
+
+    def offer(self, interval: int, quantity: int, request: bytes = bytes(32), side: Side = Side.BUY) -> bytes:
+        internal = request == bytes(32)
+        message = Offer(
+            portfolio=PORTFOLIO,
+            request=request,
+            interval=interval,
+            side=side,
+            direction=Direction.DOWN,
+            product=Product.INTERNAL if internal else Product.CM_REALTIME,
+            quantity=quantity,
+            limit_price_ueur_kwh=1 if side is Side.SELL else REQUEST_PRICE_UEUR_KWH,
+            gate_closure=before(interval, 345 if internal else 140),
+            salt=self.now_s,
+        )
+        self.decide(self.contracts.auction.functions.openOffer, message, "aggregator")
+        return message.digest(self.contracts.domain_of(message))
+
+    def wire(self, offer: bytes, record: BidRecord, key: bytes | None = None) -> WireBid:
+        bid = Bid(offer, record.index, record.price_ueur_kwh, record.quantity, record.minimum, record.revision)
+        signer = key or owner_key(record.index)
+        return WireBid(record, sign_message(signer, bid, self.contracts.domain_of(bid)).compact())
+
+    def post(self, offer: bytes, bids: Sequence[WireBid]) -> None:
+        self.send("relayer", self.contracts.auction.functions.postBids(offer, pack_wire_bids(bids)))
+
+    def clear(self, offer: bytes) -> bytes:
+        """Clear by what the projections know, and return the packed awards."""
+        self.indexer.index_now()
+        with session_scope(self.engine) as session:
+            row = session.get_one(OfferRow, "0x" + offer.hex())
+            posted = session.query(PostedRow).filter_by(offer=row.offer).order_by(PostedRow.position).all()
+            bids = unpack_bids(b"".join(bid.record for bid in posted))
+            side, quantity = Side(row.side), row.quantity
+        clearing = clear_greedy(quantity, side, bids)
+        claim = claim_of(clearing)
+        claimed = (claim.marginal, claim.marginal_quantity, list(claim.passed_over))
+        function = self.contracts.auction.functions.clear(offer, claimed, pack_bids(bids), b"", EMPTY_PROGRESS)
+        self.send("relayer", function)
+        return pack_awards(clearing.awards)
+
+    def finalise(self, offer: bytes, awards: bytes) -> None:
+        self.send("relayer", self.contracts.auction.functions.finalise(offer, awards, b""))
+
+    def settle(self, offer: bytes, interval: int, awards: bytes, metered_wh: Mapping[int, int]) -> Receipt:
+        """Settle the awards of the nanogrid indices that have a reading."""
+        leaves = award_leaves(awards)
+        readings = []
+        for leaf_at, leaf in enumerate(leaves):
+            for slot in range(len(leaf.awards) // 12):
+                index = int.from_bytes(leaf.awards[12 * slot + 10 : 12 * slot + 12], "big")
+                if index in metered_wh:
+                    readings.append((leaf_at, slot, *self.reading(index, interval, metered_wh[index])))
+        given = [(leaf.leaf_index, leaf.awards, list(leaf.proof)) for leaf in leaves]
+        vector = baseline_vector(self.baselines[interval])
+        return self.send("oracle", self.contracts.settlement.functions.settle(offer, vector, given, readings))
+
+    def reading(self, index: int, interval: int, active_energy_wh: int) -> tuple[int, int, int, bytes, bytes]:
+        """What a settlement takes of a gateway's signed reading: energies, sequence, r and vs."""
+        message = Reading(nanogrid(index), interval, active_energy_wh, 0, interval)
+        signature = sign_message(gateway_key(index), message, self.contracts.domain_of(message)).compact()
+        return active_energy_wh, 0, interval, signature[:32], signature[32:]
