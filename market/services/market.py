@@ -43,7 +43,7 @@ class Market:
     contracts: Contracts
     relayer: TransactionSender
     relayer_key: bytes = field(repr=False)
-    index: Callable[[], None]
+    index: Callable[[], object]
     clock: Clock
     calendar: Calendar
     parameters: Mapping[str, Any]

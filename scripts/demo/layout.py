@@ -14,10 +14,11 @@ class Layout:
     """Paths below the data folder."""
 
     folder: Path
+    seed: int
 
     @property
     def keys(self) -> KeyRing:
-        return KeyRing(self.folder / "keys")
+        return KeyRing(self.folder / "keys", self.seed)
 
     @property
     def chain_state(self) -> Path:

@@ -91,7 +91,7 @@ class Stage:
 
 def new_stage(options: DemoOptions, scenario: Scenario, token: str | None = None) -> Stage:
     """A stage with nothing on it yet. Must be called inside a running event loop."""
-    layout = Layout(options.data_folder)
+    layout = Layout(options.data_folder, options.seed)
     layout.make()
     ports = {name: free_port() for name in _PORTS}
     start_s = scenario.first_interval + options.first_hour * 3600 - 5 * QUARTER_HOUR_S
