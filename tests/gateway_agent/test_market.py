@@ -1,0 +1,353 @@
+"""Enrolment and bidding over HTTP, against a small market that checks every signature."""
+
+from __future__ import annotations
+
+import asyncio
+import stat
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import structlog
+import uvicorn
+from fastapi import FastAPI, Header, HTTPException, Request
+from typer.testing import CliRunner
+
+from gateway_agent.bidder import Bidder
+from gateway_agent.bidding import MarketApi, OfferBoard, is_receipt_of
+from gateway_agent.cli import app as gateway_app
+from gateway_agent.configuration import ENROLMENT_FILE, KEY_FILE, BadConfiguration, load_enrolled
+from gateway_agent.enrolment import EnrolmentRefused, enrol
+from gateway_agent.gateway import Parts
+from gateway_agent.identity import UnsafeFile, load_identity, load_or_create_identity
+from gateway_agent.metrics import Metrics
+from market.domain.enrolment_code import EnrolmentCode, MalformedCode
+from market.domain.messages import Bid, BidReceipt, Enrolment
+from market.domain.products import Direction, Product, Side
+from market.domain.signing import address_of, recover_message, sign_message
+from tests.gateway_agent.world import (
+    AUCTION,
+    NANOGRID,
+    RELAYER_KEY,
+    SETTLEMENT,
+    SIGNALS,
+    T0,
+    UNIT_S,
+    dispatch_id,
+    install,
+)
+
+DELEGATE_TOML = """
+[bidding]
+key_file = "delegate.key"
+markup_permille = 500
+reserve_soc_permille = 0
+price_floor_ueur_kwh = { battery = 80000, pv = 60000 }
+"""
+
+
+@dataclass
+class SmallMarket:
+    """GET /v1/market, /v1/offers; POST /v1/enrolments, /v1/offers/{id}/bids."""
+
+    port: int
+    code: EnrolmentCode = field(default_factory=lambda: EnrolmentCode.new(NANOGRID))
+    delegate: str = ""
+    offers: list[dict[str, Any]] = field(default_factory=list)
+    bids: list[dict[str, Any]] = field(default_factory=list)
+    fetched: int = 0
+    failures: int = 0
+    used: bool = False
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def application(self) -> FastAPI:
+        app = FastAPI()
+
+        @app.get("/v1/market")
+        def market() -> dict[str, Any]:
+            return {"chain_id": SETTLEMENT.chain_id, "contracts": {"settlement": SETTLEMENT.contract}, "more": 1}
+
+        @app.post("/v1/enrolments")
+        def enrolments(body: dict[str, Any]) -> dict[str, Any]:
+            message = Enrolment(body["nanogrid"], body["gateway"])
+            for name, address in (("code", self.code.address), ("gateway", body["gateway"])):
+                signature = bytes.fromhex(body[f"{name}_signature"][2:])
+                if recover_message(message, SETTLEMENT, signature) != address:
+                    raise HTTPException(403, f"the {name}'s signature is wrong")
+            self.used = True
+            return {
+                "nanogrid": body["nanogrid"],
+                "gateway": body["gateway"],
+                "portfolio": 7,
+                "index": 3,
+                "node": 1,
+                "chain_id": SETTLEMENT.chain_id,
+                "contracts": {
+                    "settlement": SETTLEMENT.contract,
+                    "auction": AUCTION.contract,
+                    "signals": SIGNALS.contract,
+                    "registry": "0x" + "00" * 20,
+                },
+                "oracle": "0x" + "01" * 20,
+                "dso": "0x" + "02" * 20,
+                "time_unit_s": UNIT_S,
+                "mqtt": {"host": "broker", "port": 8883, "tls": True, "username": "u", "password": "p"},
+                "api_key": "mg_1",
+                "calendar": {"later": 1},
+            }
+
+        @app.get("/v1/offers")
+        def offers(status: str, nanogrid: int, authorization: str = Header()) -> dict[str, Any]:
+            assert (status, nanogrid, authorization) == ("OPEN", NANOGRID, "Bearer mg_test")
+            self.fetched += 1
+            return {"items": self.offers, "next": None}
+
+        @app.post("/v1/offers/{offer}/bids")
+        async def bids(offer: str, request: Request, idempotency_key: str = Header()) -> dict[str, Any]:
+            if self.failures:
+                self.failures -= 1
+                raise HTTPException(503)
+            [bid] = (await request.json())["bids"]
+            fields = {name: bid[name] for name in ("index", "price_ueur_kwh", "quantity", "minimum", "revision")}
+            message = Bid(offer=bytes.fromhex(offer[2:]), **fields)
+            signer = recover_message(message, AUCTION, bytes.fromhex(bid["signature"][2:]))
+            assert signer == self.delegate
+            self.bids.append({"offer": offer, "idempotency_key": idempotency_key, **fields})
+            digest = message.digest(AUCTION)
+            receipt = BidReceipt(digest, message.offer, T0)
+            return {
+                "results": [
+                    {
+                        "digest": "0x" + digest.hex(),
+                        "accepted": True,
+                        "receipt": receipt.to_json() | {"signature": sign_message(RELAYER_KEY, receipt, AUCTION).hex()},
+                        "problem": None,
+                    }
+                ]
+            }
+
+        return app
+
+
+@pytest.fixture
+def small_market(free_port: int) -> Iterator[SmallMarket]:
+    found = SmallMarket(free_port)
+    server = uvicorn.Server(uvicorn.Config(found.application(), port=free_port, log_level="warning"))
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    while not server.started:
+        time.sleep(0.01)
+    yield found
+    server.should_exit = True
+    thread.join(10)
+
+
+def offer(name: str, interval: int, **fields: Any) -> dict[str, Any]:
+    return {
+        "id": dispatch_id(name),
+        "portfolio": 7,
+        "interval": interval,
+        "side": int(Side.BUY),
+        "direction": int(Direction.DOWN),
+        "product": int(Product.CM_REALTIME),
+        "quantity": 5_000,
+        "limit_price_ueur_kwh": 200_000,
+        "gate_closure": interval - 1_260,
+        "api_closes_at": interval - 1_350,
+    } | fields
+
+
+# ENROLMENT
+
+
+def test_a_code_survives_being_typed() -> None:
+    code = EnrolmentCode.new(NANOGRID)
+    assert EnrolmentCode.parse(code.text.lower().replace("-", " ")) == code
+    assert address_of(code.private_key) == code.address
+
+
+@pytest.mark.parametrize("change", ["", "A", "1"])
+def test_a_mistyped_code_is_refused(change: str) -> None:
+    text = EnrolmentCode.new(NANOGRID).text
+    wrong = "B" if text[10] != "B" else "C"
+    mistyped = text[:10] + wrong + text[11:] if not change else text + change
+    with pytest.raises(MalformedCode):
+        EnrolmentCode.parse(mistyped)
+
+
+def test_enrolment_makes_a_key_binds_it_and_keeps_the_answer(tmp_path: Path, small_market: SmallMarket) -> None:
+    with httpx.Client() as client:
+        enrolled = enrol(tmp_path, small_market.code.text, small_market.url, client)
+    assert small_market.used
+    assert load_enrolled(tmp_path) == enrolled
+    assert enrolled.gateway == load_identity(tmp_path / KEY_FILE).address
+    for name in (KEY_FILE, ENROLMENT_FILE):
+        assert stat.S_IMODE((tmp_path / name).stat().st_mode) == 0o600
+
+
+def test_a_code_of_another_key_is_refused_and_nothing_is_kept(tmp_path: Path, small_market: SmallMarket) -> None:
+    other = EnrolmentCode.new(NANOGRID)
+    with httpx.Client() as client, pytest.raises(EnrolmentRefused, match="403"):
+        enrol(tmp_path, other.text, small_market.url, client)
+    with pytest.raises(BadConfiguration, match="not enrolled"):
+        load_enrolled(tmp_path)
+
+
+def test_a_key_that_others_can_read_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / KEY_FILE
+    identity = load_or_create_identity(path)
+    assert load_or_create_identity(path) == identity
+    assert identity.private_key.hex() not in repr(identity)
+    path.chmod(0o640)
+    with pytest.raises(UnsafeFile, match="mode 640"):
+        load_identity(path)
+
+
+@pytest.mark.usefixtures("own_log")
+def test_the_command_line_enrols_and_says_what_is_wrong(tmp_path: Path, small_market: SmallMarket) -> None:
+    run = CliRunner().invoke
+    arguments = ["enrol", "--market", small_market.url, "--data", str(tmp_path), "--code"]
+    refused = run(gateway_app, [*arguments, "nonsense"])
+    assert refused.exit_code == 2
+    assert "code" in refused.output
+    (tmp_path / "gateway.toml").write_text("[driver]\nfamily = 'simulated'\nprofile = 'x'\n")
+    enrolled = run(gateway_app, [*arguments, small_market.code.text, "--json"])
+    assert enrolled.exit_code == 0, enrolled.output
+    status = run(gateway_app, ["status", "--data", str(tmp_path), "--json"])
+    assert status.exit_code == 0, status.output
+    assert '"sequence": 0' in status.output
+    for command in (["opt-out", "--day", "2026-06-01"], ["stop"]):
+        assert run(gateway_app, [*command, "--data", str(tmp_path)]).exit_code == 0
+    status = run(gateway_app, ["status", "--data", str(tmp_path)])
+    assert "2026-06-01" in status.output
+    assert run(gateway_app, ["run", "--data", str(tmp_path / "none")]).exit_code == 2
+
+
+# BIDDING
+
+
+@dataclass
+class Bidding:
+    """A bidding gateway without its line to the broker."""
+
+    parts: Parts
+    metrics: Metrics
+    client: httpx.AsyncClient
+    board: OfferBoard = field(default_factory=OfferBoard)
+
+    async def run(self, now: int, url: str, is_online: bool = True) -> None:
+        api = MarketApi(self.client, url, "mg_test", patience_s=2)
+        await Bidder(self.parts, api, self.board, self.metrics).run_due(now, is_online)
+
+
+@pytest.fixture
+def own_log() -> Iterator[None]:
+    """The command line configures the process' log; give it back."""
+    yield
+    structlog.reset_defaults()
+
+
+@pytest.fixture
+async def bidding(tmp_path: Path, small_market: SmallMarket) -> Any:
+    folder = tmp_path / "gw"
+    installed = install(folder, 1, toml=DELEGATE_TOML, market_url=small_market.url)
+    small_market.delegate = load_or_create_identity(installed.folder / "delegate.key").address
+    parts = Parts.from_folder(folder)
+    await parts.driver.open(None, T0)
+    async with httpx.AsyncClient() as client:
+        yield Bidding(parts, Metrics(), client)
+    parts.buffer.close()
+
+
+INTERVAL = T0 + 4 * UNIT_S
+MOMENT = INTERVAL - UNIT_S * 5 // 2
+
+
+async def test_at_its_moment_a_gateway_bids_once(bidding: Bidding, small_market: SmallMarket) -> None:
+    small_market.offers = [offer("a", INTERVAL), offer("b", INTERVAL + UNIT_S)]
+    await bidding.run(MOMENT, small_market.url)
+    await bidding.run(MOMENT, small_market.url)
+    assert [bid["offer"] for bid in small_market.bids] == [dispatch_id("a")]
+    placed = bidding.parts.buffer.bid_of(dispatch_id("a"))
+    assert placed is not None
+    assert placed.state == "ACCEPTED"
+    assert small_market.bids[0]["idempotency_key"] == f"bid-{placed.digest}"
+    assert 60_000 < placed.price_ueur_kwh <= 200_000
+
+
+async def test_a_bid_that_was_signed_before_a_crash_is_sent_as_it_was(
+    bidding: Bidding, small_market: SmallMarket
+) -> None:
+    small_market.offers = [offer("a", INTERVAL)]
+    small_market.failures = 100
+    await bidding.run(MOMENT, small_market.url)
+    signed = bidding.parts.buffer.bid_of(dispatch_id("a"))
+    assert signed is not None
+    assert (signed.state, small_market.bids) == ("SIGNED", [])
+    assert bidding.parts.buffer.value("bid") is None
+    small_market.failures = 0
+    await bidding.parts.driver.measure(MOMENT + 60)
+    await bidding.run(MOMENT + 60, small_market.url)
+    assert [bid["quantity"] for bid in small_market.bids] == [signed.quantity]
+    sent = bidding.parts.buffer.bid_of(dispatch_id("a"))
+    assert sent is not None
+    assert (sent.state, sent.signature) == ("ACCEPTED", signed.signature)
+
+
+async def test_a_passing_fault_of_the_market_is_waited_out(bidding: Bidding, small_market: SmallMarket) -> None:
+    small_market.offers = [offer("a", INTERVAL)]
+    small_market.failures = 2
+    await bidding.run(MOMENT, small_market.url)
+    assert len(small_market.bids) == 1
+
+
+async def test_after_the_api_has_closed_nothing_is_sent(bidding: Bidding, small_market: SmallMarket) -> None:
+    small_market.offers = [offer("a", INTERVAL)]
+    await bidding.run(INTERVAL - UNIT_S * 3 // 2 - UNIT_S, small_market.url)
+    small_market.bids.clear()
+    small_market.offers = [offer("late", INTERVAL - UNIT_S)]
+    await bidding.run(INTERVAL - UNIT_S * 3 // 2, small_market.url)
+    assert dispatch_id("late") not in [bid["offer"] for bid in small_market.bids]
+
+
+async def test_without_an_uplink_the_moment_stays_open(bidding: Bidding, small_market: SmallMarket) -> None:
+    small_market.offers = [offer("a", INTERVAL)]
+    await bidding.run(MOMENT, small_market.url, is_online=False)
+    assert small_market.bids == []
+    await bidding.run(MOMENT + 60, small_market.url)
+    assert len(small_market.bids) == 1
+
+
+async def test_the_gateways_of_a_process_fetch_a_portfolios_offers_once(small_market: SmallMarket) -> None:
+    board = OfferBoard()
+    async with httpx.AsyncClient() as client:
+        api = MarketApi(client, small_market.url, "mg_test")
+        await asyncio.gather(*(board.open_offers(api, 7, NANOGRID, T0) for _ in range(8)))
+        assert small_market.fetched == 1
+        await board.open_offers(api, 7, NANOGRID, T0 + 1)
+        assert small_market.fetched == 2
+
+
+async def test_a_receipt_counts_only_when_the_relayer_signed_it_for_this_bid(
+    bidding: Bidding, small_market: SmallMarket
+) -> None:
+    small_market.offers = [offer("a", INTERVAL)]
+    await bidding.run(MOMENT, small_market.url)
+    placed = bidding.parts.buffer.bid_of(dispatch_id("a"))
+    assert placed is not None
+    receipt = BidReceipt(bytes.fromhex(placed.digest[2:]), bytes.fromhex(placed.offer[2:]), T0)
+    good = receipt.to_json() | {"signature": sign_message(RELAYER_KEY, receipt, AUCTION).hex()}
+    relayer = address_of(RELAYER_KEY)
+    assert is_receipt_of(good, placed, AUCTION, relayer)
+    assert not is_receipt_of(good, placed, AUCTION, "0x" + "01" * 20)
+    assert not is_receipt_of(good | {"received_at": T0 + 1}, placed, AUCTION, relayer)
+    assert not is_receipt_of(None, placed, AUCTION, relayer)
+    assert not is_receipt_of({"signature": "0x"}, placed, AUCTION, relayer)
