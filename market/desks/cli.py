@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import signal
-import threading
 from pathlib import Path
 from typing import Annotated
 
@@ -28,13 +26,6 @@ ClockSetting = Annotated[
 ]
 ClockToken = Annotated[str, typer.Option("--clock-token", envvar="MERITGRID_CLOCK_TOKEN", hidden=True)]
 ReadyFile = Annotated[Path | None, typer.Option("--ready-file", help="Touched when the first jobs are done.")]
-
-
-def _stop_on_signals() -> threading.Event:
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
-    return stop
 
 
 @dso.callback()
@@ -70,7 +61,7 @@ def run_dso(
         desk = Desk(client, key)
         policy = DeskPolicy(price_ueur_kwh=price, margin_percent=margin_percent)
         jobs = DsoDesk(desk, node, load_node_grid(grid), policy).jobs()
-        run_desk(desk, jobs, clock_from(clock, "dso", clock_token), _stop_on_signals(), ready_file)
+        run_desk(desk, jobs, clock_from(clock, "dso", clock_token), ready_file)
 
 
 @aggregator.command("run")
@@ -86,4 +77,4 @@ def run_aggregator(
     key = load_private_key(KeySource(file=key_file))
     with MarketClient(market, private_key="0x" + key.hex()) as client:
         desk = AggregatorDesk.connect(client, key, OfferPolicy(limit_permille))
-        run_desk(desk.desk, desk.jobs(), clock_from(clock, "aggregator", clock_token), _stop_on_signals(), ready_file)
+        run_desk(desk.desk, desk.jobs(), clock_from(clock, "aggregator", clock_token), ready_file)

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import signal
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import orjson
 
-from market.clock import Clock
+from market.clock import Clock, ClockRefused, SimulatedClock
 from market.desks.market_client import Json, MarketClient
 from market.domain.calendar import Calendar
 from market.domain.hashing import keccak256
@@ -81,18 +82,24 @@ class Desk:
         return self.client.post(path, {"message": message.to_json(), "signature": self.sign(message), **documents})
 
 
-def run_desk(
-    desk: Desk,
-    jobs: Sequence[Job],
-    clock: Clock,
-    stop: threading.Event,
-    ready_file: Path | None = None,
-) -> None:
-    """Run a desk's jobs until `stop`; `ready_file` is written when the first jobs are done."""
+def run_desk(desk: Desk, jobs: Sequence[Job], clock: Clock, ready_file: Path | None = None) -> None:
+    """Run a desk's jobs until SIGTERM or SIGINT; `ready_file` is written when the first jobs are done."""
+    stop = threading.Event()
+
+    def end(*_: object) -> None:
+        stop.set()
+        if isinstance(clock, SimulatedClock):
+            clock.leave()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, end)
 
     def ready() -> None:
         if ready_file is not None and not ready_file.exists():
             ready_file.touch()
 
-    on_idle: Callable[[], None] = ready
-    Schedule(desk.calendar.time_unit_s, jobs).run(clock, stop, on_idle)
+    try:
+        Schedule(desk.calendar.time_unit_s, jobs).run(clock, stop, ready)
+    except ClockRefused:
+        if not stop.is_set():
+            raise
