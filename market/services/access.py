@@ -55,7 +55,7 @@ class NotAllowed(MeritgridError):
 class Principal:
     """A caller: its wallet address, and the limits of the key that it called with.
 
-    scopes: None for a wallet session, which may do all that its address may; nanogrid: the only one that the key is for.
+    scopes: None for a wallet session, which may do all that its address may; nanogrid: the only one that it is for.
     """
 
     address: str

@@ -1,0 +1,115 @@
+"""Enrolment of a gateway by a one-time code: bound to its nanogrid on the chain, given its access to broker and API.
+
+The code's key has signed for this gateway, so that nobody who carries the message can put another in its place. A
+repeated call with the same code and gateway gives new access in place of the old, in case the answer was lost.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from typing import Any, Final
+
+from sqlalchemy import select, update
+from sqlalchemy.orm import Session
+
+from market.domain.errors import BadSignature, Category, MeritgridError
+from market.domain.messages import Enrolment
+from market.domain.signing import Signature, recover_message
+from market.domain.typed_data import checksum_address
+from market.services.access import Scope, new_api_key
+from market.services.decisions import audit
+from market.services.market import CONTRACT_KEYS, Market
+from market.store.books import GatewayEnrolmentOpened
+from market.store.projections import Nanogrid, Node, RoleHolding
+from market.store.work import ApiKey, BrokerCredential
+
+_PASSWORD_BYTES: Final = 32
+_ROLE: Final = "GATEWAY"
+
+
+class EnrolmentUnknown(MeritgridError):
+    """The operator has opened no such enrolment."""
+
+    def __init__(self, nanogrid: int) -> None:
+        sentence = f"The code is not one that the operator has opened for nanogrid {nanogrid}. Ask for a new one."
+        super().__init__("enrolment-unknown", "Unknown enrolment code", sentence, {}, Category.FORBIDDEN)
+
+
+def enrol(market: Market, nanogrid: int, gateway: str, code_signature: str, gateway_signature: str) -> dict[str, Any]:
+    """Bind a gateway to its nanogrid and give it its configuration.
+
+    Raises:
+        BadSignature: the gateway has not signed. EnrolmentUnknown: no such code is open.
+        ContractRefused: the code is used up or expired, or the gateway serves another nanogrid.
+    """
+    message = Enrolment(nanogrid, checksum_address(gateway))
+    domain = market.domain(message)
+    if recover_message(message, domain, Signature.from_hex(gateway_signature)) != message.gateway:
+        raise BadSignature("The gateway's own key has not signed this enrolment.")
+    code = recover_message(message, domain, Signature.from_hex(code_signature))
+    market.index()
+    if not _is_bound(market, nanogrid, message.gateway, code):
+        function = market.contracts.settlement.functions.enrolGateway(
+            nanogrid,
+            message.gateway,
+            Signature.from_hex(code_signature).to_bytes(),
+            Signature.from_hex(gateway_signature).to_bytes(),
+        )
+        market.relay(function, f"enrol:{nanogrid}:{message.gateway}:{code}")
+    with market.sessions() as session:
+        return _access(market, session, nanogrid, message.gateway)
+
+
+def _is_bound(market: Market, nanogrid: int, gateway: str, code: str) -> bool:
+    """Whether this code has bound this gateway already. Raises EnrolmentUnknown."""
+    with market.reading() as session:
+        opened = session.scalar(
+            select(GatewayEnrolmentOpened.nanogrid).where(
+                GatewayEnrolmentOpened.nanogrid == nanogrid, GatewayEnrolmentOpened.code_address == code
+            )
+        )
+        row = session.get(Nanogrid, nanogrid)
+        if opened is None or row is None:
+            raise EnrolmentUnknown(nanogrid)
+        return row.gateway == gateway
+
+
+def _access(market: Market, session: Session, nanogrid: int, gateway: str) -> dict[str, Any]:
+    now_s = market.now_s()
+    row = session.get_one(Nanogrid, nanogrid)
+    node = session.get_one(Node, row.node)
+    session.execute(
+        update(ApiKey)
+        .where(ApiKey.nanogrid == nanogrid, ApiKey.role == _ROLE, ApiKey.revoked_at.is_(None))
+        .values(revoked_at=now_s)
+    )
+    _, api_key = new_api_key(session, gateway, _ROLE, [Scope.READ, Scope.BIDS], now_s, nanogrid)
+    password = secrets.token_urlsafe(_PASSWORD_BYTES)
+    session.merge(
+        BrokerCredential(
+            username=gateway.lower(),
+            password_sha256="0x" + hashlib.sha256(password.encode()).hexdigest(),
+            kind=_ROLE,
+            gateway=gateway,
+            nanogrid=nanogrid,
+            created_at=now_s,
+            revoked_at=None,
+        )
+    )
+    audit(session, now_s, gateway, "gateway enrolled", "nanogrid", nanogrid)
+    return {
+        "nanogrid": nanogrid,
+        "gateway": gateway,
+        "portfolio": row.portfolio,
+        "index": row.index,
+        "node": row.node,
+        "chain_id": market.chain_id,
+        "contracts": {key: market.addresses[name] for name, key in CONTRACT_KEYS.items()},
+        "oracle": session.scalars(select(RoleHolding.account).where(RoleHolding.role == "ORACLE")).first(),
+        "dso": node.dso,
+        "relayer": market.relayer.address,
+        "time_unit_s": market.calendar.time_unit_s,
+        "mqtt": {**market.broker, "username": gateway.lower(), "password": password},
+        "api_key": api_key,
+    }
