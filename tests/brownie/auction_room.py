@@ -30,7 +30,7 @@ def fund(stage):
 
 
 class Room:
-    """One interval's auctions on a funded stage. Steps to an open offer move the clock to where the calendar has them."""
+    """One interval's auctions on a funded stage. Steps to an open offer move the clock as the calendar has them."""
 
     def __init__(self, stage):
         self.stage, self.auction = stage, stage.auction
