@@ -8,6 +8,9 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from market.chain.embedded import EmbeddedChain, start_anvil
+from tests.databases import database_url, postgresql_server
+
+__all__ = ["anvil", "database_url", "free_port", "free_ports", "module_anvil", "postgresql_server"]
 
 TEST_EPOCH = 1_780_000_200
 """Time at which test chains stand at first: a multiple of 900 s. [epoch seconds]"""

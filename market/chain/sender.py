@@ -31,7 +31,7 @@ from market.chain.bindings import Contracts, encode_call
 from market.chain.profiles import RpcError, rpc
 from market.chain.receipts import Receipt, find_receipt, is_success, read_receipt, refusal_of
 from market.domain.errors import ContractRefused, MeritgridError
-from market.store.database import read_scope, session_scope
+from market.store.database import NONCE_LOCK, lock, read_scope, session_scope
 from market.store.models import SenderNonce, Transaction, TransactionState
 
 log = structlog.get_logger(__name__)
@@ -187,6 +187,9 @@ class TransactionSender:
         """The key's row, locked until the transaction of the database ends."""
         identity = (self.address, self._contracts.deployment.chain_id)
         row = session.get(SenderNonce, identity, with_for_update=True)
+        if row is None:  # a row that is not there cannot be locked
+            lock(session, NONCE_LOCK)
+            row = session.get(SenderNonce, identity, with_for_update=True)
         if row is None:
             row = SenderNonce(sender=identity[0], chain_id=identity[1], next_nonce=first_nonce)
             session.add(row)

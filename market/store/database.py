@@ -26,6 +26,7 @@ _READ_ONLY_OPTION: Final = "meritgrid_read_only"
 # Keys of PostgreSQL's advisory locks; on SQLite the one writer's lock does their work.
 INDEXER_LOCK: Final = 0x4D475249
 MIGRATION_LOCK: Final = 0x4D475230
+NONCE_LOCK: Final = 0x4D47524E
 
 
 def open_engine(url: str) -> Engine:

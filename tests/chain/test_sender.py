@@ -7,12 +7,14 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from eth_account import Account
 from sqlalchemy import select
 
+from market.chain.deployment import write_deployment
 from market.chain.embedded import EmbeddedChain
 from market.chain.profiles import rpc
 from market.chain.receipts import carry
@@ -26,8 +28,8 @@ STRANGER = "0x" + 40 * "9"
 
 
 @pytest.fixture
-def world(anvil: EmbeddedChain, tmp_path: Path) -> Iterator[World]:
-    world = World.build(anvil, f"sqlite:///{tmp_path / 'market.sqlite'}")
+def world(anvil: EmbeddedChain, database_url: str) -> Iterator[World]:
+    world = World.build(anvil, database_url)
     yield world
     world.engine.dispose()
 
@@ -148,11 +150,9 @@ sender.send(contracts.token.functions.mint("0x" + 40 * "9", 5, bytes(32)), "mint
 def test_a_kill_between_two_steps_neither_loses_nor_doubles(
     world: World, tmp_path: Path, killed_at: str, finish: str
 ) -> None:
-    from market.chain.deployment import write_deployment
-
     deployment = tmp_path / "deployment.json"
     write_deployment(deployment, world.contracts.deployment)
-    database = str(world.engine.url)
+    database = world.engine.url.render_as_string(hide_password=False)
     arguments = [world.chain.rpc_url, str(deployment), database, KEYS["operator"].hex(), killed_at]
     environment = {**os.environ, "PYTHONPATH": str(Path.cwd())}
     child = subprocess.run([sys.executable, "-c", CHILD, *arguments], env=environment, timeout=60, check=False)
@@ -191,8 +191,6 @@ def test_a_key_that_was_used_elsewhere_takes_a_new_nonce(world: World) -> None:
 
 def test_a_transaction_that_is_stuck_is_replaced_with_a_higher_fee(world: World) -> None:
     """Its fee is below what the next block asks for."""
-    from dataclasses import replace
-
     impatient = replace(world.contracts.profile, resend_after_s=0.1, replace_after_s=0.3)
     world.contracts.profile = impatient
     web3 = world.contracts.web3

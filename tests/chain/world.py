@@ -171,7 +171,14 @@ class World:
         self.decide(self.contracts.auction.functions.publishRequest, message, "dso")
         return message.digest(self.contracts.domain_of(message))
 
-    def offer(self, interval: int, quantity: int, request: bytes = bytes(32), side: Side = Side.BUY) -> bytes:
+    def offer(
+        self,
+        interval: int,
+        quantity: int,
+        request: bytes = bytes(32),
+        side: Side = Side.BUY,
+        limit_price_ueur_kwh: int = REQUEST_PRICE_UEUR_KWH,
+    ) -> bytes:
         internal = request == bytes(32)
         message = Offer(
             portfolio=PORTFOLIO,
@@ -181,7 +188,7 @@ class World:
             direction=Direction.DOWN,
             product=Product.INTERNAL if internal else Product.CM_REALTIME,
             quantity=quantity,
-            limit_price_ueur_kwh=1 if side is Side.SELL else REQUEST_PRICE_UEUR_KWH,
+            limit_price_ueur_kwh=1 if side is Side.SELL else limit_price_ueur_kwh,
             gate_closure=before(interval, 345 if internal else 140),
             salt=self.now_s,
         )

@@ -84,10 +84,14 @@ def test_migrating_again_changes_nothing(database_url: str) -> None:
 
 
 def test_an_error_leaves_nothing_of_its_transaction(engine: Engine) -> None:
-    with pytest.raises(RuntimeError, match="stop"), session_scope(engine) as session:
-        session.add(document())
-        session.flush()
-        raise RuntimeError("stop")
+    def fail_halfway() -> None:
+        with session_scope(engine) as session:
+            session.add(document())
+            session.flush()
+            raise RuntimeError("stop")
+
+    with pytest.raises(RuntimeError, match="stop"):
+        fail_halfway()
     with read_scope(engine) as session:
         assert session.get(Document, HASH) is None
 

@@ -1,4 +1,4 @@
-"""From the last finished block to the head: the events of a range, their projections and the cursor in one transaction."""
+"""From the last finished block to the head: events of a range, projections and cursor in one transaction."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Databases for the store's tests: SQLite files, and a PostgreSQL server of its own."""
+"""Databases for the tests: SQLite files, and a PostgreSQL server of its own."""
 
 from __future__ import annotations
 
