@@ -1,0 +1,262 @@
+"""Dispatch: orders written for final awards and RED commands, published until the gateway itself has acknowledged."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from typing import Any, Final, cast
+
+import structlog
+from sqlalchemy import select, update
+from sqlalchemy.orm import Session
+
+from market.domain.hashing import keccak256
+from market.domain.messages import Dispatch as DispatchMessage
+from market.domain.products import Direction, Kind, Product
+from market.domain.signing import Signature, sign_message
+from market.domain.states import DispatchState, OfferStatus
+from market.domain.units import index_of, portfolio_of
+from market.store.database import read_scope, session_scope
+from market.store.facts import Baseline, GatewayStatus, SignedDecision
+from market.store.projections import Award, GridCommand, Nanogrid, Offer
+from market.store.work import Dispatch, DispatchKind, OutboxState
+from oracle.context import Oracle
+from oracle.ingest import Outgoing
+from oracle.messages import Channel, CommandProof, DispatchOrder, DispatchSnapshot, StateName, topic_for
+from oracle.messages import DispatchKind as WireKind
+
+log = structlog.get_logger(__name__)
+
+_SECONDS_PER_HOUR: Final = 3600
+_ENDED: Final = (OutboxState.REJECTED, OutboxState.REVOKED, OutboxState.SUCCEEDED, OutboxState.ABORTED)
+_UNANSWERED: Final = (OutboxState.NEW, OutboxState.PUBLISHED)
+_ACKNOWLEDGED: Final = frozenset(DispatchState.__members__)
+
+
+def write_dispatches(oracle: Oracle, interval: int) -> set[str]:
+    """Write the orders of an interval's final awards and of its commands; the gateways that have one. Repeatable."""
+    oracle.index()
+    with session_scope(oracle.engine) as session:
+        for award, offer in session.execute(
+            select(Award, Offer)
+            .join(Offer, Offer.offer == Award.offer)
+            .where(Award.interval == interval, Offer.status == int(OfferStatus.FINAL), Award.outcome.is_(None))
+        ):
+            _write_award(session, oracle, award, offer)
+        for command in session.scalars(
+            select(GridCommand).where(GridCommand.interval == interval, GridCommand.settled_at.is_(None))
+        ):
+            _write_command(session, oracle, command)
+        session.flush()
+        return set(session.scalars(select(Dispatch.gateway).where(Dispatch.interval == interval)))
+
+
+def snapshots(oracle: Oracle, gateways: Iterable[str]) -> list[Outgoing]:
+    """The retained snapshot of each gateway: every dispatch that has not ended."""
+    outgoing = []
+    with session_scope(oracle.engine) as session:
+        for gateway in sorted(set(gateways)):
+            rows = session.scalars(
+                select(Dispatch)
+                .where(
+                    Dispatch.gateway == gateway,
+                    Dispatch.state.not_in(_ENDED),
+                    Dispatch.lease_end >= oracle.now_s(),
+                )
+                .order_by(Dispatch.interval, Dispatch.id)
+            ).all()
+            for row in rows:
+                if row.state == OutboxState.NEW:
+                    row.state, row.published_at = OutboxState.PUBLISHED, oracle.now_s()
+            orders = tuple(_order(session, row) for row in rows)
+            snapshot = DispatchSnapshot.sealed(
+                oracle.key,
+                oracle.settlement,
+                gateway=gateway.lower(),
+                # Increases over restarts too; only its order counts.
+                revision=time.time_ns(),
+                issued_at=oracle.now_s(),
+                dispatches=orders,
+            )
+            outgoing.append(Outgoing(topic_for(gateway, Channel.DISPATCH), snapshot.payload(), retain=True))
+    return outgoing
+
+
+def waiting_for(oracle: Oracle, interval: int) -> set[str]:
+    """Gateways that are online and have not answered a dispatch of the interval yet."""
+    with read_scope(oracle.engine) as session:
+        gateways = set(
+            session.scalars(
+                select(Dispatch.gateway).where(Dispatch.interval == interval, Dispatch.state.in_(_UNANSWERED))
+            )
+        )
+        return {gateway for gateway in gateways if is_online(session, gateway)}
+
+
+def open_gateways(session: Session, now_s: int) -> set[str]:
+    """Gateways with a dispatch that has not ended."""
+    return set(
+        session.scalars(select(Dispatch.gateway).where(Dispatch.state.not_in(_ENDED), Dispatch.lease_end >= now_s))
+    )
+
+
+def is_online(session: Session, gateway: str) -> bool:
+    """By the gateway's last status."""
+    last = session.scalar(
+        select(GatewayStatus.online)
+        .where(GatewayStatus.gateway == gateway)
+        .order_by(GatewayStatus.received_at.desc(), GatewayStatus.id.desc())
+        .limit(1)
+    )
+    return bool(last)
+
+
+def mark_unanswered(oracle: Oracle, interval: int) -> None:
+    """Orders that nobody has acknowledged in time; a later acknowledgement still counts."""
+    with session_scope(oracle.engine) as session:
+        session.execute(
+            update(Dispatch)
+            .where(Dispatch.interval == interval, Dispatch.state.in_(_UNANSWERED))
+            .values(state=OutboxState.UNANSWERED)
+        )
+
+
+def _write_award(session: Session, oracle: Oracle, award: Award, offer: Offer) -> None:
+    id_ = keccak256(f"award {award.offer} {award.ordinal}".encode())
+    change = Direction(offer.direction).load_sign * award.quantity
+    _write(
+        session,
+        oracle,
+        id_,
+        award.nanogrid,
+        award.interval,
+        Product(offer.product),
+        Direction(offer.direction),
+        award.quantity,
+        change,
+        kind=DispatchKind.AWARD,
+        offer=award.offer,
+        ordinal=award.ordinal,
+        decision=None,
+    )
+
+
+def _write_command(session: Session, oracle: Oracle, command: GridCommand) -> None:
+    decision = next(
+        (
+            row
+            for row in session.scalars(
+                select(SignedDecision).where(
+                    SignedDecision.kind == "Command", SignedDecision.subject == str(command.nanogrid)
+                )
+            )
+            if row.message["interval"] == command.interval
+        ),
+        None,
+    )
+    if decision is None:
+        log.warning("command without its signed message", nanogrid=command.nanogrid, interval=command.interval)
+        return
+    id_ = keccak256(f"command {command.nanogrid} {command.interval}".encode())
+    direction = Direction(command.direction)
+    change = direction.load_sign * command.quantity
+    _write(
+        session,
+        oracle,
+        id_,
+        command.nanogrid,
+        command.interval,
+        Product(command.product),
+        direction,
+        command.quantity,
+        change,
+        kind=DispatchKind.COMMAND,
+        offer=None,
+        ordinal=None,
+        decision=decision.digest,
+    )
+
+
+def _write(
+    session: Session,
+    oracle: Oracle,
+    id_: bytes,
+    nanogrid: int,
+    interval: int,
+    product: Product,
+    direction: Direction,
+    quantity: int,
+    change: int,
+    **reference: Any,
+) -> None:
+    seat = session.get_one(Nanogrid, nanogrid)
+    if seat.gateway is None or session.get(Dispatch, "0x" + id_.hex()) is not None:
+        return
+    baseline = session.get_one(Baseline, (portfolio_of(nanogrid), interval, int(product.kind)))
+    value = int(baseline.values[index_of(nanogrid)])
+    target = (value + change) * _SECONDS_PER_HOUR // oracle.calendar.time_unit_s
+    active = product.kind is Kind.ACTIVE
+    message = DispatchMessage(
+        dispatch=id_,
+        nanogrid=nanogrid,
+        interval=interval,
+        target_w=target if active else 0,
+        target_var=0 if active else target,
+        lease_end=oracle.calendar.lease_end(interval),
+    )
+    session.add(
+        Dispatch(
+            id="0x" + id_.hex(),
+            nanogrid=nanogrid,
+            gateway=seat.gateway,
+            interval=interval,
+            product=int(product),
+            direction=int(direction),
+            quantity=quantity,
+            baseline=value,
+            change=change,
+            target_w=message.target_w,
+            target_var=message.target_var,
+            lease_end=message.lease_end,
+            signature=sign_message(oracle.key, message, oracle.settlement).compact(),
+            state=OutboxState.NEW,
+            reason=None,
+            created_at=oracle.now_s(),
+            published_at=None,
+            answered_at=None,
+            started_at=None,
+            ended_at=None,
+            **reference,
+        )
+    )
+
+
+def _order(session: Session, row: Dispatch) -> DispatchOrder:
+    return DispatchOrder(
+        id=row.id,
+        kind=WireKind(row.kind),
+        energy="ACTIVE" if Product(row.product).kind is Kind.ACTIVE else "REACTIVE",
+        nanogrid=row.nanogrid,
+        interval=row.interval,
+        baseline_wh=row.baseline,
+        change_wh=row.change,
+        target_w=row.target_w,
+        target_var=row.target_var,
+        lease_end=row.lease_end,
+        offer=row.offer,
+        acknowledged_state=cast(StateName, row.state if row.state in _ACKNOWLEDGED else "NEW"),
+        signature="0x" + row.signature.hex(),
+        command=None if row.decision is None else _proof(session, row.decision),
+    )
+
+
+def _proof(session: Session, digest: str) -> CommandProof:
+    decision: SignedDecision = session.scalars(select(SignedDecision).where(SignedDecision.digest == digest)).one()
+    message = decision.message
+    return CommandProof(
+        product=message["product"],
+        direction=message["direction"],
+        quantity=message["quantity"],
+        reason=message["reason"],
+        signature="0x" + Signature.from_bytes(decision.signature).compact().hex(),
+    )

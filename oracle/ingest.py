@@ -1,0 +1,304 @@
+"""What comes from the gateways: checked, written down, then answered. Whatever is wrong goes to quarantine.
+
+Nothing is acknowledged before it is committed, and everything may come twice. One bad message never stops the rest.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Final
+
+import structlog
+from prometheus_client import Counter
+from sqlalchemy import Engine, select
+from sqlalchemy.orm import Session
+
+from market.domain.calendar import Calendar
+from market.domain.errors import BadSignature, MeritgridError
+from market.domain.hashing import keccak256
+from market.domain.states import DispatchState
+from market.domain.typed_data import Domain, checksum_address
+from market.store.database import session_scope
+from market.store.facts import Acknowledgement, GatewayStatus, Quarantined, Reading
+from market.store.projections import Nanogrid
+from market.store.work import Dispatch, OutboxState
+from oracle.messages import (
+    GENESIS_HASH,
+    MAX_PAYLOAD_BYTES,
+    Channel,
+    Liveness,
+    MessageRefused,
+    ReadingBatch,
+    Receipt,
+    ReceiptOutcome,
+    Receipts,
+    SignedAcknowledgement,
+    SignedReading,
+    Status,
+    parse,
+    parse_topic,
+    topic_for,
+)
+
+log = structlog.get_logger(__name__)
+
+_RECEIVED = Counter("meritgrid_messages_total", "Messages from gateways by channel", ["channel"])
+_REFUSED = Counter("meritgrid_quarantined_total", "Messages in quarantine by reason", ["reason"])
+
+PLAUSIBLE_FACTOR: Final = 2
+"""A reading above so many times the rated power is physically impossible."""
+_MARGIN_WH: Final = 100
+_SECONDS_PER_HOUR: Final = 3600
+_MAX_REASON: Final = 200
+_ORDER: Final = (
+    OutboxState.NEW,
+    OutboxState.PUBLISHED,
+    OutboxState.UNANSWERED,
+    OutboxState.ACCEPTED,
+    OutboxState.STARTED,
+)
+
+
+class ReadingRefused(MeritgridError):
+    """A reading that cannot be taken."""
+
+    def __init__(self, code: str, sentence: str) -> None:
+        super().__init__(code, "The reading is refused", sentence)
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """A message to publish."""
+
+    topic: str
+    payload: bytes
+    retain: bool = False
+
+
+@dataclass(frozen=True)
+class Ingest:
+    """Takes messages in. now: the market's time [epoch s]; changed: is told whose dispatches moved."""
+
+    engine: Engine
+    settlement: Domain
+    oracle_key: bytes
+    calendar: Calendar
+    now: Callable[[], float]
+    changed: Callable[[str], None] = lambda _: None
+
+    def take(self, topic: str, payload: bytes) -> list[Outgoing]:
+        """Handle one message; what it returns is published after the commit."""
+        try:
+            received = parse(topic, payload)
+        except MessageRefused as refusal:
+            return self._quarantine(topic, payload, refusal)
+        _RECEIVED.labels(received.channel.value).inc()
+        try:
+            if isinstance(received.message, ReadingBatch):
+                return self._readings(received.gateway, topic, received.message)
+            if isinstance(received.message, SignedAcknowledgement):
+                self._acknowledgement(received.gateway, received.message)
+            elif isinstance(received.message, Status):
+                self._status(received.gateway, received.message)
+        except MeritgridError as refusal:
+            return self._quarantine(topic, payload, refusal)
+        return []
+
+    # READINGS
+
+    def _readings(self, gateway: str, topic: str, batch: ReadingBatch) -> list[Outgoing]:
+        with session_scope(self.engine) as session:
+            receipts = tuple(self._receipt(session, gateway, topic, reading) for reading in batch.readings)
+        sealed = Receipts.sealed(self.oracle_key, self.settlement, gateway=gateway, receipts=receipts)
+        return [Outgoing(topic_for(gateway, Channel.RECEIPTS), sealed.payload())]
+
+    def _receipt(self, session: Session, gateway: str, topic: str, reading: SignedReading) -> Receipt:
+        receipt = partial(
+            Receipt,
+            subject=reading.digest(self.settlement),
+            nanogrid=reading.nanogrid,
+            interval=reading.interval,
+            sequence=reading.sequence,
+        )
+        try:
+            outcome = self._store(session, gateway, reading)
+        except MeritgridError as refusal:
+            self._keep(session, topic, reading.model_dump_json().encode(), refusal)
+            return receipt(outcome=ReceiptOutcome.REFUSED, code=refusal.code, reason=refusal.sentence[:_MAX_REASON])
+        return receipt(outcome=outcome)
+
+    def _store(self, session: Session, gateway: str, reading: SignedReading) -> ReceiptOutcome:
+        signer = reading.signer(self.settlement)
+        if signer.lower() != gateway:
+            raise BadSignature("The reading is not signed by the gateway on whose topic it came.")
+        seat = session.get(Nanogrid, reading.nanogrid)
+        if seat is None or seat.gateway != signer:
+            raise ReadingRefused("unknown-gateway", f"{signer} does not serve nanogrid {reading.nanogrid} (any more).")
+        digest = reading.digest(self.settlement)
+        known = session.scalar(
+            select(Reading).where(Reading.nanogrid == reading.nanogrid, Reading.interval == reading.interval)
+        )
+        if known is not None and known.digest == digest:
+            return ReceiptOutcome.DUPLICATE
+        if known is not None:
+            raise ReadingRefused(
+                "contradicting-reading", f"Another reading of interval {reading.interval} is stored; both are evidence."
+            )
+        self._require_time(reading)
+        self._require_plausible(reading, seat)
+        self._require_sequence(session, signer, reading)
+        session.add(self._row(reading, signer, digest))
+        session.flush()
+        return ReceiptOutcome.STORED
+
+    def _require_time(self, reading: SignedReading) -> None:
+        if not self.calendar.is_interval(reading.interval):
+            raise ReadingRefused("not-an-interval", f"{reading.interval} is not the start of an interval.")
+        if self.calendar.end_of(reading.interval) > self.now():
+            raise ReadingRefused("interval-not-over", f"The interval {reading.interval} is not over yet.")
+
+    def _require_plausible(self, reading: SignedReading, seat: Nanogrid) -> None:
+        rated_wh = seat.rated_power_w * self.calendar.time_unit_s // _SECONDS_PER_HOUR
+        most = PLAUSIBLE_FACTOR * rated_wh + _MARGIN_WH
+        for name, value in (("active", reading.active_energy_wh), ("reactive", reading.reactive_energy_varh)):
+            if abs(value) > most:
+                raise ReadingRefused(
+                    "implausible-reading", f"{value} {name} is beyond {most}, which the connection allows."
+                )
+
+    def _require_sequence(self, session: Session, signer: str, reading: SignedReading) -> None:
+        last = session.scalar(
+            select(Reading).where(Reading.gateway == signer).order_by(Reading.sequence.desc()).limit(1)
+        )
+        expected = 1 if last is None else last.sequence + 1
+        if reading.sequence < expected:
+            raise ReadingRefused("replayed-reading", f"Sequence {reading.sequence} has been; {expected} is next.")
+        if reading.sequence > expected:
+            raise ReadingRefused("out-of-order", f"Sequence {expected} is next, not {reading.sequence}.")
+        head = GENESIS_HASH
+        if last is not None:
+            head = SignedReading.model_validate_json(last.payload).entry_hash(self.settlement)
+        if reading.previous_hash != head:
+            raise ReadingRefused("broken-hash-chain", f"previous_hash must be {head}.")
+
+    def _row(self, reading: SignedReading, signer: str, digest: str) -> Reading:
+        return Reading(
+            nanogrid=reading.nanogrid,
+            interval=reading.interval,
+            sequence=reading.sequence,
+            gateway=signer,
+            active_energy_wh=reading.active_energy_wh,
+            reactive_energy_varh=reading.reactive_energy_varh,
+            payload=reading.model_dump_json().encode(),
+            signature=bytes.fromhex(reading.signature[2:]),
+            digest=digest,
+            previous_hash=reading.previous_hash,
+            salt=secrets.token_bytes(32),
+            quality=reading.quality.value,
+            received_at=int(self.now()),
+        )
+
+    # ACKNOWLEDGEMENTS AND STATUS
+
+    def _acknowledgement(self, gateway: str, message: SignedAcknowledgement) -> None:
+        signer = message.signer(self.settlement)
+        if signer.lower() != gateway:
+            raise BadSignature("The acknowledgement is not signed by the gateway on whose topic it came.")
+        with session_scope(self.engine) as session:
+            dispatch = session.get(Dispatch, message.dispatch)
+            if dispatch is None or dispatch.gateway.lower() != gateway:
+                raise ReadingRefused("unknown-dispatch", f"There is no dispatch {message.dispatch} for this gateway.")
+            self._note(session, dispatch, message, signer)
+        self.changed(gateway)
+
+    def _note(self, session: Session, dispatch: Dispatch, message: SignedAcknowledgement, signer: str) -> None:
+        state = message.dispatch_state
+        known = session.scalar(
+            select(Acknowledgement.id).where(
+                Acknowledgement.dispatch == message.dispatch, Acknowledgement.state == int(state)
+            )
+        )
+        if known is not None:
+            return
+        session.add(
+            Acknowledgement(
+                dispatch=message.dispatch,
+                gateway=signer,
+                nanogrid=message.nanogrid,
+                state=int(state),
+                at=message.at,
+                reason=message.reason or None,
+                signature=bytes.fromhex(message.signature[2:]),
+                received_at=int(self.now()),
+            )
+        )
+        if OutboxState(dispatch.state) not in _ORDER or _is_earlier(state, OutboxState(dispatch.state)):
+            return  # an old acknowledgement that comes late changes nothing
+        dispatch.state = OutboxState(state.name)
+        dispatch.reason = message.reason or None
+        dispatch.answered_at = dispatch.answered_at or message.at
+        if state is DispatchState.STARTED:
+            dispatch.started_at = message.at
+        elif state not in (DispatchState.NEW, DispatchState.ACCEPTED):
+            dispatch.ended_at = message.at
+
+    def _status(self, gateway: str, message: Status) -> None:
+        if message.sealed_by(self.settlement).lower() != gateway:
+            raise BadSignature("The status is not sealed by the gateway on whose topic it came.")
+        online = message.state is Liveness.ONLINE
+        with session_scope(self.engine) as session:
+            session.add(
+                GatewayStatus(
+                    gateway=checksum_address(gateway),
+                    nanogrid=message.nanogrid,
+                    online=online,
+                    software_version=message.software_version,
+                    state=message.model_dump(mode="json", include={"soc_permille", "sequence", "plant"}),
+                    received_at=int(self.now()),
+                )
+            )
+        if online:
+            self.changed(gateway)
+
+    # QUARANTINE
+
+    def _quarantine(self, topic: str, payload: bytes, refusal: MeritgridError) -> list[Outgoing]:
+        with session_scope(self.engine) as session:
+            self._keep(session, topic, payload, refusal)
+        try:
+            gateway, channel = parse_topic(topic)
+        except MessageRefused:
+            return []
+        if channel is not Channel.READINGS:
+            return []
+        receipt = Receipt(
+            subject="0x" + keccak256(payload).hex(),
+            outcome=ReceiptOutcome.REFUSED,
+            code=refusal.code,
+            reason=refusal.sentence[:_MAX_REASON],
+        )
+        sealed = Receipts.sealed(self.oracle_key, self.settlement, gateway=gateway, receipts=(receipt,))
+        return [Outgoing(topic_for(gateway, Channel.RECEIPTS), sealed.payload())]
+
+    def _keep(self, session: Session, topic: str, payload: bytes, refusal: MeritgridError) -> None:
+        _REFUSED.labels(refusal.code).inc()
+        log.warning("message in quarantine", topic=topic[:200], code=refusal.code, why=refusal.sentence)
+        session.add(
+            Quarantined(
+                topic=topic[:200],
+                payload=payload[:MAX_PAYLOAD_BYTES],
+                reason=refusal.code[:32],
+                sentence=refusal.sentence,
+                received_at=int(self.now()),
+            )
+        )
+
+
+def _is_earlier(state: DispatchState, than: OutboxState) -> bool:
+    """Whether an acknowledged state comes before the one that is known."""
+    order = [OutboxState.ACCEPTED, OutboxState.STARTED]
+    named = OutboxState(state.name)
+    return named in order and than in order and order.index(named) <= order.index(than)

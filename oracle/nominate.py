@@ -1,0 +1,117 @@
+"""Baselines: nominated by a published method, written down, anchored on the chain before any request, told to gateways.
+
+Method NOMINATED: the forecast of each connection point (oracle.forecast), unchanged. Anyone with the forecast can
+recompute it; the anchored root fixes it before the DSO says what it needs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import structlog
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from market.domain.errors import ContractRefused
+from market.domain.products import Kind
+from market.domain.trees import baseline_root
+from market.store.database import read_scope, session_scope
+from market.store.facts import Baseline
+from market.store.projections import Nanogrid, Portfolio
+from oracle.context import Oracle
+from oracle.forecast import PortfolioForecast
+from oracle.ingest import Outgoing
+from oracle.messages import Channel, Plan, PlanEntry, topic_for
+
+log = structlog.get_logger(__name__)
+
+_PLANNED_INTERVALS = 8
+
+
+def nominate(oracle: Oracle, forecast: PortfolioForecast, interval: int) -> list[Outgoing]:
+    """Nominate and anchor the baselines of an interval; what it returns tells the gateways. Repeatable."""
+    if not forecast.covers(interval):
+        return []
+    oracle.index()
+    with session_scope(oracle.engine) as session:
+        rows = [
+            row
+            for portfolio in _portfolios(session)
+            for row in _nominated(session, oracle, forecast, portfolio, interval)
+        ]
+    if not rows:
+        return []
+    anchors = [
+        (row.portfolio, interval, row.kind, len(row.values), bytes.fromhex(row.root.removeprefix("0x"))) for row in rows
+    ]
+    function = oracle.contracts.metering.functions.anchorBaselines(anchors)
+    try:
+        oracle.sender.send(function, "anchorBaselines", f"baselines:{interval}")
+    except ContractRefused as refusal:
+        log.warning("baselines not anchored", interval=interval, why=refusal.sentence)
+        return []
+    oracle.index()
+    with read_scope(oracle.engine) as session:
+        return plans(session, oracle, interval)
+
+
+def plans(session: Session, oracle: Oracle, until: int) -> list[Outgoing]:
+    """Each gateway's retained plan: its nominated baselines of the last intervals up to one."""
+    first = until - _PLANNED_INTERVALS * oracle.calendar.time_unit_s
+    rows = session.scalars(
+        select(Baseline).where(Baseline.interval.between(first, until)).order_by(Baseline.interval)
+    ).all()
+    outgoing = []
+    for seat in session.scalars(select(Nanogrid).where(Nanogrid.gateway.is_not(None)).order_by(Nanogrid.nanogrid)):
+        entries = _entries(seat, rows)
+        if entries and seat.gateway is not None:
+            gateway = seat.gateway.lower()
+            plan = Plan.sealed(
+                oracle.key,
+                oracle.settlement,
+                gateway=gateway,
+                nanogrid=seat.nanogrid,
+                issued_at=oracle.now_s(),
+                entries=entries,
+            )
+            outgoing.append(Outgoing(topic_for(gateway, Channel.PLAN), plan.payload(), retain=True))
+    return outgoing
+
+
+def _entries(seat: Nanogrid, rows: Sequence[Baseline]) -> tuple[PlanEntry, ...]:
+    values: dict[int, dict[int, int]] = {}
+    for row in rows:
+        if row.portfolio == seat.portfolio and seat.index < len(row.values):
+            values.setdefault(row.interval, {})[row.kind] = row.values[seat.index]
+    return tuple(
+        PlanEntry(interval=interval, baseline_wh=kinds.get(Kind.ACTIVE, 0), baseline_varh=kinds.get(Kind.REACTIVE, 0))
+        for interval, kinds in sorted(values.items())
+    )
+
+
+def _portfolios(session: Session) -> Sequence[Portfolio]:
+    return session.scalars(select(Portfolio).where(Portfolio.seat_count > 0).order_by(Portfolio.portfolio)).all()
+
+
+def _nominated(
+    session: Session, oracle: Oracle, forecast: PortfolioForecast, portfolio: Portfolio, interval: int
+) -> list[Baseline]:
+    """The rows of a portfolio for both kinds: those that are there, or new ones."""
+    rows = []
+    for kind in Kind:
+        row = session.get(Baseline, (portfolio.portfolio, interval, int(kind)))
+        if row is None:
+            values = forecast.energies(interval, portfolio.seat_count, reactive=kind is Kind.REACTIVE)
+            row = Baseline(
+                portfolio=portfolio.portfolio,
+                interval=interval,
+                kind=int(kind),
+                values=values,
+                root="0x" + baseline_root(values).hex(),
+                method="NOMINATED",
+                nominated_at=oracle.now_s(),
+                anchor_transaction=None,
+            )
+            session.add(row)
+        rows.append(row)
+    return rows

@@ -1,0 +1,239 @@
+"""The oracle process: messages on asyncio, the calendar's jobs on a thread, both over one store.
+
+The jobs thread hands messages to the loop and, in simulated time, holds the clock until they are with the broker and
+the gateways that are online have answered.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import TimeoutError as FutureTimeout
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+import aiomqtt
+import structlog
+from prometheus_client import start_http_server
+
+from market.chain.bindings import open_contracts
+from market.chain.indexer import Indexer
+from market.chain.sender import TransactionSender
+from market.clock import ClockRefused, SimulatedClock
+from market.domain.calendar import Moment
+from market.jobs import Job, Schedule
+from market.settings import Settings, load_private_key, read_secret
+from market.store.database import migrate, open_engine, read_scope
+from oracle import dispatching, nominate, settle
+from oracle.context import Oracle
+from oracle.forecast import PortfolioForecast, read_forecast
+from oracle.ingest import Ingest, Outgoing
+from oracle.messages import Channel, topic_for
+
+log = structlog.get_logger(__name__)
+
+_FIRST_PAUSE_S: Final = 0.1
+_LONGEST_PAUSE_S: Final = 5.0
+_PUBLISH_WITHIN_S: Final = 20.0
+_ANSWERS_WITHIN_S: Final = 8.0
+_LOOK_EVERY_S: Final = 0.01
+_EXPIRY_AFTER_DEADLINE_S: Final = 1
+
+
+class OracleService:
+    """Puts the oracle's parts together and runs them."""
+
+    def __init__(self, settings: Settings, forecast: PortfolioForecast) -> None:
+        self._settings = settings
+        self._forecast = forecast
+        self._clock = settings.open_clock("oracle")
+        migrate(settings.database)
+        engine = open_engine(settings.database)
+        contracts = open_contracts(settings)
+        key = load_private_key(settings.oracle_key)
+        sender = TransactionSender(contracts, engine, key, now=self._clock.now)
+        indexer = Indexer(contracts, engine, settings.confirmations)
+        self._oracle = Oracle(engine, contracts, sender, key, indexer.index_now, self._clock, contracts.calendar)
+        self._ingest = Ingest(
+            engine, self._oracle.settlement, key, contracts.calendar, self._clock.now, self._dispatches_moved
+        )
+        self._moved: set[str] = set()
+        self._stop = threading.Event()
+        self._connected = asyncio.Event()
+        self._client: aiomqtt.Client | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    async def run(self, ready: Callable[[], None]) -> None:
+        """Run until SIGTERM or SIGINT."""
+        self._loop = asyncio.get_running_loop()
+        ended = asyncio.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            self._loop.add_signal_handler(number, ended.set)
+        await asyncio.to_thread(self._recover)
+        talking = asyncio.create_task(self._talk_for_ever())
+        await self._connected.wait()
+        jobs = threading.Thread(target=self._run_jobs, args=(ready,), name="calendar", daemon=True)
+        jobs.start()
+        await ended.wait()
+        self._stop.set()
+        if isinstance(self._clock, SimulatedClock):
+            await asyncio.to_thread(self._clock.leave)
+        talking.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await talking
+        await asyncio.to_thread(jobs.join, 10)
+
+    def _recover(self) -> None:
+        self._oracle.sender.recover()
+        self._oracle.index()
+
+    # MESSAGES
+
+    async def _talk_for_ever(self) -> None:
+        pause_s = _FIRST_PAUSE_S
+        while True:
+            try:
+                async with self._new_client() as client:
+                    for channel in (Channel.READINGS, Channel.ACKS, Channel.STATUS):
+                        await client.subscribe(topic_for("+", channel), qos=1)
+                    self._client = client
+                    self._connected.set()
+                    pause_s = _FIRST_PAUSE_S
+                    # What the broker may have forgotten: everybody's open dispatches.
+                    await self._publish_all(client, await asyncio.to_thread(self._open_snapshots))
+                    await self._listen(client)
+            except (aiomqtt.MqttError, OSError) as problem:
+                log.info("no connection to the broker", problem=str(problem))
+            finally:
+                self._client = None
+                self._connected.clear()
+            await asyncio.sleep(pause_s)
+            pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
+
+    def _new_client(self) -> aiomqtt.Client:
+        mqtt = self._settings.mqtt
+        password = read_secret(mqtt.password_file) if mqtt.password_file is not None else None
+        return aiomqtt.Client(
+            mqtt.host,
+            mqtt.port,
+            username=mqtt.username,
+            password=password,
+            identifier="meritgrid-oracle",
+            clean_session=False,
+            timeout=10,
+            tls_params=aiomqtt.TLSParameters(ca_certs=str(mqtt.ca_file) if mqtt.ca_file else None)
+            if mqtt.tls
+            else None,
+        )
+
+    async def _listen(self, client: aiomqtt.Client) -> None:
+        async for message in client.messages:
+            payload = message.payload if isinstance(message.payload, bytes) else str(message.payload).encode()
+            outgoing = await asyncio.to_thread(self._ingest.take, str(message.topic), payload)
+            await self._publish_all(client, outgoing)
+            moved, self._moved = self._moved, set()
+            if moved:
+                await self._publish_all(client, await asyncio.to_thread(self._snapshots_of, moved))
+
+    async def _publish_all(self, client: aiomqtt.Client, outgoing: Sequence[Outgoing]) -> None:
+        for message in outgoing:
+            await client.publish(message.topic, message.payload, qos=1, retain=message.retain)
+
+    def _dispatches_moved(self, gateway: str) -> None:
+        self._moved.add(gateway)
+
+    def _open_snapshots(self) -> list[Outgoing]:
+        with read_scope(self._oracle.engine) as session:
+            gateways = dispatching.open_gateways(session, self._oracle.now_s())
+        return dispatching.snapshots(self._oracle, gateways)
+
+    def _snapshots_of(self, moved: set[str]) -> list[Outgoing]:
+        with read_scope(self._oracle.engine) as session:
+            gateways = dispatching.open_gateways(session, self._oracle.now_s())
+        return dispatching.snapshots(self._oracle, [each for each in gateways if each.lower() in moved])
+
+    def _publish(self, outgoing: Sequence[Outgoing]) -> None:
+        """From the jobs thread: publish, and wait until the broker has it; tries again while the broker is away."""
+        if self._loop is None:
+            raise RuntimeError("the service does not run")
+        deadline = time.monotonic() + _PUBLISH_WITHIN_S
+        while outgoing and not self._stop.is_set():
+            future = asyncio.run_coroutine_threadsafe(self._publish_now(outgoing), self._loop)
+            try:
+                future.result(_PUBLISH_WITHIN_S)
+            except (aiomqtt.MqttError, FutureTimeout, OSError) as problem:
+                if time.monotonic() > deadline:
+                    log.warning("not published; it will be when the broker is back", problem=str(problem))
+                    return
+                time.sleep(_FIRST_PAUSE_S)
+            else:
+                return
+
+    async def _publish_now(self, outgoing: Sequence[Outgoing]) -> None:
+        await self._connected.wait()
+        if self._client is None:
+            raise aiomqtt.MqttError("not connected")
+        await self._publish_all(self._client, outgoing)
+
+    # JOBS
+
+    def _jobs(self) -> list[Job]:
+        calendar = self._oracle.calendar
+        return [
+            Job("nominate", calendar.at(Moment.BASELINES_ANCHORED, 0), self._nominate),
+            Job("dispatch", calendar.at(Moment.DISPATCHED, 0), self._dispatch),
+            Job("unanswered", calendar.at(Moment.ACKNOWLEDGED, 0), partial(dispatching.mark_unanswered, self._oracle)),
+            Job("settle", calendar.at(Moment.SETTLED, 0), partial(settle.settle, self._oracle)),
+            Job(
+                "expire",
+                calendar.reading_deadline(0) + _EXPIRY_AFTER_DEADLINE_S,
+                partial(settle.expire, self._oracle),
+            ),
+        ]
+
+    def _nominate(self, interval: int) -> None:
+        self._publish(nominate.nominate(self._oracle, self._forecast, interval))
+
+    def _dispatch(self, interval: int) -> None:
+        gateways = dispatching.write_dispatches(self._oracle, interval)
+        if not gateways:
+            return
+        self._publish(dispatching.snapshots(self._oracle, gateways))
+        deadline = time.monotonic() + _ANSWERS_WITHIN_S
+        while missing := dispatching.waiting_for(self._oracle, interval):
+            if time.monotonic() > deadline or self._stop.is_set():
+                log.warning("dispatch not acknowledged yet", interval=interval, gateways=sorted(missing))
+                return
+            time.sleep(_LOOK_EVERY_S)
+
+    def _run_jobs(self, ready: Callable[[], None]) -> None:
+        try:
+            Schedule(self._oracle.calendar.time_unit_s, self._jobs()).run(self._clock, self._stop, ready)
+        except ClockRefused as refusal:
+            if not self._stop.is_set():
+                log.error("the clock refused", why=str(refusal))
+
+
+def serve(settings: Settings, forecast_file: Path, ready_file: Path | None, metrics_port: int | None) -> None:
+    """Run the oracle.
+
+    Raises:
+        SettingsError, DeploymentError, ForecastUnusable: what is missing.
+    """
+    if metrics_port is not None:
+        start_http_server(metrics_port, addr="127.0.0.1")
+
+    def ready() -> None:
+        if ready_file is not None and not ready_file.exists():
+            ready_file.touch()
+
+    async def run() -> None:
+        service = await asyncio.to_thread(OracleService, settings, read_forecast(forecast_file))
+        await service.run(ready)
+
+    asyncio.run(run())
