@@ -3,7 +3,7 @@
 import pytest
 from brownie import reverts
 from eth_account import Account
-from stage import EUR, NO_SIGNATURE, PARAMETERS, U, ZERO, role_id, thrown
+from stage import EUR, NO_SIGNATURE, PARAMETERS, ZERO, U, role_id, thrown
 from trade import assert_books_balance, set_red
 
 from market.domain.messages import Enrolment, Unbonding, Withdrawal
@@ -26,11 +26,13 @@ PERMIT = {
 def enrol(stage, index=0, gateway=None, code=CODE, nanogrid=None):
     gateway = gateway or stage.delegate
     message = Enrolment(stage.seat(index) if nanogrid is None else nanogrid, gateway.address)
-    signatures = stage.sign(as_signer(code), message), stage.sign(gateway, message)
+    signatures = stage.sign(Signer(code), message), stage.sign(gateway, message)
     return stage.settlement.enrolGateway(*message.arguments(), *signatures, {"from": stage.stranger})
 
 
-class as_signer:
+class Signer:
+    """What the stage signs with, of a key that is no account of the node."""
+
     def __init__(self, account):
         self.private_key = account.key
 
@@ -98,7 +100,7 @@ def test_a_code_is_good_for_its_nanogrid_and_its_time(stage):
 def test_an_enrolment_needs_the_gateways_own_signature(stage):
     open_enrolment(stage)
     message = Enrolment(stage.seat(0), stage.delegate.address)
-    signatures = stage.sign(as_signer(CODE), message), stage.sign(stage.stranger, message)
+    signatures = stage.sign(Signer(CODE), message), stage.sign(stage.stranger, message)
     with reverts(thrown("NotAccount", stage.delegate, stage.stranger)):
         stage.settlement.enrolGateway(*message.arguments(), *signatures, {"from": stage.stranger})
 

@@ -55,7 +55,10 @@ def assert_event_is(event, expected):
 # PAY AS BID
 
 
-@pytest.mark.parametrize(("delivered", "outcome"), [(200, DELIVERED), (250, DELIVERED), (180, DELIVERED), (179, SHORT), (0, FAILED), (-40, FAILED)])  # fmt: skip
+@pytest.mark.parametrize(
+    ("delivered", "outcome"),
+    [(200, DELIVERED), (250, DELIVERED), (180, DELIVERED), (179, SHORT), (0, FAILED), (-40, FAILED)],
+)
 def test_an_award_is_paid_as_bid_for_what_was_delivered(stage, delivered, outcome):
     trade = Trade(stage)
     before = {account: stage.settlement.balanceOf(account) for account in (stage.dso, stage.aggregator)}

@@ -1,4 +1,4 @@
-"""Payment of RED commands: the emergency price or the replaced award's, from the reserve, the deposit, a later deposit."""
+"""Payment of RED commands: emergency price or replaced award's, from the reserve, the deposit, a later deposit."""
 
 from brownie import reverts
 from stage import EMERGENCY_PRICE_UEUR_KWH, EUR, NO_SIGNATURE, NODE, PORTFOLIO, U, thrown

@@ -41,6 +41,7 @@ SPACING = 8 * U  # between the auctions' intervals, so that their calendars do n
 GAS = 16_000_000
 DEPLOYER_KEY = "0xac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80"  # the node's first funded account
 NO_SIGNATURE = b""
+ANY_BASELINES = keccak(text="baselines")
 EMPTY_PROGRESS = (bytes(32), 0, 0, [], 0, [], 0, b"", [])
 
 
@@ -130,21 +131,23 @@ class AuctionHouse:
 
     # ONE AUCTION
 
-    def open(self, side: Side, quantity: int) -> tuple[bytes, Offer]:
+    def open(
+        self, side: Side, quantity: int, direction: int = 1, baselines_root: bytes = ANY_BASELINES
+    ) -> tuple[bytes, Offer]:
         """Opens an offer in an interval of its own: SELL is INTERNAL, BUY answers a request. Its id and its terms."""
         interval = self.next_interval
         self.next_interval += SPACING
         self.at(self.before(410, interval))
-        anchor = (PORTFOLIO, interval, 0, SEATS, keccak(text="baselines"))
+        anchor = (PORTFOLIO, interval, 0, SEATS, baselines_root)
         self.send(self.metering.functions.anchorBaselines([anchor]), self.oracle)
-        request = self._request(interval, quantity) if side is Side.BUY else bytes(32)
+        request = self._request(interval, quantity, direction) if side is Side.BUY else bytes(32)
         is_buy = side is Side.BUY
         offer = Offer(
             portfolio=PORTFOLIO,
             request=request,
             interval=interval,
             side=side,
-            direction=1,
+            direction=direction,
             product=Product.CM_REALTIME if is_buy else Product.INTERNAL,
             quantity=quantity,
             limit_price_ueur_kwh=REQUEST_PRICE_UEUR_KWH if is_buy else 1,
@@ -155,11 +158,11 @@ class AuctionHouse:
         self.send(self.auction.functions.openOffer(offer.arguments(), NO_SIGNATURE), self.aggregator)
         return offer.digest(self.domain), offer
 
-    def _request(self, interval: int, quantity: int) -> bytes:
+    def _request(self, interval: int, quantity: int, direction: int) -> bytes:
         self.at(self.before(300, interval))
         yellow = (NODE, interval, 1, 0, bytes(32), 1)
         self.send(self.signals.functions.setSignal(yellow, NO_SIGNATURE), self.dso)
-        request = Request(NODE, interval, Product.CM_REALTIME, 1, REQUEST_PRICE_UEUR_KWH, (quantity,), 0)
+        request = Request(NODE, interval, Product.CM_REALTIME, direction, REQUEST_PRICE_UEUR_KWH, (quantity,), 0)
         self.send(self.auction.functions.publishRequest(request.arguments(), NO_SIGNATURE), self.dso)
         return request.digest(self.domain)
 

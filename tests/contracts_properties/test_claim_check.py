@@ -7,11 +7,9 @@ test_auctions_on_chain.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import pytest
-import solcx
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from web3 import Web3
@@ -26,10 +24,9 @@ from market.domain.products import Side
 from market.domain.records import pack_awards, pack_bids, rejected_bitmap
 from market.domain.trees import award_root
 from market.domain.units import NO_MARGINAL
-from scripts.build_contracts import ROOT, load_settings
+from tests.contracts_properties.harness import deploy_harness
 from tests.domain.auctions import Auction, auctions, auctions_with_many_minima
 
-HARNESS = Path(__file__).with_name("ClaimCheckHarness.sol").relative_to(ROOT).as_posix()
 INDICES_PER_WORD = 128
 ANY_AUCTION = st.one_of(auctions(), auctions_with_many_minima())
 # A call of the node takes milliseconds, and one node serves all examples: both on purpose.
@@ -41,26 +38,7 @@ ON_A_NODE = {
 
 @pytest.fixture(scope="module")
 def harness(module_anvil: EmbeddedChain) -> Contract:
-    compiler = load_settings(ROOT / "brownie-config.yaml")
-    output = solcx.compile_standard(
-        {
-            "language": "Solidity",
-            "sources": {HARNESS: {"content": (ROOT / HARNESS).read_text(encoding="utf-8")}},
-            "settings": {
-                **compiler.standard_json(),
-                "remappings": list(compiler.remappings),
-                "outputSelection": {HARNESS: {"*": ["abi", "evm.bytecode.object"]}},
-            },
-        },
-        solc_binary=compiler.solc_path,
-        base_path=ROOT,
-    )
-    compiled = output["contracts"][HARNESS]["ClaimCheckHarness"]
-    web3 = Web3(Web3.HTTPProvider(module_anvil.rpc_url))
-    factory = web3.eth.contract(abi=compiled["abi"], bytecode=compiled["evm"]["bytecode"]["object"])
-    created = factory.constructor().transact({"from": web3.eth.accounts[0], "gasPrice": web3.to_wei(0, "wei")})
-    receipt = web3.eth.wait_for_transaction_receipt(created, poll_latency=0.02)
-    return web3.eth.contract(address=receipt["contractAddress"], abi=compiled["abi"])
+    return deploy_harness("ClaimCheckHarness", module_anvil)
 
 
 def post_words(posts: Mapping[int, int]) -> list[int]:

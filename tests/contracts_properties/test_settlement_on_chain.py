@@ -1,0 +1,321 @@
+"""Whole settlements on the real contracts agree with the Python reference, award by award and to the micro-euro.
+
+Each example clears an auction, lets every award meet a random fate, and compares all balances with a model of the books
+that is filled from market.domain.settlement alone. After every step the books' total is what the model holds, and not
+above the tokens held.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from eth_utils import keccak
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from market.chain.embedded import EmbeddedChain
+from market.domain.merit_order import claim_of, clear_greedy
+from market.domain.messages import Offer, Reading
+from market.domain.products import Direction, Side
+from market.domain.records import AwardRecord, BidRecord, PostedBid, pack_awards, pack_bids
+from market.domain.settlement import (
+    AwardSettlement,
+    AwardTerms,
+    collect_penalty,
+    collect_sale,
+    settle_annulled,
+    settle_award,
+    settle_hold_upheld,
+    settle_missing,
+    settle_revoked,
+)
+from market.domain.signing import address_of, sign_message
+from market.domain.trees import award_leaves, award_root, baseline_leaf, baseline_root, baseline_vector
+from market.domain.typed_data import Domain
+from tests.contracts_properties.auction_house import (
+    BOND_UEUR,
+    NO_SIGNATURE,
+    NODE,
+    PORTFOLIO,
+    REQUEST_PRICE_UEUR_KWH,
+    SEATS,
+    SPACING,
+    AuctionHouse,
+    U,
+    is_reserved,
+)
+
+AWARDS_PER_LEAF = 8
+READ, READ_ALONE, MISSING, ANNULLED, UPHELD, DISMISSED = "read", "alone", "missing", "annulled", "upheld", "dismissed"
+
+
+def gateway_key(index: int) -> bytes:
+    """Private key of a seat's gateway."""
+    return keccak(text=f"gateway {index}")
+
+
+@dataclass
+class Books:
+    """What Settlement should owe to whom, in micro-euro."""
+
+    dso: int
+    aggregator: int
+    seats: Counter[int] = field(default_factory=Counter)
+    bonds: Counter[int] = field(default_factory=lambda: Counter(dict.fromkeys(range(SEATS), BOND_UEUR)))
+    in_escrow: int = 0
+
+    @property
+    def total(self) -> int:
+        return self.dso + self.aggregator + self.seats.total() + self.bonds.total() + self.in_escrow
+
+    def end(self, terms: AwardTerms, index: int, settlement: AwardSettlement) -> None:
+        """Books one award."""
+        self.in_escrow -= settlement.reserve_ueur
+        self.aggregator += settlement.margin_ueur
+        if terms.side is Side.BUY:
+            self.seats[index] += settlement.paid_ueur
+        else:
+            sale = collect_sale(settlement.paid_ueur, self.seats[index], self.bonds[index])
+            assert sale.debt_ueur == 0
+            self.seats[index] -= sale.from_balance_ueur
+            self.bonds[index] -= sale.from_bond_ueur
+            self.aggregator += settlement.paid_ueur
+        penalty = collect_penalty(settlement.penalty_ueur, self.bonds[index])
+        assert penalty.debt_ueur == 0
+        self.bonds[index] -= penalty.from_bond_ueur
+        self._pay_payer(terms, settlement.refunded_ueur + settlement.penalty_ueur)
+
+    def _pay_payer(self, terms: AwardTerms, amount_ueur: int) -> None:
+        if terms.request_price_ueur_kwh is None:
+            self.aggregator += amount_ueur
+        else:
+            self.dso += amount_ueur
+
+
+class SettlingHouse(AuctionHouse):
+    """The auctions' house with gateways, a referee and the model of its books."""
+
+    def prepare(self) -> None:
+        for index in range(SEATS):
+            seat_gateway = (PORTFOLIO << 16 | index, address_of(gateway_key(index)))
+            self.send(self.settlement.functions.setGateway(*seat_gateway), self.operator)
+        self.send(self.registry.functions.grantRole(keccak(text="REFEREE"), self.operator), self.operator)
+        functions = self.settlement.functions
+        self.books = Books(functions.balanceOf(self.dso).call(), functions.balanceOf(self.aggregator).call())
+        self.hold_bond_ueur: int = functions.holdBondUeur().call()
+        self.reading_domain = Domain(self.web3.eth.chain_id, self.deployment.addresses["Settlement"])
+
+    def assert_total(self) -> None:
+        owed = self.settlement.functions.totalOwed().call()
+        assert owed == self.books.total
+        assert owed <= self.token.functions.balanceOf(self.settlement.address).call()
+
+    def assert_balances(self, offer: bytes) -> None:
+        """Every balance is the model's; nothing is left in the offer's escrow."""
+        functions = self.settlement.functions
+        assert functions.balanceOf(self.dso).call() == self.books.dso
+        assert functions.balanceOf(self.aggregator).call() == self.books.aggregator
+        assert functions.escrowOf(offer).call() == 0
+        for index in range(SEATS):
+            nanogrid = PORTFOLIO << 16 | index
+            assert functions.seatBalance(nanogrid).call() == self.books.seats[index]
+            assert functions.bondOf(nanogrid).call()[0] == self.books.bonds[index]
+
+
+@dataclass(frozen=True)
+class Fate:
+    """What becomes of an award: how it ends, and what is delivered if it is read."""
+
+    end: str
+    delivered: int
+
+
+@dataclass(frozen=True)
+class Story:
+    """One auction and what happens after it."""
+
+    side: Side
+    direction: Direction
+    quantity: int
+    bids: tuple[PostedBid, ...]
+    baselines: tuple[int, ...]
+    fates: tuple[Fate, ...]
+    red: bool
+
+
+@st.composite
+def stories(draw: st.DrawFn) -> Story:
+    side = draw(st.sampled_from(Side))
+    indices = draw(st.lists(st.integers(0, SEATS - 1), min_size=1, max_size=20, unique=True))
+    bids = []
+    for position, index in enumerate(indices):
+        reserved = side is Side.BUY and is_reserved(index)
+        record = BidRecord(draw(st.integers(1, 400_000)), draw(st.integers(1, 2500)), 0, index, 0, reserved)
+        bids.append(PostedBid(record, position))
+    ends = st.sampled_from([READ] * 8 + [READ_ALONE, MISSING, MISSING, ANNULLED, UPHELD, DISMISSED])
+    return Story(
+        side=side,
+        direction=draw(st.sampled_from(Direction)),
+        quantity=draw(st.integers(1, sum(bid.record.quantity for bid in bids))),
+        bids=tuple(bids),
+        baselines=tuple(draw(st.lists(st.integers(-5000, 5000), min_size=SEATS, max_size=SEATS))),
+        fates=tuple(Fate(draw(ends), draw(st.integers(-300, 2800))) for _ in bids),
+        red=draw(st.integers(0, 9)) == 0,
+    )
+
+
+@pytest.fixture(scope="module")
+def house(module_anvil: EmbeddedChain) -> SettlingHouse:
+    house = SettlingHouse.build(module_anvil)
+    assert isinstance(house, SettlingHouse)
+    house.prepare()
+    return house
+
+
+def trade(house: SettlingHouse, story: Story) -> tuple[bytes, Offer, tuple[AwardRecord, ...]]:
+    """Opens, posts, clears and finalises; the awards stand in the model's escrow."""
+    id_, offer = house.open(story.side, story.quantity, int(story.direction), baseline_root(story.baselines))
+    house.at(offer.gate_closure - U // 20)
+    house.post(id_, [bid.record for bid in story.bids])
+    house.at(offer.gate_closure)
+    clearing = clear_greedy(story.quantity, story.side, story.bids)
+    house.send(house.clear(id_, claim_of(clearing), pack_bids(story.bids)), house.anyone)
+    house.at(house.auction.functions.finalAt(id_).call())
+    house.send(house.auction.functions.finalise(id_, pack_awards(clearing.awards), b""), house.anyone)
+    assert house.auction.functions.stateOf(id_).call().awardsRoot == award_root(clearing.awards)
+    escrow = sum(terms_of(story, award).reserve_ueur for award in clearing.awards)
+    assert house.settlement.functions.escrowOf(id_).call() == escrow
+    house.books.in_escrow += escrow
+    if offer.request != bytes(32):
+        house.books.dso -= escrow
+        reclaim(house, offer)
+    else:
+        house.books.aggregator -= escrow
+    return id_, offer, clearing.awards
+
+
+def reclaim(house: SettlingHouse, offer: Offer) -> None:
+    """The DSO gets back what the offer did not award, and the rounding of its escrow."""
+    house.at(house.before(95, offer.interval))
+    escrow = keccak(offer.request + offer.interval.to_bytes(32, "big"))
+    if house.settlement.functions.escrowOf(escrow).call():
+        house.send(house.auction.functions.reclaimRequest(offer.request, offer.interval), house.anyone)
+
+
+def terms_of(story: Story, award: AwardRecord) -> AwardTerms:
+    price = REQUEST_PRICE_UEUR_KWH if story.side is Side.BUY else None
+    return AwardTerms(story.side, story.direction, award.quantity, award.price_ueur_kwh, price)
+
+
+def reading(house: SettlingHouse, story: Story, interval: int, award: AwardRecord, delivered: int) -> Reading:
+    metered = story.baselines[award.index] - delivered * story.direction.sign
+    return Reading(PORTFOLIO << 16 | award.index, interval, metered, 0, 1)
+
+
+def award_reading(house: SettlingHouse, message: Reading, ordinal: int, leaf: int) -> tuple[Any, ...]:
+    signature = sign_message(gateway_key(message.nanogrid & 0xFFFF), message, house.reading_domain).compact()
+    place = (leaf, ordinal % AWARDS_PER_LEAF)
+    return (*place, message.active_energy_wh, 0, message.sequence, signature[:32], signature[32:])
+
+
+def annul(house: SettlingHouse, interval: int, award: AwardRecord) -> None:
+    """Shows two readings that differ, and seats the gateway again for the next example."""
+    nanogrid, key = PORTFOLIO << 16 | award.index, gateway_key(award.index)
+    shown: list[Any] = []
+    for energy in (1, 2):
+        message = Reading(nanogrid, interval, energy, 0, 1)
+        signature = sign_message(key, message, house.reading_domain).compact()
+        shown += [message.arguments(), (signature[:32], signature[32:])]
+    house.send(house.metering.functions.annulReadings(*shown), house.anyone)
+    house.send(house.settlement.functions.setGateway(nanogrid, address_of(key)), house.operator)
+    house.send(house.registry.functions.reinstateSeat(nanogrid), house.operator)
+
+
+def hold(house: SettlingHouse, story: Story, offer: bytes, awards: Sequence[AwardRecord], ordinal: int) -> None:
+    """The aggregator holds an award; the referee decides as its fate says."""
+    award, upheld = awards[ordinal], story.fates[ordinal].end == UPHELD
+    leaf = award_leaves(awards)[ordinal // AWARDS_PER_LEAF]
+    functions = house.settlement.functions
+    given = (leaf.leaf_index, leaf.awards, leaf.proof)
+    house.send(functions.placeHold((offer, ordinal, bytes(32)), given, NO_SIGNATURE), house.aggregator)
+    house.assert_total()
+    house.send(functions.decideHold(offer, ordinal, upheld), house.operator)
+    if not upheld:
+        house.books.aggregator -= house.hold_bond_ueur
+        house.books.seats[award.index] += house.hold_bond_ueur
+        return
+    terms = terms_of(story, award)
+    house.books.end(terms, award.index, settle_hold_upheld(terms))
+    charged = min(house.hold_bond_ueur, house.books.bonds[award.index])
+    house.books.bonds[award.index] -= charged
+    house.books.aggregator += charged
+
+
+def settle(house: SettlingHouse, story: Story, id_: bytes, interval: int, awards: Sequence[AwardRecord]) -> None:
+    """Readings of all awards whose fate is to be read, in one batch but for those that settle alone."""
+    leaves = [(leaf.leaf_index, leaf.awards, leaf.proof) for leaf in award_leaves(awards)]
+    batch = []
+    for ordinal, award in enumerate(awards):
+        fate, terms = story.fates[ordinal], terms_of(story, award)
+        message = reading(house, story, interval, award, fate.delivered)
+        if fate.end in (READ, READ_ALONE, DISMISSED):
+            outcome = settle_award(terms, story.baselines[award.index], message.active_energy_wh)
+            house.books.end(terms, award.index, settle_revoked(terms) if story.red else outcome)
+        elif fate.end == ANNULLED:
+            house.books.end(terms, award.index, settle_revoked(terms) if story.red else settle_annulled(terms))
+        if fate.end in (READ, DISMISSED, ANNULLED, UPHELD):  # an upheld one is skipped as settled
+            batch.append(award_reading(house, message, ordinal, ordinal // AWARDS_PER_LEAF))
+        elif fate.end == READ_ALONE:
+            baseline = baseline_leaf(story.baselines, award.index)
+            alone = award_reading(house, message, ordinal, 0)
+            given = (baseline.leaf_index, baseline.values, baseline.proof)
+            house.send(
+                house.settlement.functions.settleOne(id_, given, leaves[ordinal // AWARDS_PER_LEAF], alone),
+                house.oracle,
+            )
+    flat = baseline_vector(story.baselines)
+    house.send(house.settlement.functions.settle(id_, flat, leaves, batch), house.oracle)
+
+
+def expire(house: SettlingHouse, story: Story, id_: bytes, awards: Sequence[AwardRecord]) -> None:
+    leaves = [(leaf.leaf_index, leaf.awards, leaf.proof) for leaf in award_leaves(awards)]
+    house.send(house.settlement.functions.expireAwards(id_, leaves), house.anyone)
+    for ordinal, award in enumerate(awards):
+        if story.fates[ordinal].end == MISSING:
+            terms = terms_of(story, award)
+            house.books.end(terms, award.index, settle_revoked(terms) if story.red else settle_missing(terms))
+
+
+@settings(
+    max_examples=40,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+@given(stories())
+def test_every_award_is_settled_as_the_reference_says(house: SettlingHouse, story: Story) -> None:
+    id_, offer, awards = trade(house, story)
+    house.next_interval += SPACING  # room for the reading deadline before the next example begins
+    interval = offer.interval
+    if story.red:
+        red = (NODE, interval, 2, 0, bytes(32), 2)
+        house.send(house.signals.functions.setSignal(red, NO_SIGNATURE), house.dso)
+    house.assert_total()
+
+    house.at(interval + 2 * U)
+    for ordinal, award in enumerate(awards):
+        if story.fates[ordinal].end == ANNULLED:
+            annul(house, interval, award)
+        elif story.fates[ordinal].end in (UPHELD, DISMISSED):
+            hold(house, story, id_, awards, ordinal)
+    house.assert_total()
+
+    settle(house, story, id_, interval, awards)
+    house.assert_total()
+    house.at(interval + 4 * U)
+    expire(house, story, id_, awards)
+    house.assert_total()
+    house.assert_balances(id_)
