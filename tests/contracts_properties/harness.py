@@ -1,4 +1,4 @@
-"""Contracts of the tests that lay bare a library of ours: compiled like the product's, deployed on a test node."""
+"""Compiles a test's own contract around libraries of the product, and creates it on a node."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ from market.chain.embedded import EmbeddedChain
 from scripts.build_contracts import ROOT, load_settings
 
 
-def deploy_harness(name: str, chain: EmbeddedChain) -> Contract:
-    """The contract of <name>.sol beside this file."""
-    source = Path(__file__).with_name(f"{name}.sol").relative_to(ROOT).as_posix()
+def create_harness(chain: EmbeddedChain, source: Path) -> Contract:
+    """The contract of a Solidity file, which bears the file's name; compiled as the product is."""
     compiler = load_settings(ROOT / "brownie-config.yaml")
+    path = source.relative_to(ROOT).as_posix()
     output = solcx.compile_standard(
         {
             "language": "Solidity",
-            "sources": {source: {"content": (ROOT / source).read_text(encoding="utf-8")}},
+            "sources": {path: {"content": source.read_text(encoding="utf-8")}},
             "settings": {
                 **compiler.standard_json(),
                 "remappings": list(compiler.remappings),
-                "outputSelection": {source: {"*": ["abi", "evm.bytecode.object"]}},
+                "outputSelection": {path: {"*": ["abi", "evm.bytecode.object"]}},
             },
         },
         solc_binary=compiler.solc_path,
         base_path=ROOT,
     )
-    compiled = output["contracts"][source][name]
+    compiled = output["contracts"][path][source.stem]
     web3 = Web3(Web3.HTTPProvider(chain.rpc_url))
     factory = web3.eth.contract(abi=compiled["abi"], bytecode=compiled["evm"]["bytecode"]["object"])
-    created = factory.constructor().transact({"from": web3.eth.accounts[0], "gasPrice": web3.to_wei(0, "wei")})
+    created = factory.constructor().transact({"from": web3.eth.accounts[0], "gasPrice": Web3.to_wei(0, "wei")})
     receipt = web3.eth.wait_for_transaction_receipt(created, poll_latency=0.02)
     return web3.eth.contract(address=receipt["contractAddress"], abi=compiled["abi"])

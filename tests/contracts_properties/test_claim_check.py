@@ -7,6 +7,7 @@ test_auctions_on_chain.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -24,7 +25,7 @@ from market.domain.products import Side
 from market.domain.records import pack_awards, pack_bids, rejected_bitmap
 from market.domain.trees import award_root
 from market.domain.units import NO_MARGINAL
-from tests.contracts_properties.harness import deploy_harness
+from tests.contracts_properties.harness import create_harness
 from tests.domain.auctions import Auction, auctions, auctions_with_many_minima
 
 INDICES_PER_WORD = 128
@@ -38,7 +39,7 @@ ON_A_NODE = {
 
 @pytest.fixture(scope="module")
 def harness(module_anvil: EmbeddedChain) -> Contract:
-    return deploy_harness("ClaimCheckHarness", module_anvil)
+    return create_harness(module_anvil, Path(__file__).with_name("ClaimCheckHarness.sol"))
 
 
 def post_words(posts: Mapping[int, int]) -> list[int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -24,7 +25,7 @@ from market.domain.settlement import (
     settle_revoked,
 )
 from market.domain.trees import proof_of_leaf, root_of_leaves
-from tests.contracts_properties.harness import deploy_harness
+from tests.contracts_properties.harness import create_harness
 
 MAX_PRICE = 2**29 - 1
 ENERGY = st.one_of(st.integers(-3000, 3000), st.integers(-(2**31), 2**31 - 1))
@@ -36,7 +37,7 @@ ON_A_NODE = {
 
 @pytest.fixture(scope="module")
 def harness(module_anvil: EmbeddedChain) -> Contract:
-    return deploy_harness("SettlementMathHarness", module_anvil)
+    return create_harness(module_anvil, Path(__file__).with_name("SettlementMathHarness.sol"))
 
 
 @st.composite
