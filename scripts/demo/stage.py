@@ -7,7 +7,7 @@ import json
 import secrets
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import IO, Any, Final
@@ -22,6 +22,7 @@ from market.chain.embedded import EmbeddedChain, set_block_time, start_anvil
 from market.chain.profiles import PROFILES, connect
 from market.clock_authority import ClockAuthority
 from market.domain.intervals import QUARTER_HOUR_S
+from market.grid.forecasts import read_forecast, write_forecast
 from market.settings import ChainProfile
 from market.store.database import migrate, open_engine, session_scope
 from market.store.work import BrokerCredential
@@ -151,12 +152,21 @@ async def _set_up_market(stage: Stage, engine: Engine, progress: Progress) -> No
 def _write_scenario(stage: Stage) -> None:
     layout, keys = stage.layout, stage.layout.keys
     write_scenario(stage.scenario, layout.scenario)
+    _cut_forecast(stage)
     for household in stage.households:
         folder = layout.gateway(household.index)
         folder.mkdir(parents=True, exist_ok=True)
         profile = nanogrid_path(layout.scenario, household.index).absolute()
         toml = household.gateway_toml(profile, keys.path(household.key_name).absolute())
         (folder / "gateway.toml").write_text(toml)
+
+
+def _cut_forecast(stage: Stage) -> None:
+    """What is not played is not forecast: the desk and the oracle do nothing for it."""
+    forecast = read_forecast(stage.layout.node_forecast)
+    steps = (stage.end - forecast.first_interval) // forecast.step_s
+    points = tuple(replace(point, p_w=point.p_w[:steps], q_var=point.q_var[:steps]) for point in forecast.points)
+    write_forecast(replace(forecast, points=points), stage.layout.node_forecast)
 
 
 def _start_chain(stage: Stage) -> None:
