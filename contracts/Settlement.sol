@@ -51,12 +51,13 @@ contract Settlement is ISettlement, EIP712, ReentrancyGuard {
         bool settled;
     }
 
-    /// @dev One for each award at most, ever. Active until `endedAt` is set. The record spares the referee the proof.
+    /// @dev One for each award at most, ever. Active until `endedAt` is set. Whether there is one shows in the first slot alone.
+    /// The record spares the referee the proof.
     struct HoldState {
         address holder;
+        uint64 endedAt;
         BidRecord record;
         uint64 decideBy;
-        uint64 endedAt;
     }
 
     /// @dev Sums of a batch that are booked once at the end.
@@ -522,7 +523,7 @@ contract Settlement is ISettlement, EIP712, ReentrancyGuard {
         if (isSettled(offer, ordinal)) revert AlreadySettled(offer, ordinal);
         if (_holds[offer][ordinal].holder != address(0)) revert HoldExists(offer, ordinal);
         uint64 decideBy = uint64(block.timestamp + holdTermS);
-        _holds[offer][ordinal] = HoldState({holder: signer, record: record, decideBy: decideBy, endedAt: 0});
+        _holds[offer][ordinal] = HoldState({holder: signer, endedAt: 0, record: record, decideBy: decideBy});
         _books.lock(_holdEscrowId(offer, ordinal), signer, holdBondUeur);
         emit HoldPlaced(offer, ordinal, signer, hold.reason, decideBy);
     }
