@@ -36,6 +36,8 @@ from scripts.demo.supervisor import ProcessSpec, Supervisor, file_probe, free_po
 
 READING_DEADLINE_UNITS: Final = 4
 """After the start of an interval, in market time units, an award without reading expires."""
+MARGIN_PERCENT: Final = 10.0
+"""How far inside its limits the DSO buys: about the error of a forecast an hour ahead [% points of loading]."""
 TIME_ZONE: Final = "Etc/GMT-1"
 """SimBench's clock: UTC+1 all year (POSIX writes it with the sign reversed)."""
 _PORTS: Final = ("chain", "clock", "broker", "market", "oracle")
@@ -283,7 +285,15 @@ def _oracle(stage: Stage) -> ProcessSpec:
 def _dso(stage: Stage) -> ProcessSpec:
     ready = _fresh(stage.layout.ready("dso"))
     command = _meritgrid(
-        "dso", "run", "--node", NODE, "--grid", stage.layout.node_forecast, *_desk(stage, "dso", ready)
+        "dso",
+        "run",
+        "--node",
+        NODE,
+        "--grid",
+        stage.layout.node_forecast,
+        "--margin-percent",
+        MARGIN_PERCENT,
+        *_desk(stage, "dso", ready),
     )
     return ProcessSpec("dso", command, _environment(stage), file_probe(ready))
 
