@@ -666,6 +666,7 @@ contract Settlement is ISettlement, EIP712, ReentrancyGuard {
 
     /// @dev A permit that somebody else has sent before us has done its work: the transfer shows whether the allowance is there.
     function _permit(address from, uint256 amountUeur, uint256 deadline, uint8 v, bytes32 r, bytes32 s) private {
+        // solhint-disable-next-line no-empty-blocks
         try IERC20Permit(address(token)).permit(from, address(this), amountUeur, deadline, v, r, s) {} catch {}
     }
 

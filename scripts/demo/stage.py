@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import IO, Any, Final
 
 from eth_account import Account
-from oracle.broker.credentials import password_hash
 from sqlalchemy import Engine
 
 from market.chain.bindings import Contracts
@@ -26,6 +25,7 @@ from market.grid.forecasts import read_forecast, write_forecast
 from market.settings import ChainProfile
 from market.store.database import migrate, open_engine, session_scope
 from market.store.work import BrokerCredential
+from oracle.broker.credentials import password_hash
 from scripts.demo.enrolment import NODE, Progress, Registrar, enrol_gateways
 from scripts.demo.households import Household, households_of
 from scripts.demo.layout import Layout

@@ -37,7 +37,7 @@ async def _kill_at_seeded_moments(stage: Stage, killed: list[str]) -> None:
     random = Random(SEED)
     moments = sorted(random.uniform(stage.first_interval - 4 * 900, stage.end + 2 * 900) for _ in range(KILLS))
     for moment in moments:
-        while stage.authority.now < moment:
+        while stage.authority.now < moment:  # noqa: ASYNC110 - simulated time is waited for
             await asyncio.sleep(0.01)
         victim = random.choice(VICTIMS)
         # Not at the beginning of what is due then, but anywhere in it: between a commit and the send that follows too.

@@ -35,9 +35,7 @@ def test_apscheduler_is_told_the_next_moment_after_the_last_one() -> None:
 
 
 def test_jobs_that_are_due_at_once_run_by_time_and_then_in_the_given_order() -> None:
-    schedule = Schedule(
-        UNIT_S, [Job("late", 60, _nothing), Job("first", 0, _nothing), Job("second", 0, _nothing)]
-    )
+    schedule = Schedule(UNIT_S, [Job("late", 60, _nothing), Job("first", 0, _nothing), Job("second", 0, _nothing)])
     due = [(time_s, job.name, interval) for time_s, job, interval in schedule.due(T0, T0 + UNIT_S - 1)]
     assert due == [(T0, "first", T0), (T0, "second", T0), (T0 + 60, "late", T0)]
     assert schedule.next_moment(T0) == T0 + 60
