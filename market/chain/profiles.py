@@ -28,6 +28,7 @@ class Profile:
         estimates_gas: ask the node for each transaction's gas; unneeded where a block holds one transaction.
         overrides_time: simulate with the present time, for nodes that make no blocks while nothing happens and would
             simulate with the time of the last one.
+        single_node: there is one node, so that a head below what was taken in means lost blocks, not a node that lags.
         receipt_poll_s: first wait between two looks for a receipt; it doubles up to one second. [s]
         resend_after_s: send the same bytes again after so long without a receipt. [s]
         replace_after_s: sign it again with a higher fee after so long without a receipt. [s]
@@ -38,6 +39,7 @@ class Profile:
     gas_limit: int
     estimates_gas: bool
     overrides_time: bool
+    single_node: bool
     receipt_poll_s: float
     resend_after_s: float
     replace_after_s: float
@@ -47,9 +49,9 @@ LARGEST_GAS_LIMIT: Final = 2**24
 
 PROFILES: Final[Mapping[ChainProfile, Profile]] = MappingProxyType(
     {
-        ChainProfile.EMBEDDED: Profile(False, 0, LARGEST_GAS_LIMIT, False, False, 0.002, 2.0, 20.0),
-        ChainProfile.NETWORK: Profile(True, 10**9, 12_000_000, True, True, 0.1, 5.0, 30.0),
-        ChainProfile.RPC: Profile(True, 10**9, 12_000_000, True, False, 0.2, 10.0, 60.0),
+        ChainProfile.EMBEDDED: Profile(False, 0, LARGEST_GAS_LIMIT, False, False, True, 0.002, 2.0, 20.0),
+        ChainProfile.NETWORK: Profile(True, 10**9, 12_000_000, True, True, False, 0.1, 5.0, 30.0),
+        ChainProfile.RPC: Profile(True, 10**9, 12_000_000, True, False, False, 0.2, 10.0, 60.0),
     }
 )
 

@@ -83,9 +83,10 @@ def refusal_of(
 ) -> MeritgridError:
     """Why a mined transaction failed: it is tried on the state before its block, then on the one after."""
     block = int(raw["blockNumber"], 16)
+    time_s = int(rpc(contracts.web3, "eth_getBlockByNumber", hex(block), False)["timestamp"], 16)
     for at in (block - 1, block):
         try:
-            contracts.try_raw(to, data, sender, hex(at))
+            contracts.try_raw(to, data, sender, hex(at), at_s=time_s)
         except MeritgridError as refusal:
             return refusal
     return MeritgridError(

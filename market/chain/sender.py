@@ -23,7 +23,7 @@ from typing import Any, Final
 import structlog
 from eth_account import Account
 from prometheus_client import Counter, Histogram
-from sqlalchemy import Engine, select
+from sqlalchemy import Engine, Select, select
 from sqlalchemy.orm import Session
 from web3.contract.contract import ContractFunction
 
@@ -43,6 +43,7 @@ _SLOWEST_POLL_S: Final = 1.0
 _FEE_BUMP: Final = (5, 4)
 """Nodes want at least a tenth more for a replacement."""
 _FEE_REFUSALS: Final = ("underpriced", "base fee", "fee too low")
+_FAILED_MARK: Final = "#failed-"
 _OPEN: Final = (TransactionState.PREPARED, TransactionState.SENT)
 
 
@@ -131,8 +132,9 @@ class TransactionSender:
 
         A transaction that failed on the chain is kept with its error and does not stop the others.
         """
+        self._reopen_lost()
         with read_scope(self._engine) as session:
-            ids = list(session.scalars(self._open_transactions()))
+            ids = [row.id for row in session.scalars(self._of_this_key().where(Transaction.state.in_(_OPEN)))]
         for id_ in ids:
             self._broadcast(id_)
         ends = [self._await(id_) for id_ in ids]
@@ -234,17 +236,10 @@ class TransactionSender:
 
     # SENDING
 
-    def _open_transactions(self, below_nonce: int | None = None) -> Any:
-        query = (
-            select(Transaction.id)
-            .where(
-                Transaction.sender == self.address,
-                Transaction.chain_id == self._contracts.deployment.chain_id,
-                Transaction.state.in_(_OPEN),
-            )
-            .order_by(Transaction.nonce)
-        )
-        return query if below_nonce is None else query.where(Transaction.nonce < below_nonce)
+    def _of_this_key(self) -> Select[Transaction]:
+        chain_id = self._contracts.deployment.chain_id
+        of_key = select(Transaction).where(Transaction.sender == self.address, Transaction.chain_id == chain_id)
+        return of_key.order_by(Transaction.nonce)
 
     def _load(self, id_: int) -> Transaction:
         with read_scope(self._engine) as session:
@@ -255,11 +250,12 @@ class TransactionSender:
         transaction = self._load(id_)
         if transaction.state not in _OPEN:
             return
+        query = self._of_this_key().where(Transaction.state.in_(_OPEN), Transaction.nonce <= transaction.nonce)
         with read_scope(self._engine) as session:
-            earlier = list(session.scalars(self._open_transactions(transaction.nonce)))
+            unsent = list(session.scalars(query))
         with self._broadcasting:
-            for each in (*earlier, id_):
-                self._send_raw(self._load(each))
+            for each in unsent:
+                self._send_raw(each)
 
     def _send_raw(self, transaction: Transaction, may_sign_again: bool = True) -> None:
         if transaction.state not in _OPEN:
@@ -339,8 +335,24 @@ class TransactionSender:
                 replaced_s = now_s
                 resent_s = 0.0
             if now_s - resent_s > self._profile.resend_after_s:
+                self._reopen_lost()
                 self._broadcast(id_)
                 resent_s = now_s
+
+    def _reopen_lost(self) -> None:
+        """What was mined has a nonce that the chain counts; where it does not, the block is lost: mine it again.
+
+        One that had failed, and whose purpose was tried anew, gives its nonce to an empty transaction.
+        """
+        mined = self._mined_nonces()
+        query = self._of_this_key().where(Transaction.nonce >= mined, Transaction.state.not_in(_OPEN))
+        with session_scope(self._engine) as session:
+            for row in session.scalars(query.with_for_update()):
+                log.warning("the chain has lost a transaction", purpose=row.purpose, block=row.receipt_block)
+                row.state, row.receipt_block, row.mined_at = TransactionState.SENT, None, None
+                if _FAILED_MARK in row.purpose_key:
+                    row.to, row.data, row.replaced_hashes = self.address, b"", []
+                    self._sign(row)
 
     def _finish(self, transaction: Transaction, raw: Mapping[str, Any]) -> Receipt | MeritgridError:
         refusal = None
@@ -369,7 +381,7 @@ def _free_key_of_failed(session: Session, key: str) -> None:
     """A failed transaction keeps its row; its purpose may be tried again under its own key."""
     failed = session.scalar(select(Transaction).where(Transaction.purpose_key == key))
     if failed is not None:
-        failed.purpose_key = f"{key[:160]}#failed-{failed.id}"
+        failed.purpose_key = f"{key[:160]}{_FAILED_MARK}{failed.id}"
         session.flush()
 
 

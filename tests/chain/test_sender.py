@@ -145,8 +145,17 @@ sender.send(contracts.token.functions.mint("0x" + 40 * "9", 5, bytes(32)), "mint
 """
 
 
-@pytest.mark.parametrize("killed_at", ["stored", "sent", "mined"])
-@pytest.mark.parametrize("finish", ["recover", "ask again", "next transaction"])
+@pytest.mark.parametrize(
+    ("killed_at", "finish"),
+    [
+        ("stored", "recover"),
+        ("stored", "ask again"),
+        ("stored", "next transaction"),
+        ("sent", "recover"),
+        ("mined", "recover"),
+        ("mined", "ask again"),
+    ],
+)
 def test_a_kill_between_two_steps_neither_loses_nor_doubles(
     world: World, tmp_path: Path, killed_at: str, finish: str
 ) -> None:
@@ -245,3 +254,15 @@ def test_bytes_that_a_node_lost_are_sent_again(world: World) -> None:
         session.get_one(Transaction, id_).state = TransactionState.SENT
     assert minted(world) == 0
     assert [receipt.event("Minted")["amountUeur"] for receipt in sender.recover()] == [5]
+
+
+def test_what_the_chain_has_lost_is_sent_again(world: World) -> None:
+    """A node that was killed may come back without its last blocks."""
+    world.contracts.profile = replace(world.contracts.profile, resend_after_s=0.1)
+    sender = TransactionSender(world.contracts, world.engine, KEYS["operator"], now=lambda: world.now_s)
+    kept = rpc(world.contracts.web3, "evm_snapshot")
+    sender.send(mint(world), "mint", "bank transfer 1")
+    rpc(world.contracts.web3, "evm_revert", kept)
+    assert minted(world) == 0
+    sender.send(mint(world), "mint", "bank transfer 1")
+    assert minted(world) == 5

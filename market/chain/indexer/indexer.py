@@ -57,9 +57,14 @@ class Indexer:
         head = int(rpc(self._web3, "eth_blockNumber"), 16) - self._confirmations
         while True:
             cursor = self._cursor()
+            if cursor is None and head < self._contracts.deployment.first_block:
+                return head
             if cursor is not None and cursor.number >= head:
-                self._require_chain(cursor)
-                return cursor.number
+                if self._is_current(cursor):
+                    return cursor.number
+                self._leave_fork()
+                head = int(rpc(self._web3, "eth_blockNumber"), 16) - self._confirmations
+                continue
             if cursor is not None and not self._is_on_chain(cursor):
                 self._leave_fork()
                 continue
@@ -136,11 +141,12 @@ class Indexer:
         found = rpc(self._web3, "eth_getBlockByNumber", hex(block.number), False)
         return found is not None and found["hash"] == block.hash
 
-    def _require_chain(self, cursor: _Block) -> None:
-        """A head below the cursor is a node that lags behind, or a chain that has lost blocks."""
+    def _is_current(self, cursor: _Block) -> bool:
+        """Whether the chain still has the cursor's block; of several nodes, one with a lower head only lags."""
         head = int(rpc(self._web3, "eth_blockNumber"), 16)
-        if head >= cursor.number and not self._is_on_chain(cursor):
-            self._leave_fork()
+        if head < cursor.number:
+            return not self._contracts.profile.single_node
+        return self._is_on_chain(cursor)
 
     def _leave_fork(self) -> None:
         """Go back to the last block that the chain still has, and rebuild the projections up to there."""
