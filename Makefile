@@ -92,6 +92,8 @@ node_modules/.stamp: package.json package-lock.json .venv/.stamp
 	  $(UV) pip install -q --python .venv-brownie/bin/python --require-hashes -r scripts/brownie/requirements.txt)
 	@touch $@
 
-.stamp-test-packages:
-	@scripts/debian_packages.sh 'command -v chromium || command -v chromium-browser || command -v google-chrome' chromium
+.stamp-test-packages: .venv/.stamp
+	@scripts/debian_packages.sh 'command -v chromium || command -v chromium-browser || command -v google-chrome' chromium \
+	  'ls /usr/lib/postgresql/*/bin/initdb' postgresql
+	$(call timed,python packages of the tests,$(UV) sync -q --locked $(EXTRAS) --extra extract)
 	@touch $@

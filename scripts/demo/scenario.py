@@ -134,9 +134,18 @@ def without_storages(extract: Extract, day: ExtractDay, transformer_kva: float) 
     return DayRun(intervals, drawn, grid_states(power_flow, bus_of, drawn))
 
 
+def state_at(point: SimulatedNanogrid, moment_s: int) -> PlantState:
+    """The plant at an interval [epoch s] without any dispatch; its initial state is that before the lead-in."""
+    state = point.initial_state
+    start_s = point.actual.first_interval - LEAD_IN_INTERVALS * point.actual.step_s
+    for begin_s in range(start_s, moment_s, point.actual.step_s):
+        state, _ = advance(point.plant, state, point.actual.at(begin_s), point.actual.step_s)
+    return state
+
+
 def play(point: SimulatedNanogrid, series: Series) -> tuple[Energies, ...]:
     """Energies of a connection point for each step of a series, without any dispatch."""
-    state: PlantState = point.initial_state
+    state = state_at(point, series.first_interval)
     played = []
     for step in range(len(series.load_w)):
         state, energies = advance(point.plant, state, _values(series, step), series.step_s)
@@ -206,7 +215,7 @@ def congestion_figures(run: DayRun, limits: Limits = DEFAULT_LIMITS) -> dict[str
 def _forecast_net(point: SimulatedNanogrid) -> tuple[Injection, ...]:
     """For each step: the plant as it is FORECAST_STEPS before, then its default behaviour on the forecast series."""
     span_s = point.actual.step_s
-    before = [point.initial_state]
+    before = [state_at(point, point.actual.first_interval)]
     for step in range(len(point.actual.load_w) - 1):
         before.append(advance(point.plant, before[-1], _values(point.actual, step), span_s)[0])
     forecast = []

@@ -15,6 +15,7 @@ from typing import IO, Any, Final
 from eth_account import Account
 from sqlalchemy import Engine
 
+from gateway_agent.drivers.simulated.profile import write_nanogrid
 from market.chain.bindings import Contracts
 from market.chain.deployment import DeploymentParameters, deploy, read_deployment, write_deployment
 from market.chain.embedded import EmbeddedChain, set_block_time, start_anvil
@@ -30,7 +31,7 @@ from scripts.demo.enrolment import NODE, Progress, Registrar, enrol_gateways
 from scripts.demo.households import Household, households_of
 from scripts.demo.layout import Layout
 from scripts.demo.options import DemoOptions
-from scripts.demo.scenario import Scenario
+from scripts.demo.scenario import LEAD_IN_INTERVALS, Scenario, state_at
 from scripts.demo.scenario_files import nanogrid_path, write_scenario
 from scripts.demo.supervisor import ProcessSpec, Supervisor, file_probe, free_port, http_probe, tcp_probe
 
@@ -97,7 +98,7 @@ def new_stage(options: DemoOptions, scenario: Scenario, token: str | None = None
     layout = Layout(options.data_folder, options.seed)
     layout.make()
     ports = {name: free_port() for name in _PORTS}
-    start_s = scenario.first_interval + options.first_hour * 3600 - 5 * QUARTER_HOUR_S
+    start_s = scenario.first_interval + options.first_hour * 3600 - LEAD_IN_INTERVALS * QUARTER_HOUR_S
     token = token or secrets.token_urlsafe(24)
     authority = ClockAuthority(start_s, token, port=ports["clock"], speed=options.speed)
     households = households_of(scenario, options.willing_percent, options.faults)
@@ -154,6 +155,10 @@ async def _set_up_market(stage: Stage, engine: Engine, progress: Progress) -> No
 def _write_scenario(stage: Stage) -> None:
     layout, keys = stage.layout, stage.layout.keys
     write_scenario(stage.scenario, layout.scenario)
+    for nanogrid in stage.scenario.nanogrids:
+        # Played from the middle of the day on, the plants start as the hours before have left them.
+        started = replace(nanogrid, initial_state=state_at(nanogrid, int(stage.authority.start_s)))
+        write_nanogrid(started, nanogrid_path(layout.scenario, nanogrid.index))
     _cut_forecast(stage)
     for household in stage.households:
         folder = layout.gateway(household.index)
