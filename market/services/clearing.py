@@ -95,9 +95,9 @@ def finalise(market: Market, interval: int) -> None:
     """Make the cleared results of an interval final."""
     for auction in _auctions(market, interval, OfferStatus.CLEARED):
         awards = (auction.result_again() if auction.cleared_again else auction.first_result()).awards
-        function = market.contracts.auction.functions.finalise(
-            _bytes32(auction.offer), pack_awards(awards), auction.rejected_bitmap
-        )
+        # Cleared again, the rejected ones are out already; else the contract leaves them out now.
+        rejected = b"" if auction.cleared_again else auction.rejected_bitmap
+        function = market.contracts.auction.functions.finalise(_bytes32(auction.offer), pack_awards(awards), rejected)
         _relay(market, function, "finalise", auction.offer)
 
 

@@ -62,7 +62,7 @@ async def test_with_nobody_willing_to_bid_the_node_turns_red_and_the_dso_command
 
 
 async def test_another_grid_and_day_plays_as_well(tmp_path: Path) -> None:
-    result = await _day(DemoOptions(tmp_path, grid="1-LV-semiurb4--2-sw", first_hour=17, last_hour=20))
+    result = await _day(DemoOptions(tmp_path, grid="1-LV-semiurb4--2-sw", first_hour=9, last_hour=11))
     assert result.findings == {name: [] for name in result.findings}
     assert result.report.grid == "1-LV-semiurb4--2-sw"
     assert result.report.intervals_by_phase["YELLOW"] > 0

@@ -14,6 +14,8 @@ from market.domain.settlement import (
     AwardSettlement,
     AwardTerms,
     Outcome,
+    amount_ueur,
+    delivered,
     settle_annulled,
     settle_award,
     settle_missing,
@@ -99,6 +101,32 @@ def check_settlements(evidence: Evidence) -> Iterator[str]:
         yield from (f"{name}: {finding}" for finding in _check_end(end, terms, offer, reading))
         if reading is not None and not _is_signed(evidence, reading, gateways.get(reading.nanogrid)):
             yield f"{name}: the gateway's reading does not carry its signature"
+
+
+def check_commands(evidence: Evidence) -> Iterator[str]:
+    """Every RED command ends once, and is paid for what its gateway's own reading shows against the baseline."""
+    own = {(reading.nanogrid, reading.interval): reading for reading in evidence.readings}
+    ends: dict[tuple[int, int], list[Event]] = defaultdict(list)
+    for event in evidence.named("CommandSettled"):
+        ends[event.arguments["nanogrid"], event.arguments["interval"]].append(event)
+    for given in evidence.named("CommandGiven"):
+        command = given.arguments
+        key = (command["nanogrid"], command["interval"])
+        name = f"command to {key[0]} for {key[1]}"
+        if len(ends[key]) != 1:
+            yield f"{name}: ended {len(ends[key])} times"
+            continue
+        end, reading = ends[key][0].arguments, own.get(key)
+        expected = 0
+        if reading is not None:
+            expected = delivered(
+                command["quantity"], Direction(command["direction"]), end["baseline"], reading.active_energy_wh
+            )
+        if end["delivered"] != expected:
+            yield f"{name}: {end['delivered']} settled, the reading shows {expected}"
+        due = amount_ueur(expected, command["priceUeurKwh"])
+        if end["paidUeur"] + end["unpaidUeur"] < due:
+            yield f"{name}: {end['paidUeur']} paid and {end['unpaidUeur']} owed of {due}"
 
 
 def check_sold_once(evidence: Evidence) -> Iterator[str]:

@@ -51,11 +51,18 @@ def check_vault(evidence: Evidence) -> Iterator[str]:
 
 
 def check_escrow(evidence: Evidence) -> Iterator[str]:
-    """Of each escrow: locked + moved in = moved out + released + paid + margin + refunded + still locked."""
+    """Of each escrow: locked + moved in = moved out + released + paid + margin + refunded + still locked.
+
+    A command's reserve is paid or refunded whole when it is settled.
+    """
     balance: dict[str, int] = defaultdict(int)
-    for event in evidence.named("EscrowLocked", "EscrowMoved", "EscrowReleased", "AwardSettled"):
+    commands = _command_escrows(evidence)
+    for event in evidence.named("EscrowLocked", "EscrowMoved", "EscrowReleased", "AwardSettled", "CommandSettled"):
         arguments = event.arguments
-        if event.name == "EscrowLocked":
+        if event.name == "CommandSettled":
+            escrow, reserved_ueur = commands[arguments["nanogrid"], arguments["interval"]]
+            balance[escrow] -= reserved_ueur
+        elif event.name == "EscrowLocked":
             balance[arguments["id"]] += arguments["amountUeur"]
         elif event.name == "EscrowMoved":
             balance[arguments["from"]] -= arguments["amountUeur"]
@@ -67,6 +74,20 @@ def check_escrow(evidence: Evidence) -> Iterator[str]:
     for escrow, left in sorted(balance.items()):
         if left != evidence.escrows.get(escrow, 0):
             yield f"escrow {escrow}: the events leave {left}, the contract holds {evidence.escrows.get(escrow, 0)}"
+
+
+def _command_escrows(evidence: Evidence) -> dict[tuple[int, int], tuple[str, int]]:
+    """(nanogrid, interval) of a command → its escrow, locked in the same transaction just before, and its reserve."""
+    found: dict[tuple[int, int], tuple[str, int]] = {}
+    locked: tuple[str, str] = ("", "")
+    for event in evidence.named("EscrowLocked", "CommandGiven"):
+        if event.name == "EscrowLocked":
+            locked = (event.transaction, event.arguments["id"])
+            continue
+        reserved_ueur = event.arguments["reservedUeur"]
+        escrow = locked[1] if reserved_ueur and locked[0] == event.transaction else ""
+        found[event.arguments["nanogrid"], event.arguments["interval"]] = (escrow, reserved_ueur)
+    return found
 
 
 def check_nothing_locked(evidence: Evidence) -> Iterator[str]:

@@ -18,6 +18,7 @@ CHECKS: Final[dict[str, Check]] = {
     "awards follow the merit order": awards.check_merit_order,
     "every award ends once": awards.check_awards_end,
     "settlements follow from baselines and signed readings": awards.check_settlements,
+    "every command ends once, by its reading": awards.check_commands,
     "no delivery is sold twice": awards.check_sold_once,
 }
 """What is proved -> the check."""
