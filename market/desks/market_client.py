@@ -46,14 +46,16 @@ class MarketProblem(Exception):
         return "\n".join(lines)
 
 
-class _Unavailable(Exception):
+class MarketUnavailable(Exception):
+    """The market answered 502, 503 or 504 for as long as the call was retried."""
+
     def __init__(self, response: httpx.Response) -> None:
         super().__init__(f"{response.request.url} answered {response.status_code}")
         self.response = response
 
 
 def _is_passing_fault(error: BaseException) -> bool:
-    return isinstance(error, (httpx.TransportError, _Unavailable))
+    return isinstance(error, (httpx.TransportError, MarketUnavailable))
 
 
 @dataclass
@@ -161,7 +163,7 @@ class MarketClient:
             with attempt:
                 response = self._http.request(method, path, headers=dict(headers), **request)
                 if response.status_code in _RETRIED_STATUS:
-                    raise _Unavailable(response)
+                    raise MarketUnavailable(response)
         return _document(response)
 
 
