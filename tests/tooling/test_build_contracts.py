@@ -124,7 +124,8 @@ def test_two_contracts_of_one_name_are_refused(project: Path) -> None:
 def test_forge_compiles_with_the_same_compiler(project: Path, artifacts: list[Artifact]) -> None:
     forge = ROOT / "node_modules" / "@foundry-rs" / "forge-linux-amd64" / "bin" / "forge"
     (project / "foundry.toml").write_text(
-        "[profile.default]\nsrc = 'contracts'\nvia_ir = true\noptimizer = true\noptimizer_runs = 1000\n"
+        "[profile.default]\nsrc = 'contracts'\nvia_ir = true\noptimizer = true\n"
+        f"optimizer_runs = {SETTINGS.optimizer_runs}\n"
         f"evm_version = '{SETTINGS.evm_version}'\nbytecode_hash = 'none'\n"
         f"remappings = ['@openzeppelin/={ROOT}/node_modules/@openzeppelin/']\nallow_paths = ['{ROOT}/node_modules']\n"
     )
