@@ -21,6 +21,7 @@ def build() -> typer.Typer:
         name="meritgrid",
         help="An open local energy market: traffic light, on-chain merit order, signed metering, settlement.",
         no_args_is_help=True,
+        rich_markup_mode="markdown",  # the other mode drops units in brackets
         pretty_exceptions_enable=False,
     )
     app.callback()(_root)

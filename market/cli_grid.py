@@ -121,8 +121,8 @@ def _print(rows: list[dict[str, Any]], name: str) -> None:
     if not rows:
         return
     table = Table(title=f"Power flow of {name}", title_justify="left")
-    for heading in ("interval", "phase", "worst element", "loading %", "voltage p.u.", "at", "needed Wh"):
-        table.add_column(heading)
+    for heading in ("interval", "phase", "worst element", "loading %", "p.u.", "needed Wh"):
+        table.add_column(heading, no_wrap=heading != "worst element", overflow="fold")
     for row in rows:
         needed = "" if row["direction"] is None else f"{row['needed_energy_wh']} {row['direction']}"
         cells = (
@@ -130,7 +130,6 @@ def _print(rows: list[dict[str, Any]], name: str) -> None:
             row["element_name"],
             row["loading_percent"],
             row["voltage_pu"],
-            row["voltage_bus"],
             needed,
         )
         table.add_row(iso(row["interval"]), *(str(cell) for cell in cells))
