@@ -93,10 +93,15 @@ export function drawAuction(container, auction) {
   }
   let start = 0;
   for (const bid of auction.bids) {
-    const state = bid.rejected ? "rejected" : bid.awarded > 0 ? "won" : bid.passed_over ? "passed" : "lost";
-    const box = draw("rect", { x: x(start), y: y(bid.price_ueur_kwh), width: Math.max(1, x(start + bid.quantity) - x(start)),
-      height: y(0) - y(bid.price_ueur_kwh), class: `step ${state}` }, svg);
-    draw("title", {}, box, `#${bid.index}: ${bid.quantity} Wh at ${(bid.price_ueur_kwh / 10_000).toFixed(2)} cent/kWh, ${bid.awarded} Wh awarded`);
+    const lost = bid.rejected ? "rejected" : bid.passed_over ? "passed" : "lost";
+    const text = `#${bid.index}: ${bid.quantity} Wh at ${(bid.price_ueur_kwh / 10_000).toFixed(2)} cent/kWh, ${bid.awarded} Wh awarded`;
+    // The marginal bid may win in part: its two parts stand side by side.
+    const parts = [["won", start, bid.awarded], [lost, start + bid.awarded, bid.quantity - bid.awarded]];
+    for (const [state, from, quantity] of parts.filter((part) => part[2] > 0)) {
+      const box = draw("rect", { x: x(from), y: y(bid.price_ueur_kwh), width: Math.max(1, x(from + quantity) - x(from)),
+        height: y(0) - y(bid.price_ueur_kwh), class: `step ${state}` }, svg);
+      draw("title", {}, box, text);
+    }
     start += bid.quantity;
   }
   for (const tick of ticks(Math.max(offered, auction.quantity))) {
