@@ -52,4 +52,3 @@ async def test_the_page_shows_light_loading_auction_and_trades(tmp_path: Path) -
     assert trades > 0
     assert bars > 10
     assert bands > 0
-
