@@ -1,0 +1,77 @@
+"""Measurements for docs/benchmarks: `python -m scripts.bench` plays the default day, writes figures and picture."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import platform
+import shutil
+import tempfile
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from scripts.demo.options import DemoOptions
+from scripts.demo.run import DayResult, run_demo
+
+ROOT = Path(__file__).resolve().parents[2]
+FIGURES = ROOT / "docs" / "benchmarks" / "demo.json"
+PICTURE = ROOT / "docs" / "pictures" / "day.png"
+
+
+def main() -> None:
+    """Play the default day once."""
+    with tempfile.TemporaryDirectory(prefix="meritgrid-bench-") as folder:
+        result = asyncio.run(run_demo(DemoOptions(Path(folder)), _quiet))
+        shutil.copy(Path(folder) / "report" / "day.png", PICTURE)
+    if not result.holds:
+        raise SystemExit(f"the day's checks do not hold: {result.findings}")
+    FIGURES.parent.mkdir(parents=True, exist_ok=True)
+    FIGURES.write_text(json.dumps(list(figures(result)), indent=1) + "\n")
+
+
+def figures(result: DayResult) -> Iterator[dict[str, Any]]:
+    """The day's figures in the form of every benchmark file."""
+    report = result.report
+    before, after = report.without_market, report.with_market
+    outcomes = {f"awards_{name.lower()}": (count, "awards") for name, count in report.awards_by_outcome.items()}
+    phases = {f"intervals_{name.lower()}": (count, "intervals") for name, count in report.intervals_by_phase.items()}
+    values: dict[str, tuple[float, str]] = {
+        "set_up_s": (round(result.set_up_s, 1), "s"),
+        "day_s": (round(result.day_s, 1), "s"),
+        **phases,
+        "requests": (report.requests, "requests"),
+        "bids": (report.bids, "bids"),
+        **outcomes,
+        "energy_asked": (report.energy_asked_wh, "Wh"),
+        "energy_awarded": (report.energy_awarded_wh, "Wh"),
+        "energy_delivered": (report.energy_delivered_wh, "Wh"),
+        "paid": (report.paid_ueur, "micro-euro"),
+        "margin": (report.margin_ueur, "micro-euro"),
+        "penalties": (report.penalties_ueur, "micro-euro"),
+        "overload_without_market": (before.overload_kwh, "kWh"),
+        "overload_with_market": (after.overload_kwh, "kWh"),
+        "overloaded_intervals_without_market": (before.overloaded_intervals, "intervals"),
+        "overloaded_intervals_with_market": (after.overloaded_intervals, "intervals"),
+        "highest_loading_without_market": (before.highest_loading_percent, "%"),
+        "highest_loading_with_market": (after.highest_loading_percent, "%"),
+        "worst_voltage_without_market": (before.worst_voltage_pu, "p.u."),
+        "worst_voltage_with_market": (after.worst_voltage_pu, "p.u."),
+    }
+    common = {
+        "machine": f"{os.cpu_count()} cores, {platform.system()} {platform.machine()}",
+        "date": datetime.now(UTC).date().isoformat(),
+        "how": f"python -m scripts.bench: {report.grid}, {report.day}, seed {report.seed}, one run, packages installed",
+    }
+    for figure, (value, unit) in values.items():
+        yield {"figure": figure, "n": report.nanogrids, "value": value, "unit": unit, **common}
+
+
+def _quiet(_what: str, _done: int, _total: int) -> None:
+    return
+
+
+if __name__ == "__main__":
+    main()
