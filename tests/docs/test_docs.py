@@ -1,0 +1,155 @@
+"""What the documentation shows exists: commands with their options, make targets, settings, files behind links."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import tomllib
+from collections.abc import Iterator
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+import typer.main
+from pydantic import BaseModel
+
+from market.settings import Settings
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGES = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")])
+
+_FENCE = re.compile(r"^```[^\n]*\n(.*?)^```", re.MULTILINE | re.DOTALL)
+_INLINE = re.compile(r"`([^`\n]+)`")
+_LINK = re.compile(r"\]\(([^)\s]+)\)")
+_HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
+_VARIABLE = re.compile(r"MERITGRID_[A-Z0-9_]+")
+_UNTIL = {"|", "&&", ";", ">", ">>", "\\"}
+
+
+def command_tree() -> dict[str, Any]:
+    """Sub-command of `meritgrid` → its click command, as pyproject.toml says."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    tree = {}
+    for name, place in project["entry-points"]["meritgrid.commands"].items():
+        module, _, attribute = place.partition(":")
+        part = getattr(import_module(module), attribute)
+        if not isinstance(part, typer.Typer):
+            single = typer.Typer()
+            single.command()(part)
+            part = single
+        tree[name] = typer.main.get_command(part)
+    return tree
+
+
+def lines_of_code(text: str) -> Iterator[str]:
+    """Lines of fenced blocks, continued ones joined, and the inline code of the rest."""
+    for block in _FENCE.findall(text):
+        yield from block.replace("\\\n", " ").splitlines()
+    yield from _INLINE.findall(_FENCE.sub("", text))
+
+
+def commands_in(text: str) -> Iterator[list[str]]:
+    """The words after `meritgrid` wherever it is run."""
+    for line in lines_of_code(text):
+        if not re.match(r"(\$ |[A-Z_]+=\S+ |uv run |sudo |[\w./-]+/)*meritgrid ", line):
+            continue
+        words = shlex.split(line, comments=True)
+        start = next(place for place, word in enumerate(words) if Path(word).name == "meritgrid") + 1
+        end = next((place for place in range(start, len(words)) if words[place] in _UNTIL), len(words))
+        yield words[start:end]
+
+
+def wrong_in(words: list[str], tree: dict[str, Any]) -> str | None:
+    """What of a command does not exist; None when all of it does."""
+    if words[0].startswith("-"):
+        return None if words[0] == "--help" else f"meritgrid has no option {words[0]}"
+    if words[0] not in tree:
+        return f"there is no command {words[0]}"
+    command, rest = tree[words[0]], words[1:]
+    while rest and hasattr(command, "commands"):
+        if rest[0].startswith("-"):
+            break
+        if rest[0] not in command.commands:
+            return f"{words[0]} has no command {rest[0]}"
+        command, rest = command.commands[rest[0]], rest[1:]
+    known = {option for parameter in command.params for option in (*parameter.opts, *parameter.secondary_opts)}
+    for word in rest:
+        if word.startswith("--") and word.partition("=")[0] not in known | {"--help"}:
+            return f"{' '.join(words[:2])} has no option {word}"
+    return None
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_command_that_is_shown_exists_with_its_options(page: Path) -> None:
+    tree = command_tree()
+    shown = list(commands_in(page.read_text(encoding="utf-8")))
+    wrong = {" ".join(words): problem for words in shown if (problem := wrong_in(words, tree))}
+    assert not wrong
+
+
+def test_the_check_finds_commands_and_options_that_do_not_exist() -> None:
+    tree = command_tree()
+    page = "```sh\n$ meritgrid offer \\\n  list --colour red\nuv run meritgrid nothing\n```\nand `meritgrid dso stop`."
+    found = [wrong_in(words, tree) for words in commands_in(page)]
+    assert found == ["offer list has no option --colour", "there is no command nothing", "dso has no command stop"]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_relative_link_leads_somewhere(page: Path) -> None:
+    text = _FENCE.sub("", page.read_text(encoding="utf-8"))
+    broken = [link for link in _LINK.findall(text) if "://" not in link and not _resolves(page, link)]
+    assert not broken
+
+
+def _resolves(page: Path, link: str) -> bool:
+    name, _, anchor = link.partition("#")
+    target = (page.parent / name).resolve() if name else page
+    if not target.exists():
+        return False
+    return not anchor or anchor in {_anchor(heading) for heading in _HEADING.findall(target.read_text("utf-8"))}
+
+
+def _anchor(heading: str) -> str:
+    return re.sub(r"[^\w\- ]", "", heading.lower()).strip().replace(" ", "-")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_make_target_that_is_shown_exists(page: Path) -> None:
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+    code = "\n".join(lines_of_code(page.read_text(encoding="utf-8")))
+    assert set(re.findall(r"(?:^|\n)(?:\$ )?make ([a-z-]+)", code)) <= targets
+
+
+def settings_variables(model: type[BaseModel], prefix: str = "MERITGRID_") -> Iterator[str]:
+    """Environment variables of the settings object."""
+    for name, field in model.model_fields.items():
+        kind = field.annotation
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            yield from settings_variables(kind, f"{prefix}{name.upper()}__")
+        else:
+            yield f"{prefix}{name.upper()}"
+
+
+def test_the_operations_page_lists_every_setting_of_the_settings_object() -> None:
+    page = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+    assert set(settings_variables(Settings)) <= set(_VARIABLE.findall(page))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_variable_that_is_named_is_read_by_some_source(page: Path) -> None:
+    sources = [
+        path.read_text(encoding="utf-8")
+        for folder in ("market", "oracle", "gateway_agent", "scripts")
+        for path in (ROOT / folder).rglob("*")
+        if path.is_file() and path.suffix in {".py", ".sh", ".yaml", ""} and "node_modules" not in path.parts
+    ]
+    deploy = {f"MERITGRID_DEPLOY_{name}" for name in ("TIME_UNIT_S",)}
+    known = set(settings_variables(Settings)) | deploy | set(_VARIABLE.findall("\n".join(sources)))
+    assert set(_VARIABLE.findall(page.read_text(encoding="utf-8"))) <= known
+
+
+def test_no_page_names_a_path_of_somebodys_machine() -> None:
+    for page in PAGES:
+        assert not re.search(r"/(root|work|home)/\w", page.read_text(encoding="utf-8")), page
