@@ -46,15 +46,10 @@ def check(
     Example: meritgrid grid check scenario/forecast.json --transformer-kva 160
     """
     from market.grid.congestion import Limits
-    from market.grid.forecasts import ForecastError
-    from market.grid.network import GridDataError
 
     with refusals(as_json):
-        try:
-            node = _node_grid(forecast, transformer_kva)
-            rows = _assess(node, Limits(loading_percent, voltage_percent / 100), interval)
-        except (ForecastError, GridDataError) as problem:
-            raise ValueError(str(problem)) from problem
+        node = _node_grid(forecast, transformer_kva)
+        rows = _assess(node, Limits(loading_percent, voltage_percent / 100), interval)
     congested = [row for row in rows if row["phase"] != "GREEN"]
     if as_json:
         typer.echo(json.dumps({"name": node.forecast.name, "congested": len(congested), "items": rows}))

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from market.cli_session import refusals
 from market.clock import clock_from
 from market.desks.aggregator import AggregatorDesk, OfferPolicy
 from market.desks.desk import Desk, run_desk
@@ -56,11 +57,14 @@ def run_dso(
     from market.desks.dso import DeskPolicy, DsoDesk
     from market.desks.node_grid import load_node_grid
 
-    key = load_private_key(KeySource(file=key_file))
-    with MarketClient(market, private_key="0x" + key.hex()) as client:
+    with refusals():
+        key = load_private_key(KeySource(file=key_file))
+        node_grid = load_node_grid(grid)
+        client = MarketClient(market, private_key="0x" + key.hex())
         desk = Desk(client, key)
+    with client:
         policy = DeskPolicy(price_ueur_kwh=price, margin_percent=margin_percent)
-        jobs = DsoDesk(desk, node, load_node_grid(grid), policy).jobs()
+        jobs = DsoDesk(desk, node, node_grid, policy).jobs()
         run_desk(desk, jobs, clock_from(clock, "dso", clock_token), ready_file)
 
 
@@ -74,7 +78,9 @@ def run_aggregator(
     ready_file: ReadyFile = None,
 ) -> None:
     """Answer every request at the own nodes with an offer."""
-    key = load_private_key(KeySource(file=key_file))
-    with MarketClient(market, private_key="0x" + key.hex()) as client:
+    with refusals():
+        key = load_private_key(KeySource(file=key_file))
+        client = MarketClient(market, private_key="0x" + key.hex())
         desk = AggregatorDesk.connect(client, key, OfferPolicy(limit_permille))
+    with client:
         run_desk(desk.desk, desk.jobs(), clock_from(clock, "aggregator", clock_token), ready_file)

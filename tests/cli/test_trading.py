@@ -158,3 +158,14 @@ def test_without_a_key_and_without_a_market_it_is_said_in_a_sentence(meritgrid: 
     nobody = meritgrid("offer", "list", "--market", f"http://127.0.0.1:{free_port}")
     assert nobody.code == 2
     assert "cannot be reached" in nobody.err
+
+
+def test_a_desk_that_cannot_start_says_why(meritgrid: Run, tmp_path: Path) -> None:
+    key = tmp_path / "dso.key"
+    key.write_text("11" * 32)
+    key.chmod(0o644)
+    at = ("--market", "http://127.0.0.1:1")
+    for desk in (("aggregator", "run"), ("dso", "run", "--node", 1, "--grid", tmp_path / "forecast.json")):
+        refused = meritgrid(*desk, "--key-file", key, *at)
+        assert refused.code == 2
+        assert "chmod 600" in refused.err
