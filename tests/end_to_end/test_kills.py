@@ -26,7 +26,9 @@ def _quiet(_what: str, _done: int, _total: int) -> None:
 
 
 def _payments(evidence: Evidence) -> set[tuple[object, ...]]:
-    fields = ("nanogrid", "ordinal", "outcome", "awarded", "delivered", "paidUeur", "marginUeur", "refundedUeur")
+    """What each nanogrid was paid for each offer. Not the award's place in posting order: a bid that waited for a part
+    that was down was received later, which moves its place among bids of other prices and nothing else."""
+    fields = ("nanogrid", "outcome", "awarded", "delivered", "paidUeur", "marginUeur", "refundedUeur")
     return {
         (event.arguments["offer"], *(event.arguments[field] for field in (*fields, "penaltyUeur")))
         for event in evidence.named("AwardSettled")
