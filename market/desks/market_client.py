@@ -156,7 +156,7 @@ class MarketClient:
         attempts = Retrying(
             retry=retry_if_exception(_is_passing_fault),
             stop=stop_after_delay(self.patience_s),
-            wait=wait_exponential_jitter(initial=0.1, max=2.0),
+            wait=wait_exponential_jitter(multiplier=0.1, max=2.0),
             reraise=True,
         )
         for attempt in attempts:

@@ -1,0 +1,71 @@
+"""The independent checker finds a changed award, a missing reading and an added transfer in a real day."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from market.chain.sender import TransactionSender
+from market.store.database import migrate, open_engine
+from scripts.demo.checker.evidence import Event, Evidence
+from scripts.demo.checker.verdict import check
+from scripts.demo.options import DemoOptions
+from scripts.demo.run import collect_evidence, opened, play_day
+from scripts.demo.stage import Stage
+
+pytestmark = [pytest.mark.processes, pytest.mark.slow, pytest.mark.timeout(600)]
+
+
+def _transfer_to_settlement(stage: Stage, folder: Path) -> None:
+    """The operator mints a micro-euro and moves it into Settlement without any deposit."""
+    url = f"sqlite:///{folder / 'intruder.sqlite'}"
+    migrate(url)
+    contracts = stage.contracts()
+    operator = TransactionSender(contracts, open_engine(url), stage.layout.keys.key("operator"))
+    token = contracts.token.functions
+    operator.send(token.mint(operator.address, 1, bytes(32)), "mint", "mint")
+    operator.send(token.transfer(contracts.settlement.address, 1), "transfer", "transfer")
+
+
+def _failing(evidence: Evidence) -> set[str]:
+    return {name for name, findings in check(evidence).items() if findings}
+
+
+def _with_settlement(evidence: Evidence, change: Callable[[Event], Event]) -> Evidence:
+    first = evidence.named("AwardSettled")[0]
+    return replace(evidence, events=tuple(change(event) if event is first else event for event in evidence.events))
+
+
+def _pay_one_more(event: Event) -> Event:
+    return replace(event, arguments={**event.arguments, "paidUeur": event.arguments["paidUeur"] + 1})
+
+
+def _award_one_more(event: Event) -> Event:
+    return replace(event, arguments={**event.arguments, "awarded": event.arguments["awarded"] + 1})
+
+
+async def test_evidence_that_was_tampered_with_fails(tmp_path: Path) -> None:
+    async with opened(DemoOptions(tmp_path / "day", first_hour=11, last_hour=13), lambda *_: None) as stage:
+        await play_day(stage, lambda *_: None)
+        honest = await asyncio.to_thread(collect_evidence, stage)
+        await asyncio.to_thread(_transfer_to_settlement, stage, tmp_path)
+        with_transfer = await asyncio.to_thread(collect_evidence, stage)
+    assert _failing(honest) == set()
+    assert "Settlement holds exactly what it owes" in _failing(with_transfer)
+
+    assert "every award ends once" in _failing(_with_settlement(honest, _award_one_more))
+    paid_more = _failing(_with_settlement(honest, _pay_one_more))
+    assert {"escrow = paid + margin + refunded", "settlements follow from baselines and signed readings"} <= paid_more
+
+    delivered = next(event for event in honest.named("AwardSettled") if event.arguments["delivered"] > 0)
+    settled = {event.arguments["offer"]: event.arguments["interval"] for event in honest.named("OfferOpened")}
+    missing = (delivered.arguments["nanogrid"], settled[delivered.arguments["offer"]])
+    without = tuple(reading for reading in honest.readings if (reading.nanogrid, reading.interval) != missing)
+    assert "settlements follow from baselines and signed readings" in _failing(replace(honest, readings=without))
+
+    without_end = tuple(event for event in honest.events if event is not delivered)
+    assert "every award ends once" in _failing(replace(honest, events=without_end))
