@@ -46,6 +46,7 @@ class Agent:
             board = OfferBoard()
             hosted = [await self._host(folder, client, board, stack) for folder in self._folders]
             lines = [asyncio.create_task(each.gateway.link.run()) for each in hosted]
+            lines += [asyncio.create_task(each.gateway.obey_owner()) for each in hosted]
             try:
                 await self._first_contact(hosted, stop)
                 await _until_first([asyncio.create_task(self._work(hosted)), asyncio.create_task(stop.wait()), *lines])

@@ -148,7 +148,7 @@ def opt_out_command(
     """Send no bids for a day."""
     with _refusals():
         chosen = date.fromisoformat(day) if day else datetime.now().astimezone().date()
-        buffer = Buffer(data / BUFFER_FILE)
+        buffer = _existing_buffer(data)
         days = set(buffer.value("opt_out") or ()) - {chosen.isoformat()}
         buffer.close()
     _keep(data, "opt_out", sorted(days if undo else days | {chosen.isoformat()}))
@@ -157,10 +157,15 @@ def opt_out_command(
 
 def _keep(folder: Path, name: str, value: Any) -> None:
     with _refusals():
-        buffer = Buffer(folder / BUFFER_FILE)
+        buffer = _existing_buffer(folder)
         with buffer.transaction() as moment:
             moment.set_value(name, value)
         buffer.close()
+
+
+def _existing_buffer(folder: Path) -> Buffer:
+    load_enrolled(folder)  # says what is wrong with a folder that is no gateway's
+    return Buffer(folder / BUFFER_FILE)
 
 
 def _log_to_stderr(level: str) -> None:

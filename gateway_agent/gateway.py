@@ -37,6 +37,7 @@ log = structlog.get_logger(__name__)
 
 MAX_CATCH_UP_INTERVALS: Final = 3_000
 STATUS_EVERY_BOUNDARIES: Final = 4
+OWNER_LOOK_S: Final = 1.0
 _REMEMBERED_UNITS: Final = 10
 _REPEAT_AFTER_S: Final = 2.0
 
@@ -167,9 +168,19 @@ class Gateway:
             except TimeoutError:
                 continue
 
-    def seems_online(self) -> bool:
-        """Whether there is a connection to the broker."""
-        return self.link.is_connected
+    async def obey_owner(self) -> None:
+        """Follow the owner's stop within a second or so, whenever it comes; until this task is cancelled."""
+        known = bool(self._buffer.value("stopped"))
+        while True:
+            await asyncio.sleep(OWNER_LOOK_S)
+            wish = bool(self._buffer.value("stopped"))
+            if wish != known:
+                known = wish
+                async with self._lock:
+                    now = self._now()
+                    await self._catch_up(now)
+                    await self._step(now)
+                self.outbox.wake()
 
     async def _keep_uplink(self, now: int) -> None:
         is_cut = any(start <= now < end for start, end in self.parts.settings.outages)

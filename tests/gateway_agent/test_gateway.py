@@ -301,12 +301,15 @@ async def test_the_owners_stop_releases_the_devices(tmp_path: Path, broker: Brok
         await eventually(lambda: small_oracle.states_of("a") == ["ACCEPTED"])
         await found.at(start)
         assert found.buffer.value("applied") is not None
+        obeying = asyncio.create_task(found.gateway.obey_owner())
+        await asyncio.sleep(0)
         owner = Buffer(installed.folder / BUFFER_FILE)
         with owner.transaction() as moment:
             moment.set_value("stopped", True)
         owner.close()
-        await found.at(start + 30)
-        assert found.buffer.value("applied") is None
+        found.clock.time = start + 30
+        await eventually(lambda: found.buffer.value("applied") is None)
+        obeying.cancel()
         await eventually(lambda: small_oracle.states_of("a")[-1] == "ABORTED")
 
 
