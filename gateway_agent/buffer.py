@@ -36,6 +36,9 @@ WAITING: Final = "WAITING"
 CONFIRMED: Final = "CONFIRMED"
 REFUSED: Final = "REFUSED"
 
+PASSING_REFUSALS: Final = frozenset({"out-of-order", "interval-not-over"})
+"""Codes of refusals after which a reading is sent again."""
+
 _ROOM_SHARE: Final = 0.9
 _KEPT_DISPATCHES: Final = 1_000
 _KEPT_JOURNAL: Final = 10_000
@@ -85,9 +88,12 @@ class Moment:
         self._connection.execute(insert(readings), [row])
 
     def confirm(self, receipts: Iterable[Receipt]) -> list[Receipt]:
-        """Take receipts in; returns those that refuse a reading that was waiting."""
+        """Take receipts in; returns those that refuse a reading that was waiting. A refusal that will pass (an earlier
+        reading has not arrived yet, the oracle's clock is behind) leaves the reading waiting."""
         refused = []
         for receipt in receipts:
+            if receipt.outcome is ReceiptOutcome.REFUSED and receipt.code in PASSING_REFUSALS:
+                continue
             is_refused = receipt.outcome is ReceiptOutcome.REFUSED
             reason = f"{receipt.code}: {receipt.reason}" if is_refused else ""
             found = self._connection.execute(

@@ -10,16 +10,20 @@ from gateway_agent.link import Publish
 from oracle.messages import MAX_READINGS, Channel, ReadingBatch
 
 _RESEND_AFTER_S: Final = 3.0
+_LONGEST_PAUSE_S: Final = 30.0
 
 
 class Outbox:
-    """Sends from the buffer while there is a connection; a reading is sent again when no receipt comes."""
+    """Sends from the buffer while there is a connection; readings are sent again, after growing pauses, when no receipt
+    comes. The oracle takes them in order of their sequence only, so every message begins with the oldest."""
 
     def __init__(self, buffer: Buffer, resend_after_s: float = _RESEND_AFTER_S) -> None:
         self._buffer = buffer
         self._resend_after_s = resend_after_s
         self._wake = asyncio.Event()
-        self._sent_at: dict[str, float] = {}
+        self._pause_s = resend_after_s
+        self._sent: tuple[str, ...] = ()
+        self._sent_at = 0.0
         self._status: bytes | None = None
 
     def wake(self) -> None:
@@ -37,7 +41,7 @@ class Outbox:
 
     async def talk(self, publish: Publish) -> None:
         """Send what there is, again and again, until this task is cancelled."""
-        self._sent_at.clear()  # what went over an earlier connection may be lost
+        self._sent = ()  # what went over an earlier connection may be lost
         while True:
             self._wake.clear()
             await self._send_acknowledgements(publish)
@@ -57,10 +61,16 @@ class Outbox:
                 self._buffer.acknowledged(number)
 
     async def _send_readings(self, publish: Publish) -> None:
-        now = asyncio.get_running_loop().time()
         waiting = self._buffer.waiting(MAX_READINGS)
-        due = [(d, r) for d, r in waiting if now - self._sent_at.get(d, -self._resend_after_s) >= self._resend_after_s]
-        self._sent_at = {digest: self._sent_at[digest] for digest, _ in waiting if digest in self._sent_at}
-        if due:
-            self._sent_at |= {digest: now for digest, _ in due}
-            await publish(Channel.READINGS, ReadingBatch(readings=tuple(r for _, r in due)).payload(), False)
+        digests = tuple(digest for digest, _ in waiting)
+        now = asyncio.get_running_loop().time()
+        if digests[:1] != self._sent[:1]:
+            self._pause_s = self._resend_after_s
+        is_fresh = bool(set(digests) - set(self._sent))
+        is_overdue = now - self._sent_at >= self._pause_s
+        if not waiting or not (is_fresh or is_overdue):
+            return
+        if not is_fresh:
+            self._pause_s = min(2 * self._pause_s, _LONGEST_PAUSE_S)
+        self._sent, self._sent_at = digests, now
+        await publish(Channel.READINGS, ReadingBatch(readings=tuple(each for _, each in waiting)).payload(), False)

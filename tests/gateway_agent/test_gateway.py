@@ -227,6 +227,39 @@ async def test_a_reading_is_sent_again_until_there_is_a_receipt(
         assert len(small_oracle.readings) == 1
 
 
+async def test_readings_reach_the_oracle_in_order_though_a_message_is_lost(
+    tmp_path: Path, broker: Broker, small_oracle: SmallOracle
+) -> None:
+    small_oracle.losing = 1
+    async with at_work(install(tmp_path / "gw", broker.port)) as found:
+        await found.at(T0)
+        for step in (1, 2):
+            found.clock.time = T0 + step * UNIT_S
+            await found.gateway.run_due(found.clock.time)
+            await asyncio.sleep(0.2)
+        await eventually(lambda: sorted(small_oracle.readings) == [1, 2])
+        assert found.buffer.counts()["REFUSED"] == 0
+
+
+async def test_a_refusal_that_will_pass_leaves_the_reading_waiting(
+    tmp_path: Path, broker: Broker, small_oracle: SmallOracle
+) -> None:
+    small_oracle.answers = False
+    async with at_work(install(tmp_path / "gw", broker.port)) as found:
+        await found.at(T0)
+        found.clock.time = T0 + UNIT_S
+        await found.gateway.run_due(T0 + UNIT_S)
+        await eventually(lambda: len(small_oracle.received) == 1)
+        digest = found.buffer.waiting()[0][0]
+        receipt = Receipt(subject=digest, outcome=ReceiptOutcome.REFUSED, code="out-of-order", reason="wait")
+        sealed = Receipts.sealed(ORACLE_KEY, SETTLEMENT, gateway=found.address, receipts=(receipt,))
+        await small_oracle.publish(found.address, sealed.payload(), Channel.RECEIPTS)
+        await asyncio.sleep(0.3)
+        assert found.buffer.counts()["WAITING"] == 1
+        small_oracle.answers = True
+        await eventually(lambda: found.buffer.counts()["CONFIRMED"] == 1)
+
+
 async def test_a_refused_reading_is_kept_and_not_sent_again(
     tmp_path: Path, broker: Broker, small_oracle: SmallOracle
 ) -> None:

@@ -172,6 +172,8 @@ class SmallOracle:
 
     port: int
     answers: bool = True
+    losing: int = 0
+    """So many messages with readings get lost."""
     readings: dict[int, SignedReading] = field(default_factory=dict)
     received: list[SignedReading] = field(default_factory=list)
     acknowledgements: list[SignedAcknowledgement] = field(default_factory=list)
@@ -205,6 +207,8 @@ class SmallOracle:
         elif isinstance(message, Status):
             assert message.sealed_by(SETTLEMENT).lower() == found.gateway
             self.statuses.append(message)
+        elif isinstance(message, ReadingBatch) and self.losing:
+            self.losing -= 1
         elif isinstance(message, ReadingBatch):
             receipts = tuple(self._receipt(reading, found.gateway) for reading in message.readings)
             if self.answers:
@@ -214,7 +218,9 @@ class SmallOracle:
     def _receipt(self, reading: SignedReading, gateway: str) -> Receipt:
         assert reading.signer(SETTLEMENT).lower() == gateway
         self.received.append(reading)
-        reason = self.refusing(reading)
+        reason, code = self.refusing(reading), "revoked"
+        if not reason and reading.sequence > len(self.readings) + 1:
+            reason, code = "earlier readings are missing", "out-of-order"
         if reason:
             outcome = ReceiptOutcome.REFUSED
         elif reading.sequence in self.readings:
@@ -224,7 +230,7 @@ class SmallOracle:
             outcome = ReceiptOutcome.STORED
             self.readings[reading.sequence] = reading
         return Receipt(
-            subject=reading.digest(SETTLEMENT), outcome=outcome, sequence=reading.sequence, code="x", reason=reason
+            subject=reading.digest(SETTLEMENT), outcome=outcome, sequence=reading.sequence, code=code, reason=reason
         )
 
     async def publish(self, gateway: str, payload: bytes, channel: Channel = Channel.DISPATCH) -> None:
