@@ -10,10 +10,9 @@ from sqlalchemy import select
 
 from market.api.bodies import NewApiKey, Siwe
 from market.api.context import Caller, CurrentMarket
-from market.api.problems import NotFound
 from market.domain.intervals import iso
 from market.services.access import STATEMENT, NotAllowed, new_api_key, new_nonce, sign_in
-from market.store.projections import Nanogrid, RoleHolding
+from market.services.roles import Unknown, is_owners, nanogrid_of, roles_of
 from market.store.work import ApiKey
 
 router = APIRouter(tags=["access"])
@@ -42,8 +41,8 @@ def sign_in_by_wallet(market: CurrentMarket, body: Siwe, response: Response) -> 
     domain = urlsplit(market.public_url).netloc
     with market.sessions() as session:
         token, opened = sign_in(session, body.message, body.signature, domain, market.chain_id, market.now_s())
-        roles = session.scalars(select(RoleHolding.role).where(RoleHolding.account == opened.address)).all()
-        return {"token": token, "expires_at": opened.expires_at, "address": opened.address, "roles": sorted(roles)}
+        roles = roles_of(session, opened.address)
+        return {"token": token, "expires_at": opened.expires_at, "address": opened.address, "roles": roles}
 
 
 @router.post("/api-keys", status_code=201)
@@ -53,12 +52,18 @@ def make_api_key(market: CurrentMarket, caller: Caller, body: NewApiKey, respons
     if caller.scopes is not None:
         raise NotAllowed("An API key cannot make others; sign in with the wallet.")
     with market.sessions() as session:
-        if body.nanogrid is not None:
-            nanogrid = session.get(Nanogrid, body.nanogrid)
-            if nanogrid is None or nanogrid.owner != caller.address:
-                raise NotAllowed(f"Nanogrid {body.nanogrid} is not yours.")
-        key, text = new_api_key(session, caller.address, body.label, body.scopes, market.now_s(), body.nanogrid)
-        return {"id": key.id, "key": text, "scopes": key.scopes, "nanogrid": key.nanogrid}
+        if body.nanogrid is not None and not is_owners(caller, nanogrid_of(session, body.nanogrid)):
+            raise NotAllowed(f"Nanogrid {body.nanogrid} is not yours.")
+        key, text = new_api_key(
+            session, caller.address, body.label, body.scopes, market.now_s(), body.nanogrid, body.expires_at
+        )
+        return {
+            "id": key.id,
+            "key": text,
+            "scopes": key.scopes,
+            "nanogrid": key.nanogrid,
+            "expires_at": key.expires_at,
+        }
 
 
 @router.get("/api-keys")
@@ -72,6 +77,8 @@ def list_api_keys(market: CurrentMarket, caller: Caller) -> dict[str, Any]:
                 "scopes": row.scopes,
                 "nanogrid": row.nanogrid,
                 "created_at": row.created_at,
+                "expires_at": row.expires_at,
+                "last_used_at": row.last_used_at,
                 "revoked_at": row.revoked_at,
             }
             for row in rows
@@ -82,9 +89,11 @@ def list_api_keys(market: CurrentMarket, caller: Caller) -> dict[str, Any]:
 @router.delete("/api-keys/{key_id}")
 def revoke_api_key(market: CurrentMarket, caller: Caller, key_id: int) -> dict[str, Any]:
     """Revoke a key at once."""
+    if caller.scopes is not None:
+        raise NotAllowed("An API key cannot revoke others; sign in with the wallet.")
     with market.sessions() as session:
         row = session.get(ApiKey, key_id)
         if row is None or row.subject != caller.address:
-            raise NotFound("api-key", key_id)
+            raise Unknown("api-key", key_id)
         row.revoked_at = row.revoked_at or market.now_s()
         return {"id": row.id, "revoked_at": row.revoked_at}

@@ -7,7 +7,20 @@ from importlib.metadata import version
 from fastapi import FastAPI
 from fastapi.staticfiles import StaticFiles
 
-from market.api import access, enrolments, facts, guard, nodes, problems, stream, trading
+from market.api import (
+    access,
+    accounts,
+    enrolments,
+    facts,
+    guard,
+    nanogrids,
+    nodes,
+    operator,
+    problems,
+    settlements,
+    stream,
+    trading,
+)
 from market.services.market import Market
 
 
@@ -22,7 +35,7 @@ def create_app(market: Market) -> FastAPI:
     app.state.market = market
     problems.install(app)
     guard.install(app, market)
-    for module in (facts, access, enrolments, nodes, trading, stream):
+    for module in (facts, access, operator, enrolments, accounts, nanogrids, nodes, trading, settlements, stream):
         app.include_router(module.router, prefix="/v1")
     app.include_router(facts.pages)
     app.mount("/static", StaticFiles(directory=facts.STATIC_FOLDER), name="static")

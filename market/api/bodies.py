@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from market.domain.typed_data import checksum_address
+from market.services.accounts import TokenPermit
 
 HexSignature = Annotated[str, Field(pattern=r"^0x[0-9a-fA-F]{128}([0-9a-fA-F]{2})?$", description="64 or 65 bytes")]
-Address = Annotated[str, Field(pattern=r"^0x[0-9a-fA-F]{40}$")]
+Address = Annotated[str, Field(pattern=r"^0x[0-9a-fA-F]{40}$"), AfterValidator(checksum_address)]
 Hash = Annotated[str, Field(pattern=r"^0x[0-9a-fA-F]{64}$", description="32 bytes")]
 Document = Annotated[dict[str, Any], Field(description="Published as it is; the message names its keccak256")]
 
@@ -84,23 +87,18 @@ class IntervalOf(Body):
 
 
 class Permit(Body):
-    """An ERC-2612 permit for Settlement over `amount_ueur`, signed by the account."""
+    """An ERC-2612 permit for Settlement over `amount_ueur`, signed by the holder of the tokens."""
 
-    amount_ueur: Annotated[int, Field(gt=0)]
-    deadline: Annotated[int, Field(gt=0)]
+    amount_ueur: Annotated[int, Field(gt=0, lt=2**96)]
+    deadline: Annotated[int, Field(gt=0, lt=2**64, description="Until when it holds [epoch s]")]
     signature: HexSignature
+
+    def permit(self) -> TokenPermit:
+        return TokenPermit(self.amount_ueur, self.deadline, self.signature)
 
 
 class BondPermit(Permit):
-    from_: Annotated[Address, Field(alias="from")]
-
-
-class Preparation(Body):
-    """An operator's action, to be signed as a transaction of its own key."""
-
-    action: str
-    arguments: dict[str, Any] = Field(default_factory=dict)
-    sender: Address
+    from_: Annotated[Address, Field(alias="from", description="The nanogrid's owner, whose tokens they are")]
 
 
 class RawTransaction(Body):

@@ -7,7 +7,7 @@ from typing import Annotated, cast
 from fastapi import Depends, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
-from market.services.access import NotSignedIn, Principal, principal_of
+from market.services.access import NotSignedIn, Principal, Scope, principal_of
 from market.services.market import Market
 
 _bearer = HTTPBearer(auto_error=False, description="A session's token (SIWE) or an API key (mg_…)")
@@ -21,13 +21,18 @@ CurrentMarket = Annotated[Market, Depends(current_market)]
 
 
 def optional_caller(
-    market: CurrentMarket, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
+    request: Request,
+    market: CurrentMarket,
+    credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],
 ) -> Principal | None:
     """Who calls, None for anybody; a wrong token is refused even where none is needed."""
     if credentials is None:
         return None
     with market.sessions() as session:
-        return principal_of(session, credentials.credentials, market.now_s())
+        principal = principal_of(session, credentials.credentials, market.now_s())
+    if request.method == "GET":
+        principal.require(Scope.READ)
+    return principal
 
 
 OptionalCaller = Annotated[Principal | None, Depends(optional_caller)]

@@ -10,19 +10,23 @@ from sqlalchemy.orm import Session
 
 from market.api.bodies import SignedMessageWithReason
 from market.api.context import Caller, CurrentMarket
-from market.api.problems import NotFound
-from market.domain.products import SignalKind
+from market.api.examples import signed_example
+from market.domain.messages import Signal
+from market.domain.products import Phase, SignalKind
 from market.services import signals
-from market.services.access import NotAllowed, Principal
 from market.services.decisions import document_of
 from market.services.market import Market
 from market.services.overview import overview
+from market.services.roles import node_of, portfolios_seen, require_oversight
 from market.store.facts import Baseline, Reading
-from market.store.projections import Nanogrid, Node, Portfolio, RoleHolding
+from market.store.projections import Nanogrid, Node, Portfolio
 
 router = APIRouter(tags=["nodes"])
 
 Interval = Annotated[int, Query(description="Start of an interval [epoch s]")]
+
+_SIGNAL = Signal(1, 1_463_738_400, Phase.YELLOW, SignalKind.FORECAST, bytes.fromhex("ab" * 32), 1)
+_REASON = {"element": "transformer", "loading_percent": 118.4, "text": "Transformer at 118 %"}
 
 
 @router.get("/nodes")
@@ -36,14 +40,14 @@ def list_nodes(market: CurrentMarket) -> dict[str, Any]:
 @router.get("/nodes/{node}")
 def show_node(market: CurrentMarket, node: int) -> dict[str, Any]:
     with market.reading() as session:
-        return _node_document(market, session, _node(session, node))
+        return _node_document(market, session, node_of(session, node))
 
 
 @router.get("/nodes/{node}/overview")
 def show_overview(market: CurrentMarket, node: int) -> dict[str, Any]:
     """The node's day for the public page."""
     with market.reading() as session:
-        _node(session, node)
+        node_of(session, node)
         return overview(market, session, node)
 
 
@@ -57,7 +61,7 @@ def list_signals(
 ) -> dict[str, Any]:
     """History of the light: every signal with its published reason; the highest sequence of a kind counts."""
     with market.reading() as session:
-        rows = signals.signals_of(session, _node(session, node).node, first, last, kind)
+        rows = signals.signals_of(session, node_of(session, node).node, first, last, kind)
         items = [
             {
                 "node": row.node,
@@ -76,7 +80,12 @@ def list_signals(
 
 
 @router.post("/nodes/{node}/signals", status_code=201)
-def set_signal(market: CurrentMarket, caller: Caller, node: int, body: SignedMessageWithReason) -> dict[str, Any]:
+def set_signal(
+    market: CurrentMarket,
+    caller: Caller,
+    node: int,
+    body: Annotated[SignedMessageWithReason, signed_example(_SIGNAL, reason=_REASON)],
+) -> dict[str, Any]:
     """The node's DSO sets the light of an interval."""
     return signals.set_signal(market, caller, node, body.message, body.signature, body.reason).document()
 
@@ -87,7 +96,7 @@ def list_baselines(
 ) -> dict[str, Any]:
     """Nominated baselines of the node's nanogrids, for its DSO, its aggregators and auditors."""
     with market.reading() as session:
-        portfolios = _visible_portfolios(session, caller, _node(session, node))
+        portfolios = portfolios_seen(session, caller, node)
         rows = session.scalars(
             select(Baseline).where(
                 Baseline.portfolio.in_(portfolios), Baseline.interval == interval, Baseline.kind == kind
@@ -105,9 +114,7 @@ def list_baselines(
 def list_readings(market: CurrentMarket, caller: Caller, node: int, interval: Interval) -> dict[str, Any]:
     """What the node's nanogrids measured in an interval, for its DSO and auditors."""
     with market.reading() as session:
-        row = _node(session, node)
-        if caller.address != row.dso and not _has_role(session, caller, "AUDITOR"):
-            raise NotAllowed("Only the node's DSO and auditors see the readings of all its nanogrids.")
+        require_oversight(session, caller, node)
         readings = session.scalars(
             select(Reading)
             .join(Nanogrid, Nanogrid.nanogrid == Reading.nanogrid)
@@ -130,9 +137,7 @@ def list_readings(market: CurrentMarket, caller: Caller, node: int, interval: In
 def list_nanogrids(market: CurrentMarket, caller: Caller, node: int) -> dict[str, Any]:
     """The node's nanogrids, for its DSO and auditors."""
     with market.reading() as session:
-        row = _node(session, node)
-        if caller.address != row.dso and not _has_role(session, caller, "AUDITOR"):
-            raise NotAllowed("Only the node's DSO and auditors see all its nanogrids.")
+        require_oversight(session, caller, node)
         nanogrids = session.scalars(select(Nanogrid).where(Nanogrid.node == node).order_by(Nanogrid.nanogrid))
         items = [
             {
@@ -147,13 +152,6 @@ def list_nanogrids(market: CurrentMarket, caller: Caller, node: int) -> dict[str
             for nanogrid in nanogrids
         ]
         return {"items": items, "next": None}
-
-
-def _node(session: Session, node: int) -> Node:
-    row = session.get(Node, node)
-    if row is None:
-        raise NotFound("node", node)
-    return row
 
 
 def _node_document(market: Market, session: Session, row: Node) -> dict[str, Any]:
@@ -182,18 +180,3 @@ def _rated_power_w(session: Session, portfolio: int) -> int:
         select(Nanogrid.rated_power_w).where(Nanogrid.portfolio == portfolio, Nanogrid.active_until.is_(None))
     )
     return sum(rows)
-
-
-def _visible_portfolios(session: Session, caller: Principal, node: Node) -> list[int]:
-    portfolios = session.scalars(select(Portfolio).where(Portfolio.node == node.node)).all()
-    everything = (
-        caller.address == node.dso or _has_role(session, caller, "AUDITOR") or _has_role(session, caller, "ORACLE")
-    )
-    visible = [row.portfolio for row in portfolios if everything or row.aggregator == caller.address]
-    if not visible and not everything:
-        raise NotAllowed("Only the node's DSO, its aggregators and auditors see baselines.")
-    return visible
-
-
-def _has_role(session: Session, caller: Principal, role: str) -> bool:
-    return caller.nanogrid is None and session.get(RoleHolding, (caller.address, role)) is not None

@@ -29,15 +29,6 @@ _STATUS: Final = {
 }
 
 
-class NotFound(MeritgridError):
-    """What the call names does not exist."""
-
-    def __init__(self, what: str, which: object) -> None:
-        super().__init__(
-            f"unknown-{what}", f"Unknown {what}", f"There is no {what} {which}.", category=Category.NOT_FOUND
-        )
-
-
 def violation_document(violation: Violation) -> dict[str, Any]:
     """One entry of a problem's `errors`."""
     value = violation.value

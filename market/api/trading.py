@@ -6,16 +6,18 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query
 from sqlalchemy import select
-from sqlalchemy.orm import Session
 
 from market.api.bodies import Bids, IntervalOf, Signature, SignedMessage, SignedMessageWithReason, SignedVerdict
 from market.api.context import Caller, CurrentMarket, OptionalCaller
-from market.api.problems import NotFound, problem_of
+from market.api.examples import signed_example
+from market.api.problems import problem_of
+from market.domain.messages import Command, Offer, Request, Verdict
+from market.domain.products import Direction, Product, Side
 from market.services import bids as bid_service
 from market.services import offers, requests, signals
-from market.services.access import NotAllowed, Principal
 from market.services.market import purpose_key
-from market.store.projections import FlexibilityRequest, Nanogrid, Node, Portfolio
+from market.services.roles import Unknown, nanogrids_seen
+from market.store.projections import FlexibilityRequest
 from market.store.work import Dispatch
 
 router = APIRouter(tags=["trading"])
@@ -24,9 +26,19 @@ OfferId = Annotated[str, Path(pattern=r"^0x[0-9a-f]{64}$")]
 Limit = Annotated[int, Query(ge=1, le=500)]
 After = Annotated[str | None, Query(pattern=r"^0x[0-9a-f]{64}$")]
 
+_T = 1_463_738_400
+_HASH = bytes.fromhex("ab" * 32)
+_REASON = {"element": "transformer", "loading_percent": 118.4, "text": "Transformer at 118 %"}
+_REQUEST = Request(1, _T, Product.CM_REALTIME, Direction.DOWN, 300_000, (9000, 7500), 0)
+_OFFER = Offer(1, _HASH, _T, Side.BUY, Direction.DOWN, Product.CM_REALTIME, 9000, 255_000, _T - 1260, 0)
+_VERDICT = Verdict(_HASH, bytes.fromhex("04"), _HASH)
+_COMMAND = Command(65_543, _T, Product.VC_EMERGENCY_P, Direction.DOWN, 1200, _HASH)
+
 
 @router.post("/requests", status_code=201)
-def publish_request(market: CurrentMarket, caller: Caller, body: SignedMessage) -> dict[str, Any]:
+def publish_request(
+    market: CurrentMarket, caller: Caller, body: Annotated[SignedMessage, signed_example(_REQUEST)]
+) -> dict[str, Any]:
     """A DSO publishes its need and escrows the money."""
     return requests.publish_request(market, caller, body.message, body.signature).document()
 
@@ -51,7 +63,7 @@ def show_request(market: CurrentMarket, request: OfferId) -> dict[str, Any]:
     with market.reading() as session:
         row = session.get(FlexibilityRequest, request)
         if row is None:
-            raise NotFound("request", request)
+            raise Unknown("request", request)
         return requests.request_document(session, row)
 
 
@@ -64,7 +76,9 @@ def reclaim(market: CurrentMarket, _: Caller, request: OfferId, body: IntervalOf
 
 
 @router.post("/offers", status_code=201)
-def open_offer(market: CurrentMarket, caller: Caller, body: SignedMessage) -> dict[str, Any]:
+def open_offer(
+    market: CurrentMarket, caller: Caller, body: Annotated[SignedMessage, signed_example(_OFFER)]
+) -> dict[str, Any]:
     """An aggregator opens an auction among its nanogrids."""
     return requests.open_offer(market, caller, body.message, body.signature).document()
 
@@ -160,7 +174,12 @@ def list_awards(market: CurrentMarket, caller: OptionalCaller, offer: OfferId) -
 
 
 @router.post("/offers/{offer}/verdict", status_code=201)
-def give_verdict(market: CurrentMarket, caller: Caller, offer: OfferId, body: SignedVerdict) -> dict[str, Any]:
+def give_verdict(
+    market: CurrentMarket,
+    caller: Caller,
+    offer: OfferId,
+    body: Annotated[SignedVerdict, signed_example(_VERDICT, reasons={"2": "voltage at bus 9 would be 1.104 p.u."})],
+) -> dict[str, Any]:
     """The DSO rejects awards of a cleared offer, once, with its reasons."""
     with market.reading() as session:
         offers.offer_of(session, offer)
@@ -168,7 +187,11 @@ def give_verdict(market: CurrentMarket, caller: Caller, offer: OfferId, body: Si
 
 
 @router.post("/commands", status_code=201)
-def give_command(market: CurrentMarket, caller: Caller, body: SignedMessageWithReason) -> dict[str, Any]:
+def give_command(
+    market: CurrentMarket,
+    caller: Caller,
+    body: Annotated[SignedMessageWithReason, signed_example(_COMMAND, reason=_REASON)],
+) -> dict[str, Any]:
     """A RED command of the DSO to one nanogrid."""
     return requests.give_command(market, caller, body.message, body.signature, body.reason).document()
 
@@ -176,7 +199,7 @@ def give_command(market: CurrentMarket, caller: Caller, body: SignedMessageWithR
 @router.get("/commands")
 def list_commands(market: CurrentMarket, caller: Caller, node: int, interval: int | None = None) -> dict[str, Any]:
     with market.reading() as session:
-        nanogrids = _visible(session, caller, node)
+        nanogrids = nanogrids_seen(session, caller, node)
         items = [
             {
                 "nanogrid": row.nanogrid,
@@ -202,7 +225,7 @@ def list_dispatches(
 ) -> dict[str, Any]:
     """Orders to gateways and where they stand, for whoever they concern."""
     with market.reading() as session:
-        visible = [each for each in _visible(session, caller, node) if nanogrid is None or each == nanogrid]
+        visible = [each for each in nanogrids_seen(session, caller, node) if nanogrid is None or each == nanogrid]
         query = select(Dispatch).where(Dispatch.nanogrid.in_(visible)).order_by(Dispatch.interval, Dispatch.nanogrid)
         if interval is not None:
             query = query.where(Dispatch.interval == interval)
@@ -221,20 +244,3 @@ def list_dispatches(
             for row in session.scalars(query)
         ]
         return {"items": items, "next": None}
-
-
-def _visible(session: Session, caller: Principal, node: int) -> list[int]:
-    """Nanogrids of a node that concern the caller: all for its DSO, an aggregator's own, an owner's own."""
-    row = session.get(Node, node)
-    if row is None:
-        raise NotFound("node", node)
-    if caller.nanogrid is not None:
-        return [caller.nanogrid]
-    query = select(Nanogrid.nanogrid).where(Nanogrid.node == node)
-    if caller.address != row.dso:
-        own = select(Portfolio.portfolio).where(Portfolio.aggregator == caller.address)
-        query = query.where(Nanogrid.portfolio.in_(own) | (Nanogrid.owner == caller.address))
-    nanogrids = list(session.scalars(query))
-    if not nanogrids and caller.address != row.dso:
-        raise NotAllowed("Nothing at this node concerns you.")
-    return nanogrids

@@ -97,21 +97,21 @@ def refusal_of(
     )
 
 
-def carry(contracts: Contracts, raw_transaction: bytes) -> Receipt:
+def carry(contracts: Contracts, raw_transaction: bytes, at_s: int) -> Receipt:
     """Carry a transaction that somebody signed himself (the operator) to the chain, and wait for its receipt.
 
-    Harmless when it is there already.
+    Harmless when it is there already. at_s: the present time, for the trial before it is sent [epoch s].
 
     Raises:
         ValidationFailed: it is no signed transaction of this chain to one of the market's contracts.
         MeritgridError: the contract refuses, when tried or when mined.
         RpcError: the node does not take it (nonce, fee), or it is in no block after a minute.
     """
-    sender, to, data = _read_transaction(contracts, raw_transaction)
+    sender, to, data = read_transaction(contracts, raw_transaction)
     hash_ = "0x" + keccak256(raw_transaction).hex()
     raw = find_receipt(contracts.web3, [hash_])
     if raw is None:
-        contracts.try_raw(to, data, sender, at_s=int(time.time()))
+        contracts.try_raw(to, data, sender, at_s=at_s)
         try:
             rpc(contracts.web3, "eth_sendRawTransaction", "0x" + raw_transaction.hex())
         except RpcError as error:
@@ -123,7 +123,8 @@ def carry(contracts: Contracts, raw_transaction: bytes) -> Receipt:
     return read_receipt(contracts, raw)
 
 
-def _read_transaction(contracts: Contracts, raw_transaction: bytes) -> tuple[str, str, bytes]:
+def read_transaction(contracts: Contracts, raw_transaction: bytes) -> tuple[str, str, bytes]:
+    """(sender, contract, calldata) of a signed transaction to a contract of the market. Raises ValidationFailed."""
     try:
         sender = Account.recover_transaction(raw_transaction)
         if raw_transaction[0] < _FIRST_LIST_BYTE:

@@ -27,6 +27,7 @@ from sqlalchemy import Engine, Select, select
 from sqlalchemy.orm import Session
 from web3.contract.contract import ContractFunction
 
+from market.chain import fees
 from market.chain.bindings import Contracts, encode_call
 from market.chain.profiles import RpcError, rpc
 from market.chain.receipts import Receipt, find_receipt, is_success, read_receipt, refusal_of
@@ -150,8 +151,8 @@ class TransactionSender:
             return known
         to, data = str(function.address), encode_call(function)
         self.check(function)
-        gas = gas_limit or self._gas_limit(to, data)
-        max_fee_wei = self._max_fee_wei()
+        gas = gas_limit or fees.gas_limit(self._contracts, self.address, to, data)
+        max_fee_wei = fees.max_fee_wei(self._contracts)
         first_nonce = self._mined_nonces()
         with session_scope(self._engine) as session:
             nonce = self._lock_nonce(session, first_nonce)
@@ -214,22 +215,6 @@ class TransactionSender:
         )
         transaction.raw = bytes(signed.raw_transaction)
         transaction.hash = "0x" + bytes(signed.hash).hex()
-
-    def _gas_limit(self, to: str, data: bytes) -> int:
-        if not self._profile.estimates_gas:
-            return self._profile.gas_limit
-        call = {"from": self.address, "to": to, "data": "0x" + data.hex()}
-        try:
-            estimate = int(rpc(self._web3, "eth_estimateGas", call), 16)
-        except RpcError as error:
-            # The trial passed, so the estimate was made at the time of an old block: the limit is enough for all calls.
-            log.warning("gas could not be estimated", reason=error.message)
-            return self._profile.gas_limit
-        return min(estimate * 5 // 4, self._profile.gas_limit)
-
-    def _max_fee_wei(self) -> int:
-        block = rpc(self._web3, "eth_getBlockByNumber", "latest", False)
-        return 2 * int(block.get("baseFeePerGas", "0x0"), 16) + self._profile.priority_fee_wei
 
     def _mined_nonces(self) -> int:
         return int(rpc(self._web3, "eth_getTransactionCount", self.address, "latest"), 16)
@@ -300,7 +285,7 @@ class TransactionSender:
 
     def _replace(self, id_: int) -> bool:
         """Sign again with the same nonce and a higher fee, so that it is not stuck behind dearer ones."""
-        max_fee_wei = self._max_fee_wei()
+        max_fee_wei = fees.max_fee_wei(self._contracts)
         with session_scope(self._engine) as session:
             row = session.get_one(Transaction, id_, with_for_update=True)
             if row.state not in _OPEN:

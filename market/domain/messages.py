@@ -274,6 +274,23 @@ class Withdrawal(Message):
 
 
 @dataclass(frozen=True, slots=True)
+class Permit(Message):
+    """Lets `spender` take tokens of `owner` [micro-euro] until `deadline` [epoch s] (ERC-2612).
+
+    Signer: owner.
+    """
+
+    TYPE: ClassVar[str] = "Permit(address owner,address spender,uint256 value,uint256 nonce,uint256 deadline)"
+    CONTRACT: ClassVar[str] = "SettlementToken"
+
+    owner: str
+    spender: str
+    value: int
+    nonce: int
+    deadline: int
+
+
+@dataclass(frozen=True, slots=True)
 class Unbonding(Message):
     """Starts the release of a part of a nanogrid's bond [micro-euro].
 
@@ -373,6 +390,7 @@ MESSAGES: Final[Mapping[str, type[Message]]] = MappingProxyType(
             Reading,
             Enrolment,
             Withdrawal,
+            Permit,
             Unbonding,
             Hold,
             Acknowledgement,

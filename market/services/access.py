@@ -26,6 +26,7 @@ SESSION_LIFETIME_S: Final = 12 * 3600
 STATEMENT: Final = "Sign in to the Meritgrid market. This costs nothing and moves nothing."
 KEY_PREFIX: Final = "mg_"
 _TOKEN_BYTES: Final = 32
+_USE_NOTED_EVERY_S: Final = 3600
 
 
 class Scope(StrEnum):
@@ -127,11 +128,12 @@ def new_api_key(
     scopes: Iterable[str],
     now_s: int,
     nanogrid: int | None = None,
+    expires_at: int | None = None,
 ) -> tuple[ApiKey, str]:
     """A new API key and its text, which is shown this once.
 
     Raises:
-        ValidationFailed: an unknown scope.
+        ValidationFailed: an unknown scope, or an end that is over.
     """
     wanted = list(scopes)
     unknown = [
@@ -139,6 +141,8 @@ def new_api_key(
         for place, scope in enumerate(wanted)
         if scope not in list(Scope)
     ]
+    if expires_at is not None and expires_at <= now_s:
+        unknown.append(Violation("/expires_at", expires_at, f"must be after now, {now_s}"))
     if unknown:
         raise ValidationFailed(unknown)
     text = KEY_PREFIX + secrets.token_urlsafe(_TOKEN_BYTES)
@@ -149,6 +153,7 @@ def new_api_key(
         scopes=sorted(set(wanted)),
         nanogrid=nanogrid,
         created_at=now_s,
+        expires_at=expires_at,
         last_used_at=None,
         revoked_at=None,
     )
@@ -165,8 +170,10 @@ def principal_of(session: Session, token: str, now_s: int) -> Principal:
     """
     if token.startswith(KEY_PREFIX):
         key = session.scalar(select(ApiKey).where(ApiKey.key_hash == token_hash(token)))
-        if key is None or key.revoked_at is not None:
-            raise NotSignedIn("The API key is unknown or revoked.")
+        if key is None or key.revoked_at is not None or (key.expires_at is not None and key.expires_at <= now_s):
+            raise NotSignedIn("The API key is unknown, revoked or expired.")
+        if key.last_used_at is None or key.last_used_at + _USE_NOTED_EVERY_S <= now_s:
+            key.last_used_at = now_s
         return Principal(key.subject, frozenset(Scope(scope) for scope in key.scopes), key.nanogrid)
     opened = session.get(WalletSession, token_hash(token))
     if opened is None or opened.revoked_at is not None or opened.expires_at < now_s:

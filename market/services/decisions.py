@@ -14,7 +14,7 @@ from market.domain.errors import BadSignature, ValidationFailed, Violation
 from market.domain.hashing import keccak256
 from market.domain.signing import Signature, recover_message
 from market.domain.typed_data import Message
-from market.services.access import NotAllowed, Principal
+from market.services.access import NotAllowed, Principal, Scope
 from market.services.market import Market
 from market.store.facts import AuditEntry, Document, SignedDecision
 
@@ -78,13 +78,15 @@ def carry(
     *,
     subject: object,
     documents: Mapping[str, Mapping[str, Any]] | None = None,
+    scope: Scope = Scope.DECISIONS,
 ) -> Carried:
     """Check a decision against the chain, write it down with its documents, and send it by the relayer.
 
     Raises:
-        BadSignature, NotAllowed: it is not signed by the caller.
+        BadSignature, NotAllowed: it is not signed by the caller, or the caller's key lacks the scope.
         ContractRefused: the contract would refuse it; nothing has been written.
     """
+    principal.require(scope)
     signer = signer_of(market, message, signature)
     if signer != principal.address:
         raise NotAllowed(f"The message is signed by {signer}, you are signed in as {principal.address}.")

@@ -13,12 +13,13 @@ from market.domain.errors import Category, MeritgridError
 from market.domain.records import AwardRecord
 from market.domain.settlement import Outcome
 from market.domain.states import OfferState, OfferStatus
-from market.services.access import NotAllowed, Principal
+from market.services.access import Principal
 from market.services.bids import api_closes_at
 from market.services.clearing import Auction, auction_of
 from market.services.market import Market
+from market.services.roles import bidders_seen, is_bidder
 from market.store.facts import BidReceived, BidState
-from market.store.projections import Award, Nanogrid, Node, Offer, Portfolio
+from market.store.projections import Award, Offer
 from market.store.work import Dispatch
 
 _SHOWN_RESULTS = (OfferStatus.CLEARED, OfferStatus.FINAL)
@@ -145,7 +146,7 @@ def awards_of(session: Session, principal: Principal | None, row: Offer) -> list
         dispatch.ordinal: dispatch.state
         for dispatch in session.scalars(select(Dispatch).where(Dispatch.offer == row.offer))
     }
-    own = _visible_nanogrids(session, principal, row)
+    own = bidders_seen(session, principal, row)
     return [
         _award_document(row, ordinal, award, settled.get(ordinal), dispatches.get(ordinal))
         for ordinal, award in enumerate(auction.awards())
@@ -160,7 +161,7 @@ def explain(session: Session, principal: Principal, row: Offer, digest: str) -> 
         MeritgridError: no such bid of the caller; NotClearedYet.
     """
     bid = session.scalar(select(BidReceived).where(BidReceived.digest == digest, BidReceived.offer == row.offer))
-    if bid is None or not _may_see_bid(session, principal, bid):
+    if bid is None or not is_bidder(session, principal, bid.nanogrid, bid.signer):
         raise MeritgridError("unknown-bid", "Unknown bid", f"You have no bid {digest}.", category=Category.NOT_FOUND)
     if bid.state != BidState.POSTED:
         return {"digest": digest, "state": bid.state, "reason": bid.reason, "text": _not_posted(bid)}
@@ -185,7 +186,7 @@ def explain(session: Session, principal: Principal, row: Offer, digest: str) -> 
 
 def bids_of(session: Session, principal: Principal, row: Offer, now_s: int) -> list[dict[str, Any]]:
     """Received bids: one's own; all of them for the aggregator and the DSO once the gate has closed."""
-    everybody = now_s > row.gate_closure and _visible_nanogrids(session, principal, row) is None
+    everybody = now_s > row.gate_closure and bidders_seen(session, principal, row) is None
     rows = session.scalars(select(BidReceived).where(BidReceived.offer == row.offer).order_by(BidReceived.id))
     return [
         {
@@ -202,7 +203,7 @@ def bids_of(session: Session, principal: Principal, row: Offer, now_s: int) -> l
             "received_at": bid.received_at,
         }
         for bid in rows
-        if everybody or _may_see_bid(session, principal, bid)
+        if everybody or is_bidder(session, principal, bid.nanogrid, bid.signer)
     ]
 
 
@@ -210,26 +211,6 @@ def _result(session: Session, row: Offer) -> Auction:
     if row.status not in _SHOWN_RESULTS:
         raise NotClearedYet(row.offer)
     return auction_of(session, row)
-
-
-def _visible_nanogrids(session: Session, principal: Principal | None, row: Offer) -> set[int] | None:
-    """None: all of the portfolio."""
-    if principal is None:
-        raise NotAllowed("Sign in to see the awards that concern you.")
-    portfolio = session.get_one(Portfolio, row.portfolio)
-    node = session.get_one(Node, row.node)
-    if principal.nanogrid is None and principal.address in (portfolio.aggregator, node.dso):
-        return None
-    own = session.scalars(
-        select(Nanogrid.nanogrid).where(Nanogrid.portfolio == row.portfolio, Nanogrid.owner == principal.address)
-    )
-    return set(own) | ({principal.nanogrid} if principal.nanogrid is not None else set())
-
-
-def _may_see_bid(session: Session, principal: Principal, bid: BidReceived) -> bool:
-    if principal.nanogrid is not None:
-        return principal.nanogrid == bid.nanogrid
-    return session.get_one(Nanogrid, bid.nanogrid).owner == principal.address or bid.signer == principal.address
 
 
 def _award_document(

@@ -93,6 +93,8 @@ class Nanogrid(Projection):
     node: Mapped[BigInt] = mapped_column(index=True)
     index: Mapped[int]
     owner: Mapped[Address] = mapped_column(index=True)
+    owned_since: Mapped[BigInt] = mapped_column(default=0, server_default="0")
+    """When it came to its owner from another; 0: it has had no other. What was before is not the owner's to see."""
     rated_power_w: Mapped[BigInt]
     emergency_price_ueur_kwh: Mapped[BigInt]
     active_from: Mapped[BigInt]

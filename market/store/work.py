@@ -147,7 +147,9 @@ class ApiKey(Base):
     scopes: Mapped[JsonValue]
     nanogrid: Mapped[BigInt | None]
     created_at: Mapped[BigInt]
+    expires_at: Mapped[BigInt | None]
     last_used_at: Mapped[BigInt | None]
+    """To the hour, so that not every call writes."""
     revoked_at: Mapped[BigInt | None]
 
 

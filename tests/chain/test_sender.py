@@ -234,15 +234,15 @@ def test_what_the_operator_signed_itself_is_carried_once(world: World, fee: dict
         {"from": operator, "nonce": world.contracts.web3.eth.get_transaction_count(operator), "gas": 300_000, **fee}
     )
     raw = bytes(Account.sign_transaction(dict(transaction), KEYS["operator"]).raw_transaction)
-    first = carry(world.contracts, raw)
+    first = carry(world.contracts, raw, world.now_s)
     assert first.event("Minted")["to"] == STRANGER
-    assert carry(world.contracts, raw) == first
+    assert carry(world.contracts, raw, world.now_s) == first
     assert minted(world) == 5
     foreign = dict(transaction, to=STRANGER, nonce=99)
     with pytest.raises(ValidationFailed, match="one of the market's contracts"):
-        carry(world.contracts, bytes(Account.sign_transaction(foreign, KEYS["operator"]).raw_transaction))
+        carry(world.contracts, bytes(Account.sign_transaction(foreign, KEYS["operator"]).raw_transaction), world.now_s)
     with pytest.raises(ValidationFailed, match="must be a signed transaction"):
-        carry(world.contracts, b"nonsense")
+        carry(world.contracts, b"nonsense", world.now_s)
     assert world.contracts.call(token.functions.balanceOf(STRANGER)) == 5
 
 

@@ -77,6 +77,7 @@ def _register_seat(run: Projecting, event: Event) -> None:
             node=portfolio.node,
             index=nanogrid & (1 << _INDEX_BITS) - 1,
             owner=event["owner"],
+            owned_since=0,
             rated_power_w=event["ratedPowerW"],
             emergency_price_ueur_kwh=event["emergencyPriceUeurKwh"],
             active_from=event["activeFrom"],
@@ -116,7 +117,8 @@ def _reinstate(run: Projecting, event: Event) -> None:
 
 @on(_CONTRACT, "SeatOwnerChanged")
 def _change_owner(run: Projecting, event: Event) -> None:
-    run.nanogrid(event["nanogrid"]).owner = event["owner"]
+    seat = run.nanogrid(event["nanogrid"])
+    seat.owner, seat.owned_since = event["owner"], event.block_time
 
 
 @on(_CONTRACT, "SignerChanged")
