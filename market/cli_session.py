@@ -23,13 +23,13 @@ from market.desks.desk import Desk
 from market.desks.market_client import MarketClient, MarketProblem, MarketUnavailable
 from market.domain.errors import MeritgridError
 from market.domain.intervals import from_iso, iso
+from market.domain.units import UEUR_PER_EUR
 from market.settings import KeySource, SettingsError, load_private_key
 
 REFUSED_EXIT: Final = 2
 PATIENCE_S: Final = 8.0
 """How long a command tries again while the market does not answer [s]."""
 _SILENT_S: Final = 2.0
-_UEUR_PER_EUR: Final = 1_000_000
 
 out = Console()
 err = Console(stderr=True)
@@ -183,7 +183,8 @@ def say(document: Mapping[str, Any], as_json: bool, sentence: str) -> None:
 _MOMENTS: Final = frozenset(
     {
         "interval", "first_interval", "gate_closure", "api_closes_at", "opened_at", "cleared_at", "final_at", "at",
-        "published_at", "received_at", "lease_end", "given_at", "expires_at", "created_at",
+        "published_at", "received_at", "lease_end", "given_at", "expires_at", "created_at", "decide_by", "placed_at",
+        "unbonding_available_at", "settled_at",
     }
 )  # fmt: skip
 
@@ -197,7 +198,7 @@ def shown(name: str, value: Any) -> str:
     if name in _MOMENTS and isinstance(value, int):
         return iso(value)
     if name.endswith("_ueur") and isinstance(value, int):
-        return f"{value / _UEUR_PER_EUR:,.6f} EUR"
+        return in_euro(value)
     if isinstance(value, dict | list):
         return json.dumps(value)
     return str(value)
@@ -209,3 +210,8 @@ def name_of(kind: type[IntEnum], code: Any) -> str:
         return kind(code).name
     except ValueError:
         return str(code)
+
+
+def in_euro(amount_ueur: int) -> str:
+    """Micro-euro for people."""
+    return f"{amount_ueur / UEUR_PER_EUR:,.6f} EUR"

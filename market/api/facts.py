@@ -13,7 +13,8 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from market.api.context import CurrentMarket
 from market.domain.products import PRODUCTS
-from market.services.market import CONTRACT_KEYS, Market
+from market.domain.typed_data import CONTRACT_KEYS
+from market.services.market import Market
 from market.store.projections import RoleHolding
 
 router = APIRouter(tags=["market"])

@@ -16,17 +16,8 @@ from market.desks.market_client import Json, MarketClient
 from market.domain.calendar import Calendar
 from market.domain.hashing import keccak256
 from market.domain.signing import sign_message
-from market.domain.typed_data import Domain, Message
+from market.domain.typed_data import CONTRACT_KEYS, Domain, Message
 from market.jobs import Job, Schedule
-
-_CONTRACT_KEYS = {
-    "ParticipantRegistry": "registry",
-    "GridSignals": "signals",
-    "CapacityRegister": "capacity_register",
-    "MeritOrderAuction": "auction",
-    "MeteringOracle": "metering",
-    "Settlement": "settlement",
-}
 
 
 def document_hash(document: Mapping[str, Any]) -> bytes:
@@ -55,7 +46,7 @@ class MarketFacts:
 
     def domain(self, message: Message | type[Message]) -> Domain:
         """The EIP-712 domain in which a message is signed."""
-        return Domain(self.chain_id, self.contracts[_CONTRACT_KEYS[message.CONTRACT]])
+        return Domain(self.chain_id, self.contracts[CONTRACT_KEYS[message.CONTRACT]])
 
 
 class Desk:
@@ -63,7 +54,7 @@ class Desk:
 
     def __init__(self, client: MarketClient, private_key: bytes) -> None:
         self.client = client
-        self._private_key = private_key
+        self.private_key = private_key
         self.facts = MarketFacts.of(client.get("/v1/market"))
 
     @property
@@ -75,7 +66,7 @@ class Desk:
         return message.digest(self.facts.domain(message))
 
     def sign(self, message: Message) -> str:
-        return sign_message(self._private_key, message, self.facts.domain(message)).hex()
+        return sign_message(self.private_key, message, self.facts.domain(message)).hex()
 
     def decide(self, path: str, message: Message, **documents: Json) -> Json:
         """Sign a decision and post it with the documents that explain it. Raises MarketProblem."""

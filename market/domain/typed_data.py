@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from functools import lru_cache
+from types import MappingProxyType
 from typing import Any, ClassVar, Final, Self
 
 from market.domain.errors import ValidationFailed, Violation
@@ -110,6 +111,20 @@ def _codec(solidity_type: str) -> tuple[Normalise, Encode]:
     if integer is None:
         raise ValueError(f"no encoding for the type {solidity_type}")
     return _integer_codec(solidity_type, integer[1], int(integer[2]))
+
+
+CONTRACT_KEYS: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "ParticipantRegistry": "registry",
+        "GridSignals": "signals",
+        "CapacityRegister": "capacity_register",
+        "MeritOrderAuction": "auction",
+        "MeteringOracle": "metering",
+        "Settlement": "settlement",
+        "SettlementToken": "token",
+    }
+)
+"""Name of a contract → its key in the market's description."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,10 +16,10 @@ from sqlalchemy.orm import Session
 from market.domain.errors import BadSignature, Category, MeritgridError
 from market.domain.messages import Enrolment
 from market.domain.signing import Signature, recover_message
-from market.domain.typed_data import checksum_address
+from market.domain.typed_data import CONTRACT_KEYS, checksum_address
 from market.services.access import Scope, new_api_key
 from market.services.decisions import audit
-from market.services.market import CONTRACT_KEYS, Market
+from market.services.market import Market
 from market.store.books import GatewayEnrolmentOpened
 from market.store.projections import Nanogrid, Node, RoleHolding
 from market.store.work import ApiKey, BrokerCredential

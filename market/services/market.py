@@ -18,17 +18,6 @@ from market.clock import Clock
 from market.domain.calendar import Calendar
 from market.domain.typed_data import Domain, Message
 
-CONTRACT_KEYS = {
-    "ParticipantRegistry": "registry",
-    "GridSignals": "signals",
-    "CapacityRegister": "capacity_register",
-    "MeritOrderAuction": "auction",
-    "MeteringOracle": "metering",
-    "Settlement": "settlement",
-    "SettlementToken": "token",
-}
-"""Name of a contract → its key in the market's description."""
-
 
 @dataclass(frozen=True)
 class Market:

@@ -7,12 +7,14 @@ the key is, and carried by market.services.operator.
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, Final, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from web3.contract.contract import ContractFunction
 
 from market.chain.bindings import Contracts
+from market.domain.errors import ValidationFailed, Violation
 from market.domain.hashing import keccak256
 from market.domain.intervals import is_interval
 from market.domain.products import Product
@@ -284,3 +286,17 @@ AnyAction = Annotated[
 def role_id(role: Role) -> bytes:
     """How the registry names a role."""
     return keccak256(role.value.encode())
+
+
+_ANY: Final[TypeAdapter[AnyAction]] = TypeAdapter(AnyAction)
+
+
+def action_of(document: Mapping[str, object]) -> Action:
+    """The action of a JSON document. Raises ValidationFailed with everything that is wrong."""
+    try:
+        return _ANY.validate_python(document)
+    except ValidationError as problem:
+        raise ValidationFailed(
+            Violation("/" + "/".join(str(part) for part in each["loc"][1:]), each.get("input"), each["msg"])
+            for each in problem.errors()
+        ) from problem
