@@ -16,7 +16,9 @@ from market.cli_session import (
     MarketUrl,
     PasswordFile,
     in_euro,
+    key_of,
     moment,
+    refusals,
     say,
     show,
     show_list,
@@ -26,7 +28,10 @@ from market.desks.desk import Desk
 from market.desks.market_client import Json
 from market.domain.intervals import iso
 from market.domain.messages import Delegation, Permit, Unbonding, Withdrawal
+from market.domain.signing import address_of as address_of_key
+from market.domain.signing import new_private_key
 from market.domain.units import UEUR_PER_CENT
+from market.settings import write_private_key
 
 account = typer.Typer(help="Money: balance, deposits, withdrawals, bonds, statements.", no_args_is_help=True)
 delegate = typer.Typer(help="The key that bids for a nanogrid within its owner's limits.", no_args_is_help=True)
@@ -34,6 +39,35 @@ delegate = typer.Typer(help="The key that bids for a nanogrid within its owner's
 _DAY_S = 86_400
 _PERMIT_LIFETIME_S = 3600
 _NOBODY = "0x" + "00" * 20
+
+
+@account.command("new-key")
+def make_key(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Where the key goes; must be new.")],
+    password_file: PasswordFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """Make a new private key in a file that only you can read, and show its address. Needs no market.
+
+    With a password file it becomes an encrypted keystore. Keep a copy somewhere safe: nobody can restore it.
+
+    Example: meritgrid account new-key owner.key
+    """
+    with refusals(as_json):
+        key = new_private_key()
+        write_private_key(file, key, password_file)
+    say({"address": address_of_key(key), "file": str(file)}, as_json, f"{address_of_key(key)} ({file})")
+
+
+@account.command("address")
+def show_address(key_file: KeyFile = None, password_file: PasswordFile = None, as_json: AsJson = False) -> None:
+    """Show the address of a key: what others register it by. Needs no market.
+
+    Example: meritgrid account address --key-file owner.key
+    """
+    with refusals(as_json):
+        address = address_of_key(key_of(key_file, password_file))
+    say({"address": address}, as_json, address)
 
 
 @account.command("show")

@@ -167,6 +167,18 @@ def load_private_key(source: KeySource) -> bytes:
     return _key_of_keystore(text, read_secret(source.password_file), source.file)
 
 
+def write_private_key(path: Path, key: bytes, password_file: Path | None = None) -> None:
+    """Write a private key into a new file of mode 600: as hex, or with a password as a Web3 keystore.
+
+    Raises:
+        SettingsError: the password file is missing or readable by others. FileExistsError: the file is there already.
+    """
+    text = key.hex() if password_file is None else json.dumps(Account.encrypt(key, read_secret(password_file)))
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.write(text + "\n")
+
+
 def _key_of_hex(text: str, origin: str) -> bytes:
     try:
         key = bytes.fromhex(text.removeprefix("0x"))

@@ -121,6 +121,21 @@ def test_a_suspended_nanogrid_is_reinstated_and_one_that_leaves_is_closed(room: 
     assert unknown.code == 2
 
 
+def test_a_new_key_is_readable_by_its_owner_only_and_never_overwritten(meritgrid: Run, tmp_path: Path) -> None:
+    file = tmp_path / "owner.key"
+    made = done(meritgrid("account", "new-key", file, "--json")).document
+    assert file.stat().st_mode & 0o777 == 0o600
+    assert done(meritgrid("account", "address", "--key-file", file)).out.strip() == made["address"]
+    assert meritgrid("account", "new-key", file).code == 2
+    password = tmp_path / "password"
+    password.touch(mode=0o600)
+    password.write_text("correct horse")
+    sealed = tmp_path / "sealed.json"
+    address = done(meritgrid("account", "new-key", sealed, "--password-file", password, "--json")).document["address"]
+    opened = meritgrid("account", "address", "--key-file", sealed, "--password-file", password)
+    assert done(opened).out.strip() == address
+
+
 def test_only_those_who_decide_may_prepare_and_all_wrong_arguments_are_named_at_once(
     room: Room, meritgrid: Run
 ) -> None:
