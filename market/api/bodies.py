@@ -15,6 +15,15 @@ Hash = Annotated[str, Field(pattern=r"^0x[0-9a-fA-F]{64}$", description="32 byte
 Document = Annotated[dict[str, Any], Field(description="Published as it is; the message names its keccak256")]
 
 MAX_BIDS_A_CALL = 400
+_SIGNATURE = "0x" + "ab" * 64 + "1b"
+_ADDRESS = "0x70997970C51812dc3A010C7d01b50e0d17dc79C8"
+
+
+_BID = {"index": 7, "price_ueur_kwh": 96_000, "quantity": 1200, "minimum": 0, "revision": 0, "signature": _SIGNATURE}
+
+
+def _example(**fields: object) -> ConfigDict:
+    return ConfigDict(json_schema_extra={"example": fields})
 
 
 class Body(BaseModel):
@@ -37,17 +46,25 @@ class SignedVerdict(SignedMessage):
 
 
 class Signature(Body):
+    model_config = _example(signature=_SIGNATURE)
+
     signature: HexSignature
 
 
 class Siwe(Body):
     """A signed EIP-4361 message."""
 
+    model_config = _example(
+        message="market.example wants you to sign in with your Ethereum account:\n0x7099…", signature=_SIGNATURE
+    )
+
     message: Annotated[str, Field(max_length=4096)]
     signature: HexSignature
 
 
 class NewApiKey(Body):
+    model_config = _example(label="home automation", scopes=["read", "bids"], nanogrid=65_543)
+
     label: Annotated[str, Field(min_length=1, max_length=80)]
     scopes: Annotated[list[str], Field(min_length=1, max_length=20)]
     nanogrid: int | None = None
@@ -64,30 +81,25 @@ class SignedBid(Body):
     revision: Annotated[int, Field(ge=0, le=3)] = 0
     signature: HexSignature
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "example": {
-                "index": 7,
-                "price_ueur_kwh": 96_000,
-                "quantity": 1200,
-                "minimum": 0,
-                "revision": 0,
-                "signature": "0x" + "ab" * 64,
-            }
-        }
-    )
+    model_config = _example(**_BID)
 
 
 class Bids(Body):
+    model_config = _example(bids=[_BID])
+
     bids: Annotated[list[SignedBid], Field(min_length=1, max_length=MAX_BIDS_A_CALL)]
 
 
 class IntervalOf(Body):
+    model_config = _example(interval=1_463_738_400)
+
     interval: int
 
 
 class Permit(Body):
     """An ERC-2612 permit for Settlement over `amount_ueur`, signed by the holder of the tokens."""
+
+    model_config = _example(amount_ueur=250_000_000, deadline=1_463_742_000, signature=_SIGNATURE)
 
     amount_ueur: Annotated[int, Field(gt=0, lt=2**96)]
     deadline: Annotated[int, Field(gt=0, lt=2**64, description="Until when it holds [epoch s]")]
@@ -98,15 +110,21 @@ class Permit(Body):
 
 
 class BondPermit(Permit):
+    model_config = _example(amount_ueur=40_000_000, deadline=1_463_742_000, signature=_SIGNATURE, **{"from": _ADDRESS})
+
     from_: Annotated[Address, Field(alias="from", description="The nanogrid's owner, whose tokens they are")]
 
 
 class RawTransaction(Body):
+    model_config = _example(raw_transaction="0x02f8…")
+
     raw_transaction: Annotated[str, Field(pattern=r"^0x[0-9a-fA-F]+$", max_length=262_144)]
 
 
 class EnrolmentOfGateway(Body):
     """A one-time code's and a gateway's signatures over Enrolment(nanogrid, gateway)."""
+
+    model_config = _example(nanogrid=65_543, gateway=_ADDRESS, code_signature=_SIGNATURE, gateway_signature=_SIGNATURE)
 
     nanogrid: int
     gateway: Address

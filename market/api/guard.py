@@ -40,11 +40,6 @@ def install(app: FastAPI, market: Market) -> None:
 
 
 async def _refusal(request: Request) -> Response | None:
-    media_type = request.headers.get("content-type", "application/json").partition(";")[0].strip()
-    if media_type != "application/json":
-        return problem_response(
-            problem_document("wrong-media-type", "Send JSON", 415, f"The body is {media_type}, not application/json.")
-        )
     size = 0
     chunks = []
     async for chunk in request.stream():
@@ -54,6 +49,11 @@ async def _refusal(request: Request) -> Response | None:
                 problem_document("body-too-large", "The body is too large", 413, f"At most {MAX_BODY_BYTES} bytes.")
             )
         chunks.append(chunk)
+    media_type = request.headers.get("content-type", "of no named type").partition(";")[0].strip()
+    if size and media_type != "application/json":
+        return problem_response(
+            problem_document("wrong-media-type", "Send JSON", 415, f"The body is {media_type}, not application/json.")
+        )
     request._body = b"".join(chunks)
     return None
 

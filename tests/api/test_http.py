@@ -1,0 +1,257 @@
+"""What every route keeps: sign-in, keys with scopes and an end, retries, problems, pages, a described interface."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import httpx
+import pytest
+from eth_account import Account
+from eth_account.messages import encode_defunct
+
+from market.api.app import create_app
+from market.chain.bindings import Contracts
+from market.chain.profiles import connect
+from market.desks.market_client import MarketClient, MarketProblem, siwe_text
+from market.domain.signing import address_of
+from tests.api.conftest import Caller
+from tests.chain.world import KEYS, U, nanogrid, owner_key
+from tests.cli.conftest import Room
+from tests.conftest import TEST_EPOCH
+
+OWNER = address_of(owner_key(0))
+
+
+JSON = {"Content-Type": "application/json"}
+
+
+def problem(response: httpx.Response, status: int, code: str) -> dict[str, Any]:
+    """The problem document of a refusal, which must have this status and code."""
+    assert response.headers["content-type"] == "application/problem+json"
+    document: dict[str, Any] = response.json()
+    assert (response.status_code, document["status"]) == (status, status), document
+    assert document["type"].rsplit("/", 1)[1] == code
+    assert document["title"]
+    assert document["detail"]
+    return document
+
+
+# SIGN-IN
+
+
+def signed_in(http: httpx.Client, change: Any = lambda text: text, key: bytes | None = None) -> httpx.Response:
+    challenge = http.post("/v1/auth/nonce").json()
+    text = change(siwe_text(challenge, OWNER))
+    signature = Account.sign_message(encode_defunct(text=text), key or owner_key(0)).signature.hex()
+    return http.post("/v1/auth/siwe", json={"message": text, "signature": "0x" + signature})
+
+
+def test_a_wallet_signs_in_once_with_a_nonce(http: httpx.Client) -> None:
+    challenge = http.post("/v1/auth/nonce").json()
+    text = siwe_text(challenge, OWNER)
+    body = {
+        "message": text,
+        "signature": "0x" + Account.sign_message(encode_defunct(text=text), owner_key(0)).signature.hex(),
+    }
+    assert http.post("/v1/auth/siwe", json=body).json()["roles"] == ["PROSUMER"]
+    problem(http.post("/v1/auth/siwe", json=body), 401, "not-signed-in")
+
+
+@pytest.mark.parametrize(
+    ("change", "status", "code"),
+    [
+        (lambda text: text.replace("Chain ID: ", "Chain ID: 9"), 422, "validation-failed"),
+        (lambda text: text.replace("127.0.0.1", "phishing.example", 1), 401, "not-signed-in"),
+        (lambda text: text.replace("Nonce: ", "Nonce: abc"), 401, "not-signed-in"),
+        (lambda text: "Let me in", 422, "validation-failed"),
+    ],
+    ids=["another chain", "another site", "a nonce that nobody gave", "no such message"],
+)
+def test_a_message_that_is_for_something_else_signs_nobody_in(
+    http: httpx.Client, change: Any, status: int, code: str
+) -> None:
+    problem(signed_in(http, change), status, code)
+
+
+def test_a_message_signed_by_another_key_signs_nobody_in(http: httpx.Client) -> None:
+    problem(signed_in(http, key=owner_key(1)), 401, "not-signed-in")
+
+
+def test_a_session_ends(room: Room, http: httpx.Client) -> None:
+    token = signed_in(http).json()["token"]
+    headers = {"Authorization": f"Bearer {token}"}
+    assert http.get("/v1/nanogrids", headers=headers).status_code == 200
+    room.world.at(TEST_EPOCH + 13 * 3600)
+    refused = http.get("/v1/nanogrids", headers=headers)
+    problem(refused, 401, "not-signed-in")
+    assert refused.headers["WWW-Authenticate"] == "Bearer"
+
+
+# API KEYS
+
+
+def test_a_key_does_what_its_scopes_say_until_it_is_revoked(room: Room, caller: Caller) -> None:
+    owner = caller("owner-0")
+    made = owner.post("/v1/api-keys", {"label": "reader", "scopes": ["read"]})
+    with MarketClient(room.url, api_key=made["key"]) as key:
+        assert [row["nanogrid"] for row in key.items("/v1/nanogrids")] == [nanogrid(0)]
+        wish = {"label": "x", "scopes": ["read"]}
+        for path, body in ((f"/v1/nanogrids/{nanogrid(0)}/payout", {}), ("/v1/api-keys", wish)):
+            with pytest.raises(MarketProblem) as refused:
+                key.post(path, body)
+            assert refused.value.code == "not-allowed"
+        owner.delete(f"/v1/api-keys/{made['id']}")
+        with pytest.raises(MarketProblem) as revoked:
+            key.get("/v1/nanogrids")
+        assert revoked.value.status == 401
+    assert [row["revoked_at"] is not None for row in owner.items("/v1/api-keys")] == [True]
+
+
+def test_a_key_without_read_reads_nothing_and_one_that_has_ended_does_nothing(room: Room, caller: Caller) -> None:
+    owner = caller("owner-0")
+    blind = owner.post("/v1/api-keys", {"label": "bidder", "scopes": ["bids"]})
+    ending = owner.post("/v1/api-keys", {"label": "short", "scopes": ["read"], "expires_at": TEST_EPOCH + U})
+    with MarketClient(room.url, api_key=blind["key"]) as key, pytest.raises(MarketProblem, match="no scope 'read'"):
+        key.get("/v1/nanogrids")
+    with MarketClient(room.url, api_key=ending["key"]) as key:
+        assert key.get("/v1/nanogrids")["items"]
+        room.world.at(TEST_EPOCH + U)
+        with pytest.raises(MarketProblem) as ended:
+            key.get("/v1/nanogrids")
+        assert ended.value.status == 401
+
+
+def test_wrong_key_wishes_are_all_named_at_once(caller: Caller) -> None:
+    with pytest.raises(MarketProblem) as refused:
+        caller("owner-0").post("/v1/api-keys", {"label": "x", "scopes": ["fly", "read"], "expires_at": 5})
+    assert {error["pointer"] for error in refused.value.problem["errors"]} == {"/scopes/0", "/expires_at"}
+
+
+# RETRIES
+
+
+def test_the_same_post_sent_twice_is_done_once_and_answered_the_same(room: Room, caller: Caller) -> None:
+    operator, body = caller("operator"), {"action": "set_paused", "node": 7, "paused": True}
+    prepared = operator.post("/v1/operator/transactions/prepare", body)
+    raw = bytes(Account.sign_transaction(prepared, KEYS["operator"]).raw_transaction)
+    signed = {"raw_transaction": "0x" + raw.hex()}
+    first = operator.post("/v1/operator/transactions", signed, idempotency_key="one")
+    assert operator.post("/v1/operator/transactions", signed, idempotency_key="one") == first
+    assert operator.post("/v1/operator/transactions", signed, idempotency_key="two") == first, "harmless by itself"
+
+
+def test_a_key_of_a_retry_does_not_serve_another_body_nor_another_caller(caller: Caller) -> None:
+    keys = "/v1/operator/transactions"
+    pause = {"action": "set_paused", "node": 7, "paused": True}
+    operator = caller("operator")
+    raw = [
+        "0x"
+        + bytes(
+            Account.sign_transaction(
+                operator.post(f"{keys}/prepare", pause) | {"nonce": nonce}, KEYS["operator"]
+            ).raw_transaction
+        ).hex()
+        for nonce in (operator.post(f"{keys}/prepare", pause)["nonce"], 10**6)
+    ]
+    operator.post(keys, {"raw_transaction": raw[0]}, idempotency_key="one")
+    with pytest.raises(MarketProblem) as reused:
+        operator.post(keys, {"raw_transaction": raw[1]}, idempotency_key="one")
+    assert reused.value.code == "idempotency-key-reused"
+    with pytest.raises(MarketProblem) as anothers:
+        caller("dso").post(keys, {"raw_transaction": raw[0]}, idempotency_key="one")
+    assert anothers.value.status == 403
+
+
+def test_a_transaction_that_the_chain_does_not_take_is_said_so(caller: Caller) -> None:
+    operator = caller("operator")
+    prepared = operator.post("/v1/operator/transactions/prepare", {"action": "set_paused", "node": 7, "paused": True})
+    used = Account.sign_transaction(prepared | {"nonce": 0}, KEYS["operator"]).raw_transaction
+    with pytest.raises(MarketProblem) as refused:
+        operator.post("/v1/operator/transactions", {"raw_transaction": "0x" + bytes(used).hex()})
+    assert (refused.value.status, refused.value.code) == (409, "transaction-not-taken")
+
+
+def test_an_answer_with_a_secret_is_not_kept_for_a_retry(room: Room, caller: Caller) -> None:
+    owner, wish = caller("owner-0"), {"label": "x", "scopes": ["read"]}
+    first = owner.post("/v1/api-keys", wish, idempotency_key="one")
+    second = owner.post("/v1/api-keys", wish, idempotency_key="one")
+    assert first["key"] != second["key"]
+
+
+# PROBLEMS, PAGES, DESCRIPTION
+
+
+def test_refusals_are_problem_documents(http: httpx.Client) -> None:
+    problem(http.get("/v1/nowhere"), 404, "not-found")
+    problem(http.delete("/v1/offers"), 405, "method-not-allowed")
+    problem(http.get("/v1/nodes/999"), 404, "unknown-node")
+    problem(http.get("/v1/nanogrids"), 401, "not-signed-in")
+    problem(http.post("/v1/auth/siwe", content=b"{broken", headers=JSON), 400, "broken-json")
+    problem(http.post("/v1/auth/siwe", content=b"x" * 2**20), 413, "body-too-large")
+    problem(http.post("/v1/auth/siwe", content=b"a=b", headers={"Content-Type": "text/plain"}), 415, "wrong-media-type")
+    both = problem(http.post("/v1/auth/siwe", json={"signature": "0x12", "extra": 1}), 422, "validation-failed")
+    assert {error["pointer"] for error in both["errors"]} == {"/message", "/signature", "/extra"}
+    problem(http.get("/v1/stream?topics=weather"), 422, "validation-failed")
+
+
+def test_a_list_is_read_page_by_page(caller: Caller) -> None:
+    dso = caller("dso")
+    first = dso.get("/v1/nanogrids", limit=3)
+    second = dso.get("/v1/nanogrids", limit=3, after=first["next"])
+    assert [row["nanogrid"] for row in first["items"] + second["items"]] == [nanogrid(index) for index in range(4)]
+    assert second["next"] is None
+
+
+def test_every_route_is_described_and_every_body_has_an_example(http: httpx.Client) -> None:
+    description = http.get("/openapi.json").json()
+    undescribed, without_example = [], []
+    for path, methods in description["paths"].items():
+        for method, route in methods.items():
+            if not route.get("summary"):
+                undescribed.append((method, path))
+            body = route.get("requestBody")
+            if body is not None and not _has_example(body["content"]["application/json"], description):
+                without_example.append((method, path))
+    assert (undescribed, without_example) == ([], [])
+    assert all(path.startswith("/v1/") for path in description["paths"])
+
+
+def _has_example(content: dict[str, Any], description: dict[str, Any]) -> bool:
+    if content.get("examples") or content.get("example"):
+        return True
+    schema = description["components"]["schemas"][content["schema"]["$ref"].rsplit("/", 1)[1]]
+    return bool(schema.get("example") or schema.get("examples"))
+
+
+async def test_ready_says_what_is_missing(room: Room, http: httpx.Client) -> None:
+    assert http.get("/health/live").json() == {"status": "live"}
+    assert http.get("/health/ready").status_code == 200
+    assert "meritgrid_indexed_block" in http.get("/metrics").text
+    chain = room.world.contracts
+    nobody = Contracts(connect("http://127.0.0.1:1", chain.profile), chain.deployment, chain.profile)
+    transport = httpx.ASGITransport(create_app(replace(room.market, contracts=nobody)))
+    async with httpx.AsyncClient(transport=transport, base_url=room.url) as alone:
+        answer = await alone.get("/health/ready")
+    assert (answer.status_code, list(answer.json()["missing"])) == (503, ["chain"])
+
+
+def test_the_stream_tells_what_happens_and_goes_on_where_it_was_left(room: Room, http: httpx.Client) -> None:
+    pause = room.world.contracts.registry.functions.registerNode(40, room.world.address("dso"), "Forty")
+    seen = []
+    with http.stream("GET", "/v1/stream?topics=participants", timeout=20) as events:
+        room.world.send("operator", pause)
+        room.market.index()
+        for line in events.iter_lines():
+            seen.append(line)
+            if line.startswith("data:"):
+                break
+    assert any("NodeRegistered" in line for line in seen)
+    last = next(line.removeprefix("id:").strip() for line in seen if line.startswith("id:"))
+    room.world.send(
+        "operator", room.world.contracts.registry.functions.registerNode(41, room.world.address("dso"), "x")
+    )
+    room.market.index()
+    with http.stream("GET", "/v1/stream?topics=participants", headers={"Last-Event-ID": last}, timeout=20) as events:
+        data = next(line for line in events.iter_lines() if line.startswith("data:"))
+    assert '"subject":"41"' in data
