@@ -22,7 +22,7 @@ _ADDRESS = "0x70997970C51812dc3A010C7d01b50e0d17dc79C8"
 _BID = {"index": 7, "price_ueur_kwh": 96_000, "quantity": 1200, "minimum": 0, "revision": 0, "signature": _SIGNATURE}
 
 
-def _example(**fields: object) -> ConfigDict:
+def _example(**fields: Any) -> ConfigDict:
     return ConfigDict(json_schema_extra={"example": fields})
 
 
