@@ -67,6 +67,16 @@ def show_request(market: CurrentMarket, request: OfferId) -> dict[str, Any]:
         return requests.request_document(session, row)
 
 
+@router.get("/requests/{request}/position")
+def show_request_position(market: CurrentMarket, caller: Caller, request: OfferId) -> dict[str, Any]:
+    """What a request brings the calling aggregator: energies and money of its offers that answer it."""
+    with market.reading() as session:
+        row = session.get(FlexibilityRequest, request)
+        if row is None:
+            raise Unknown("request", request)
+        return requests.request_position(session, caller, row)
+
+
 @router.post("/requests/{request}/reclaim", status_code=202)
 def reclaim(market: CurrentMarket, _: Caller, request: OfferId, body: IntervalOf) -> dict[str, Any]:
     """Give the DSO back what no offer took of an interval, once offers can no longer be opened for it."""

@@ -126,6 +126,25 @@ def position(session: Session, principal: Principal, row: OfferRow) -> dict[str,
     }
 
 
+def request_position(session: Session, principal: Principal, request: FlexibilityRequest) -> dict[str, Any]:
+    """What a request means for the caller as an aggregator: its offers that answer it, and their sums."""
+    own = select(Portfolio.portfolio).where(Portfolio.aggregator == principal.address)
+    rows = session.scalars(
+        select(OfferRow)
+        .where(OfferRow.request == request.request, OfferRow.portfolio.in_(own))
+        .order_by(OfferRow.interval, OfferRow.offer)
+    )
+    positions = [position(session, principal, row) for row in rows]
+    summed = [name for name, value in positions[0].items() if isinstance(value, int)] if positions else []
+    requested = session.scalars(select(RequestInterval.quantity).where(RequestInterval.request == request.request))
+    return {
+        "request": request.request,
+        "requested": sum(requested),
+        **{name: sum(each[name] for each in positions) for name in summed},
+        "offers": positions,
+    }
+
+
 def commands_of(session: Session, nanogrids: Sequence[int], interval: int | None) -> Sequence[GridCommand]:
     query = select(GridCommand).where(GridCommand.nanogrid.in_(nanogrids))
     if interval is not None:

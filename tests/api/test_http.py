@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -15,11 +17,15 @@ from market.chain.bindings import Contracts
 from market.chain.profiles import connect
 from market.desks.market_client import MarketClient, MarketProblem, siwe_text
 from market.domain.signing import address_of
+from market.domain.states import DispatchState
+from market.services.stream import TOPICS
+from market.store.facts import Acknowledgement
 from tests.api.conftest import Caller
 from tests.chain.world import KEYS, U, nanogrid, owner_key
 from tests.cli.conftest import Room
 from tests.conftest import TEST_EPOCH
 
+T = TEST_EPOCH + 8 * U
 OWNER = address_of(owner_key(0))
 
 
@@ -237,6 +243,25 @@ async def test_ready_says_what_is_missing(room: Room) -> None:
     async with httpx.AsyncClient(transport=transport, base_url=room.url) as alone:
         answer = await alone.get("/health/ready")
     assert (answer.status_code, list(answer.json()["missing"])) == (503, ["chain"])
+
+
+def test_every_event_of_the_contracts_belongs_to_one_topic() -> None:
+    interfaces = (Path(__file__).resolve().parents[2] / "contracts" / "interfaces").glob("I*.sol")
+    events = {name for path in interfaces for name in re.findall(r"\bevent (\w+)\(", path.read_text(encoding="utf-8"))}
+    told = [event for names in TOPICS.values() for event in names]
+    assert sorted(told) == sorted(events | {"RoleGranted", "RoleRevoked"})
+
+
+def test_the_stream_tells_gateways_answers_too(room: Room, http: httpx.Client) -> None:
+    with http.stream("GET", "/v1/stream?topics=dispatches,settlements", timeout=20) as events:
+        with room.market.sessions() as session:
+            answer = Acknowledgement(
+                dispatch="0x" + "ab" * 32, gateway=OWNER, nanogrid=nanogrid(0), state=DispatchState.STARTED, at=T,
+                reason=None, signature=b"", received_at=T,
+            )  # fmt: skip
+            session.add(answer)
+        data = next(line for line in events.iter_lines() if line.startswith("data:"))
+    assert '"event":"STARTED"' in data
 
 
 def test_the_stream_tells_what_happens_and_goes_on_where_it_was_left(room: Room, http: httpx.Client) -> None:

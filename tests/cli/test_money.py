@@ -70,6 +70,22 @@ def test_an_owner_sees_how_its_award_was_computed_and_takes_its_pay(room: Room, 
     assert [row["nanogrid"] for row in everybodys] == [nanogrid(0), nanogrid(1)]
 
 
+def test_the_aggregator_sees_what_a_request_brings_it(room: Room, meritgrid: Run) -> None:
+    from market.desks.market_client import MarketClient
+    from tests.chain.world import KEYS
+
+    settled_award(room, meritgrid)
+    with MarketClient(room.url, private_key="0x" + KEYS["aggregator"].hex()) as aggregator:
+        [request] = aggregator.items("/v1/requests")
+        position = aggregator.get(f"/v1/requests/{request['id']}/position")
+        assert (position["requested"], position["offered"], position["awarded"], position["delivered"]) == (
+            2000, 2000, 2000, 1600,
+        )  # fmt: skip
+        cost = 150_000 + 20_000
+        assert (position["cost_ueur"], position["margin_ueur"]) == (cost, 1600 * 300 - cost)
+        assert position["offers"][0]["margin_ueur"] == position["margin_ueur"]
+
+
 def test_the_statement_adds_up_to_the_balances_as_text_and_as_csv(room: Room, meritgrid: Run, tmp_path: Path) -> None:
     settled_award(room, meritgrid)
     owner = at(room, "owner-1")
