@@ -23,7 +23,7 @@ from market.domain import signing
 from market.domain.errors import MeritgridError, Violation
 from market.domain.hashing import keccak256
 from market.domain.states import DispatchState
-from market.domain.typed_data import Domain, Message
+from market.domain.typed_data import Domain
 
 MAX_PAYLOAD_BYTES: Final = 16 * 1024
 MAX_READINGS: Final = 32
@@ -106,22 +106,6 @@ class MessageRefused(MeritgridError):
         return self._violations
 
 
-@dataclass(frozen=True, slots=True)
-class Envelope(Message):
-    """Seal of a whole payload: whose topic it is on (gateway), which channel and message (kind = keccak256 of
-    `channel`), and keccak256 of its canonical JSON without the signature. Never sent on chain.
-
-    Signer: oracle (receipts, dispatch, plan) or gateway (status).
-    """
-
-    TYPE: ClassVar[str] = "Envelope(address gateway,bytes32 kind,bytes32 content)"
-    CONTRACT: ClassVar[str] = "Settlement"
-
-    gateway: str
-    kind: bytes
-    content: bytes
-
-
 class _Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
@@ -157,7 +141,7 @@ class SealedMessage(WireMessage):
         """The digest that `signature` signs, 32 bytes."""
         content = self.model_dump(mode="json", exclude={"signature"})
         canonical = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
-        return Envelope(self.gateway, keccak256(self.CHANNEL.value.encode()), keccak256(canonical)).digest(domain)
+        return typed.Envelope(self.gateway, keccak256(self.CHANNEL.value.encode()), keccak256(canonical)).digest(domain)
 
     def sealed_by(self, domain: Domain) -> str:
         """Address (EIP-55) of whoever sealed it; BadSignature where none can be recovered."""

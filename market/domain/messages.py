@@ -358,6 +358,22 @@ class Dispatch(Message):
 
 
 @dataclass(frozen=True, slots=True)
+class Envelope(Message):
+    """Seal of a whole payload: whose topic it is on (gateway), which channel and message (kind = keccak256 of
+    `channel`), and keccak256 of its canonical JSON without the signature. Never sent on chain.
+
+    Signer: oracle (receipts, dispatch, plan) or gateway (status).
+    """
+
+    TYPE: ClassVar[str] = "Envelope(address gateway,bytes32 kind,bytes32 content)"
+    CONTRACT: ClassVar[str] = "Settlement"
+
+    gateway: str
+    kind: bytes
+    content: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class BidReceipt(Message):
     """The relayer has received a bid, at epoch seconds.
 
@@ -395,6 +411,7 @@ MESSAGES: Final[Mapping[str, type[Message]]] = MappingProxyType(
             Hold,
             Acknowledgement,
             Dispatch,
+            Envelope,
             BidReceipt,
         )
     }
