@@ -10,19 +10,16 @@ import typer
 
 from market.cli_choices import AmountOption, First, Last, NanogridOption, address_of, euro
 from market.cli_session import (
-    LOCAL_MARKET,
+    Access,
     AsJson,
     KeyFile,
-    MarketUrl,
     PasswordFile,
     in_euro,
     key_of,
     moment,
     refusals,
     say,
-    show,
-    show_list,
-    signing_session,
+    with_access,
 )
 from market.desks.desk import Desk
 from market.desks.market_client import Json
@@ -71,34 +68,30 @@ def show_address(key_file: KeyFile = None, password_file: PasswordFile = None, a
 
 
 @account.command("show")
+@with_access
 def show_account(
-    market: MarketUrl = LOCAL_MARKET,
-    key_file: KeyFile = None,
-    password_file: PasswordFile = None,
-    as_json: AsJson = False,
+    access: Access,
 ) -> None:
     """Show the balance of the key's account, its tokens and its nanogrids' money.
 
     Example: meritgrid account show --key-file owner.key
     """
-    with signing_session(market, key_file, as_json, password_file) as desk:
+    with access.signing() as desk:
         document = desk.client.get(f"/v1/accounts/{desk.client.address}")
         nanogrids = [desk.client.get(f"/v1/nanogrids/{nanogrid}") for nanogrid in document["nanogrids"]]
-    if as_json:
-        show(document | {"nanogrids": nanogrids}, as_json, "Account")
+    if access.as_json:
+        access.show(document | {"nanogrids": nanogrids}, "Account")
         return
-    show({name: value for name, value in document.items() if name != "nanogrids"}, as_json, "Account")
+    access.show({name: value for name, value in document.items() if name != "nanogrids"}, "Account")
     columns = ("nanogrid", "balance_ueur", "bond_ueur", "unbonding_ueur", "debt_ueur", "cover_cents", "suspended")
-    show_list(nanogrids, columns, as_json, "Nanogrids")
+    access.show_list(nanogrids, columns, "Nanogrids")
 
 
 @account.command("deposit")
+@with_access
 def deposit(
+    access: Access,
     amount: AmountOption,
-    market: MarketUrl = LOCAL_MARKET,
-    key_file: KeyFile = None,
-    password_file: PasswordFile = None,
-    as_json: AsJson = False,
 ) -> None:
     """Move tokens of the key's wallet into its account: what requests, INTERNAL offers and commands are paid from.
 
@@ -106,47 +99,43 @@ def deposit(
 
     Example: meritgrid account deposit --amount 500.00 --key-file dso.key
     """
-    with signing_session(market, key_file, as_json, password_file) as desk:
+    with access.signing() as desk:
         answer = desk.client.post(f"/v1/accounts/{desk.client.address}/deposits", _permit(desk, amount))
-    say(answer, as_json, f"{in_euro(amount)} are deposited (transaction {answer['transaction']}).")
+    access.say(answer, f"{in_euro(amount)} are deposited (transaction {answer['transaction']}).")
 
 
 @account.command("withdraw")
+@with_access
 def withdraw(
+    access: Access,
     amount: AmountOption,
-    market: MarketUrl = LOCAL_MARKET,
-    key_file: KeyFile = None,
-    password_file: PasswordFile = None,
-    as_json: AsJson = False,
 ) -> None:
     """Pay a part of the account's balance out to its wallet as tokens; the operator pays real money for them.
 
     Example: meritgrid account withdraw --amount 80.00 --key-file dso.key
     """
-    with signing_session(market, key_file, as_json, password_file) as desk:
+    with access.signing() as desk:
         address = desk.client.address
         nonce = int(desk.client.get(f"/v1/accounts/{address}")["withdrawal_nonce"])
         answer = desk.decide(f"/v1/accounts/{address}/withdrawals", Withdrawal(address, amount, nonce))
-    say(answer, as_json, f"{in_euro(amount)} are in the wallet (transaction {answer['transaction']}).")
+    access.say(answer, f"{in_euro(amount)} are in the wallet (transaction {answer['transaction']}).")
 
 
 @account.command("statement")
+@with_access
 def show_statement(
+    access: Access,
     first: First = None,
     last: Last = None,
     to: Annotated[
         Path | None, typer.Option("--to", dir_okay=False, help="Write it as CSV into this file, which must be new.")
     ] = None,
-    market: MarketUrl = LOCAL_MARKET,
-    key_file: KeyFile = None,
-    password_file: PasswordFile = None,
-    as_json: AsJson = False,
 ) -> None:
     """Show every change of the account's money and its nanogrids', with the balance after it; or save it as CSV.
 
     Example: meritgrid account statement --first 2026-05-01T00:00+02:00 --to may.csv --key-file owner.key
     """
-    with signing_session(market, key_file, as_json, password_file) as desk:
+    with access.signing() as desk:
         path = f"/v1/accounts/{desk.client.address}/statement"
         if to is None:
             rows = list(desk.client.items(path, first=first, last=last))
@@ -155,109 +144,101 @@ def show_statement(
             with to.open("x", encoding="utf-8", newline="") as file:
                 file.write(text)
     if to is not None:
-        say({"file": str(to)}, as_json, f"The statement is in {to}.")
+        access.say({"file": str(to)}, f"The statement is in {to}.")
         return
     columns = ("at", "kind", "purse", "nanogrid", "interval", "amount_ueur", "balance_ueur")
-    show_list(rows, columns, as_json, "Statement")
+    access.show_list(rows, columns, "Statement")
 
 
 @account.command("settlements")
+@with_access
 def list_settlements(
+    access: Access,
     nanogrid: Annotated[int | None, typer.Option(help="Only this nanogrid.")] = None,
     first: First = None,
     last: Last = None,
-    market: MarketUrl = LOCAL_MARKET,
-    key_file: KeyFile = None,
-    password_file: PasswordFile = None,
-    as_json: AsJson = False,
 ) -> None:
     """Show how awards were settled, and with what computation.
 
     Example: meritgrid account settlements --nanogrid 65543 --first 2026-05-20T08:00Z --key-file owner.key
     """
-    with signing_session(market, key_file, as_json, password_file) as desk:
+    with access.signing() as desk:
         rows = list(desk.client.items("/v1/settlements", nanogrid=nanogrid, first=first, last=last))
     columns = ("interval", "nanogrid", "awarded", "delivered", "outcome", "paid_ueur", "penalty_ueur", "computation")
-    if not as_json:
+    if not access.as_json:
         rows = [row | {"computation": _computation(row["computation"])} for row in rows]
-    show_list(rows, columns, as_json, "Settlements")
+    access.show_list(rows, columns, "Settlements")
 
 
 @account.command("pay-out")
+@with_access
 def pay_out(
+    access: Access,
     nanogrid: NanogridOption,
-    market: MarketUrl = LOCAL_MARKET,
-    key_file: KeyFile = None,
-    password_file: PasswordFile = None,
-    as_json: AsJson = False,
 ) -> None:
     """Pay what a nanogrid has earned out to its owner's wallet.
 
     Example: meritgrid account pay-out --nanogrid 65543 --key-file owner.key
     """
-    with signing_session(market, key_file, as_json, password_file) as desk:
+    with access.signing() as desk:
         answer = _once(desk, f"/v1/nanogrids/{nanogrid}/payout")
-    say(answer, as_json, f"The balance of nanogrid {nanogrid} is paid out (transaction {answer['transaction']}).")
+    access.say(answer, f"The balance of nanogrid {nanogrid} is paid out (transaction {answer['transaction']}).")
 
 
 @account.command("fund-bond")
+@with_access
 def fund_bond(
+    access: Access,
     nanogrid: NanogridOption,
     amount: AmountOption,
-    market: MarketUrl = LOCAL_MARKET,
-    key_file: KeyFile = None,
-    password_file: PasswordFile = None,
-    as_json: AsJson = False,
 ) -> None:
     """Add tokens of the owner's wallet to a nanogrid's bond; an eighth of the bond is its cover.
 
     Example: meritgrid account fund-bond --nanogrid 65543 --amount 40.00 --key-file owner.key
     """
-    with signing_session(market, key_file, as_json, password_file) as desk:
+    with access.signing() as desk:
         body = _permit(desk, amount) | {"from": desk.client.address}
         answer = desk.client.post(f"/v1/nanogrids/{nanogrid}/bond", body)
-    say(answer, as_json, f"{in_euro(amount)} more secure nanogrid {nanogrid} (transaction {answer['transaction']}).")
+    access.say(answer, f"{in_euro(amount)} more secure nanogrid {nanogrid} (transaction {answer['transaction']}).")
 
 
 @account.command("unbond")
+@with_access
 def start_unbonding(
+    access: Access,
     nanogrid: NanogridOption,
     amount: AmountOption,
-    market: MarketUrl = LOCAL_MARKET,
-    key_file: KeyFile = None,
-    password_file: PasswordFile = None,
-    as_json: AsJson = False,
 ) -> None:
     """Start the release of a part of a bond. The cover falls at once; the money may be withdrawn after the period.
 
     Example: meritgrid account unbond --nanogrid 65543 --amount 16.00 --key-file owner.key
     """
-    with signing_session(market, key_file, as_json, password_file) as desk:
+    with access.signing() as desk:
         nonce = int(desk.client.get(f"/v1/nanogrids/{nanogrid}")["unbonding_nonce"])
         answer = desk.decide(f"/v1/nanogrids/{nanogrid}/unbonding", Unbonding(nanogrid, amount, nonce))
         available_at = desk.client.get(f"/v1/nanogrids/{nanogrid}")["unbonding_available_at"]
-    say(answer, as_json, f"{in_euro(amount)} are free at {iso(available_at)}: withdraw them then.")
+    access.say(answer, f"{in_euro(amount)} are free at {iso(available_at)}: withdraw them then.")
 
 
 @account.command("withdraw-bond")
+@with_access
 def withdraw_bond(
+    access: Access,
     nanogrid: NanogridOption,
-    market: MarketUrl = LOCAL_MARKET,
-    key_file: KeyFile = None,
-    password_file: PasswordFile = None,
-    as_json: AsJson = False,
 ) -> None:
     """Pay the released part of a bond out to the owner's wallet, once its period is over.
 
     Example: meritgrid account withdraw-bond --nanogrid 65543 --key-file owner.key
     """
-    with signing_session(market, key_file, as_json, password_file) as desk:
+    with access.signing() as desk:
         answer = _once(desk, f"/v1/nanogrids/{nanogrid}/bond/withdrawal")
-    say(answer, as_json, f"The released part is in the wallet (transaction {answer['transaction']}).")
+    access.say(answer, f"The released part is in the wallet (transaction {answer['transaction']}).")
 
 
 @delegate.command("set")
+@with_access
 def set_delegate(
+    access: Access,
     nanogrid: NanogridOption,
     signer: Annotated[
         str, typer.Option(parser=address_of, metavar="ADDRESS", help="Address of the key that shall bid.")
@@ -270,10 +251,6 @@ def set_delegate(
     until: Annotated[
         int | None, typer.Option(parser=moment, metavar="MOMENT", help="Its last day (UTC); default: in 30 days.")
     ] = None,
-    market: MarketUrl = LOCAL_MARKET,
-    key_file: KeyFile = None,
-    password_file: PasswordFile = None,
-    as_json: AsJson = False,
 ) -> None:
     """Seat a key that bids for a nanogrid within limits, signed with the owner's key. It replaces the one before.
 
@@ -282,28 +259,26 @@ def set_delegate(
     """
     if cover % UEUR_PER_CENT:
         raise typer.BadParameter("must be whole cents", param_hint="--cover")
-    with signing_session(market, key_file, as_json, password_file) as desk:
+    with access.signing() as desk:
         last = int(desk.client.get("/v1/market")["now"]) + 30 * _DAY_S if until is None else until
         limits = (last // _DAY_S, lowest_price, largest_quantity, cover // UEUR_PER_CENT)
         answer = _delegate(desk, nanogrid, signer, limits)
-    say(answer, as_json, f"{signer} bids for nanogrid {nanogrid} (transaction {answer['transaction']}).")
+    access.say(answer, f"{signer} bids for nanogrid {nanogrid} (transaction {answer['transaction']}).")
 
 
 @delegate.command("revoke")
+@with_access
 def revoke_delegate(
+    access: Access,
     nanogrid: NanogridOption,
-    market: MarketUrl = LOCAL_MARKET,
-    key_file: KeyFile = None,
-    password_file: PasswordFile = None,
-    as_json: AsJson = False,
 ) -> None:
     """Unseat a nanogrid's delegate at once: only the owner's own key bids from now on.
 
     Example: meritgrid delegate revoke --nanogrid 65543 --key-file owner.key
     """
-    with signing_session(market, key_file, as_json, password_file) as desk:
+    with access.signing() as desk:
         answer = _delegate(desk, nanogrid, _NOBODY, (0, 0, 0, 0))
-    say(answer, as_json, f"Only the owner bids for nanogrid {nanogrid} (transaction {answer['transaction']}).")
+    access.say(answer, f"Only the owner bids for nanogrid {nanogrid} (transaction {answer['transaction']}).")
 
 
 def _delegate(desk: Desk, nanogrid: int, signer: str, limits: tuple[int, int, int, int]) -> Json:

@@ -12,20 +12,17 @@ import typer
 
 from market.cli_choices import OfferId
 from market.cli_session import (
-    LOCAL_MARKET,
     REFUSED_EXIT,
+    Access,
     AsJson,
     KeyFile,
-    MarketUrl,
     PasswordFile,
     hash_of,
     key_of,
     refusals,
-    say,
     session,
     show,
-    show_list,
-    signing_session,
+    with_access,
 )
 from market.desks.desk import MarketFacts
 from market.desks.market_client import Json
@@ -107,22 +104,20 @@ def signed_bid(message: Bid, key: bytes, facts: MarketFacts, nanogrid: int) -> J
 
 
 @bid.command("send")
+@with_access
 def send_bid(
+    access: Access,
     signed: Annotated[Path, typer.Argument(metavar="FILE", help="A bid of `bid sign`; - reads standard input.")],
-    market: MarketUrl = LOCAL_MARKET,
-    key_file: KeyFile = None,
-    password_file: PasswordFile = None,
-    as_json: AsJson = False,
 ) -> None:
     """Send a signed bid, and print the relayer's signed receipt: the promise that it is posted.
 
     Example: meritgrid bid send bid.json --key-file owner.key
     """
-    with signing_session(market, key_file, as_json, password_file) as desk:
+    with access.signing() as desk:
         document = _read_bid(signed)
         path = f"/v1/offers/{document['offer']}/bids"
         result = desk.client.post(path, {"bids": [document["bid"]]})["results"][0]
-    _tell(result, as_json)
+    _tell(access, result)
 
 
 def _read_bid(path: Path) -> Json:
@@ -133,14 +128,14 @@ def _read_bid(path: Path) -> Json:
     return {"offer": hash_of(str(document["offer"])), "bid": document["bid"]}
 
 
-def _tell(result: Mapping[str, Any], as_json: bool) -> None:
+def _tell(access: Access, result: Mapping[str, Any]) -> None:
     """The receipt, or the refusal with exit code 2."""
     if result["accepted"]:
         receipt = result["receipt"]
-        say(result, as_json, f"Received: bid {receipt['bid_digest']}, receipt {receipt['signature']}")
+        access.say(result, f"Received: bid {receipt['bid_digest']}, receipt {receipt['signature']}")
         return
     problem = result["problem"]
-    if as_json:
+    if access.as_json:
         typer.echo(json.dumps(problem))
     typer.echo(f"{problem['title']}: {problem.get('detail', '')}", err=True)
     for error in problem.get("errors", []):
@@ -149,28 +144,24 @@ def _tell(result: Mapping[str, Any], as_json: bool) -> None:
 
 
 @bid.command("list")
+@with_access
 def list_bids(
+    access: Access,
     offer_id: OfferId,
-    market: MarketUrl = LOCAL_MARKET,
-    key_file: KeyFile = None,
-    password_file: PasswordFile = None,
-    as_json: AsJson = False,
 ) -> None:
     """Show one's bids in an offer; once the gate has closed, the aggregator and the DSO see all of them."""
-    with signing_session(market, key_file, as_json, password_file) as desk:
+    with access.signing() as desk:
         rows = list(desk.client.items(f"/v1/offers/{offer_id}/bids"))
     columns = ("nanogrid", "revision", "price_ueur_kwh", "quantity", "minimum", "state", "reason", "digest")
-    show_list(rows, columns, as_json, "Bids")
+    access.show_list(rows, columns, "Bids")
 
 
 @bid.command("withdraw")
+@with_access
 def withdraw_bid(
+    access: Access,
     offer: ForOffer,
     nanogrid: NanogridId,
-    market: MarketUrl = LOCAL_MARKET,
-    key_file: KeyFile = None,
-    password_file: PasswordFile = None,
-    as_json: AsJson = False,
 ) -> None:
     """Take the nanogrid's bid back while the market takes bids: sends a revision with quantity 0.
 
@@ -178,7 +169,7 @@ def withdraw_bid(
 
     Example: meritgrid bid withdraw --offer 0x… --nanogrid 65543 --key-file owner.key
     """
-    with signing_session(market, key_file, as_json, password_file) as desk:
+    with access.signing() as desk:
         path = f"/v1/offers/{offer}/bids"
         live = [row for row in desk.client.items(path) if row["nanogrid"] == nanogrid and row["state"] in _LIVE]
         if not live:
@@ -195,19 +186,17 @@ def withdraw_bid(
         fields = message.to_json()
         del fields["offer"]
         result = desk.client.post(path, {"bids": [fields | {"signature": desk.sign(message)}]})["results"][0]
-    _tell(result, as_json)
+    _tell(access, result)
 
 
 @bid.command("why")
+@with_access
 def explain_bid(
+    access: Access,
     offer_id: OfferId,
     digest: Annotated[str, typer.Argument(parser=hash_of, metavar="BID", help="The bid's digest (see bid list).")],
-    market: MarketUrl = LOCAL_MARKET,
-    key_file: KeyFile = None,
-    password_file: PasswordFile = None,
-    as_json: AsJson = False,
 ) -> None:
     """Say why a bid won or did not: its rank, the marginal price, and one sentence."""
-    with signing_session(market, key_file, as_json, password_file) as desk:
+    with access.signing() as desk:
         document = desk.client.get(f"/v1/offers/{offer_id}/bids/{digest}/explanation")
-    show(document, as_json, "Why")
+    access.show(document, "Why")

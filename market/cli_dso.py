@@ -23,15 +23,13 @@ from market.cli_choices import (
 )
 from market.cli_session import (
     LOCAL_MARKET,
+    Access,
     AsJson,
-    KeyFile,
     MarketUrl,
-    PasswordFile,
     name_of,
-    say,
     session,
     show_list,
-    signing_session,
+    with_access,
 )
 from market.desks.desk import Desk, document_hash
 from market.desks.market_client import MarketClient
@@ -62,7 +60,9 @@ def _reason(text: str, path: Path | None) -> dict[str, Any]:
 
 
 @signal.command("set")
+@with_access
 def set_signal(
+    access: Access,
     node: NodeId,
     interval: Interval,
     phase: Annotated[PhaseName, typer.Option(case_sensitive=False, help="The light.")],
@@ -74,10 +74,6 @@ def set_signal(
     sequence: Annotated[
         int | None, typer.Option(help="Number of the signal; default: one above the last that the market has.")
     ] = None,
-    market: MarketUrl = LOCAL_MARKET,
-    key_file: KeyFile = None,
-    password_file: PasswordFile = None,
-    as_json: AsJson = False,
 ) -> None:
     """Set a node's light for an interval, signed with the DSO's key.
 
@@ -87,7 +83,7 @@ def set_signal(
     Example: meritgrid signal set --node 1 --interval 2026-05-20T10:00Z --phase YELLOW --reason "Transformer at 141 %"
     --key-file dso.key
     """
-    with signing_session(market, key_file, as_json, password_file) as desk:
+    with access.signing() as desk:
         published = _reason(reason, reason_file)
         kind_code = SignalKind[kind.value]
         message = Signal(
@@ -99,7 +95,7 @@ def set_signal(
             sequence=_next_sequence(desk, node, interval, kind_code) if sequence is None else sequence,
         )
         answer = desk.decide(f"/v1/nodes/{node}/signals", message, reason=published)
-    say(answer, as_json, f"Node {node} is {phase.value} for {iso(interval)} (transaction {answer['transaction']}).")
+    access.say(answer, f"Node {node} is {phase.value} for {iso(interval)} (transaction {answer['transaction']}).")
 
 
 def _next_sequence(desk: Desk, node: int, interval: int, kind: SignalKind) -> int:
@@ -150,7 +146,9 @@ def _window(client: MarketClient, first: int | None, last: int | None) -> tuple[
 
 
 @request.command("publish")
+@with_access
 def publish_request(
+    access: Access,
     node: NodeId,
     interval: Interval,
     direction: Annotated[DirectionName, typer.Option(case_sensitive=False, help=str(DirectionName.__doc__))],
@@ -163,10 +161,6 @@ def publish_request(
         RequestProduct, typer.Option(case_sensitive=False, help="Congestion (active) or voltage (reactive energy).")
     ] = RequestProduct.CM_REALTIME,
     salt: Salt = 0,
-    market: MarketUrl = LOCAL_MARKET,
-    key_file: KeyFile = None,
-    password_file: PasswordFile = None,
-    as_json: AsJson = False,
 ) -> None:
     """Publish a DSO's need; quantity times price goes from its account into escrow at once.
 
@@ -175,7 +169,7 @@ def publish_request(
     Example: meritgrid request publish --node 1 --interval 2026-05-20T10:00Z --direction DOWN --quantity 9000
     --quantity 7500 --price 300000 --key-file dso.key
     """
-    with signing_session(market, key_file, as_json, password_file) as desk:
+    with access.signing() as desk:
         message = Request(
             node=node,
             first_interval=interval,
@@ -186,7 +180,7 @@ def publish_request(
             salt=salt,
         )
         answer = desk.decide("/v1/requests", message)
-    say(answer, as_json, f"Request {answer['id']} is published (transaction {answer['transaction']}).")
+    access.say(answer, f"Request {answer['id']} is published (transaction {answer['transaction']}).")
 
 
 @request.command("list")
@@ -217,17 +211,15 @@ def list_requests(
 
 
 @red.command("command")
+@with_access
 def give_command(
+    access: Access,
     nanogrid: Annotated[int, typer.Option(help="The nanogrid's id.")],
     interval: Interval,
     direction: Annotated[DirectionName, typer.Option(case_sensitive=False, help=str(DirectionName.__doc__))],
     quantity: Annotated[int, typer.Option(help="Change of the interval's energy against the baseline [Wh].")],
     reason: Reason = "RED: direct command",
     reason_file: ReasonFile = None,
-    market: MarketUrl = LOCAL_MARKET,
-    key_file: KeyFile = None,
-    password_file: PasswordFile = None,
-    as_json: AsJson = False,
 ) -> None:
     """Command a nanogrid directly. Its node has to be RED for the interval.
 
@@ -237,7 +229,7 @@ def give_command(
     Example: meritgrid red command --nanogrid 65543 --interval 2026-05-20T10:00Z --direction DOWN --quantity 1200
     --key-file dso.key
     """
-    with signing_session(market, key_file, as_json, password_file) as desk:
+    with access.signing() as desk:
         published = _reason(reason, reason_file)
         message = Command(
             nanogrid=nanogrid,
@@ -248,25 +240,23 @@ def give_command(
             reason=document_hash(published),
         )
         answer = desk.decide("/v1/commands", message, reason=published)
-    say(answer, as_json, f"Nanogrid {nanogrid} is commanded for {iso(interval)} ({answer['transaction']}).")
+    access.say(answer, f"Nanogrid {nanogrid} is commanded for {iso(interval)} ({answer['transaction']}).")
 
 
 @red.command("list")
+@with_access
 def list_commands(
+    access: Access,
     node: NodeId,
     interval: AnyInterval = None,
-    market: MarketUrl = LOCAL_MARKET,
-    key_file: KeyFile = None,
-    password_file: PasswordFile = None,
-    as_json: AsJson = False,
 ) -> None:
     """Show the commands at a node that concern the key's owner, and what became of them.
 
     Example: meritgrid red list --node 1 --key-file dso.key
     """
-    with session(market, key_file, as_json, password_file) as client:
+    with access.client() as client:
         rows = list(client.items("/v1/commands", node=node, interval=interval))
-    if not as_json:
+    if not access.as_json:
         rows = [row | {"direction": name_of(Direction, row["direction"])} for row in rows]
     columns = ("interval", "nanogrid", "direction", "quantity", "delivered", "paid_ueur", "unpaid_ueur")
-    show_list(rows, columns, as_json, f"Commands at node {node}")
+    access.show_list(rows, columns, f"Commands at node {node}")

@@ -9,15 +9,9 @@ import typer
 
 from market.cli_choices import OfferId
 from market.cli_session import (
-    LOCAL_MARKET,
-    AsJson,
-    KeyFile,
-    MarketUrl,
-    PasswordFile,
+    Access,
     hash_of,
-    say,
-    show_list,
-    signing_session,
+    with_access,
 )
 from market.desks.desk import document_hash
 from market.domain.messages import Hold
@@ -28,14 +22,12 @@ Ordinal = Annotated[int, typer.Argument(metavar="ORDINAL", help="The award's num
 
 
 @hold.command("place")
+@with_access
 def place_hold(
+    access: Access,
     offer: OfferId,
     ordinal: Ordinal,
     reason: Annotated[str, typer.Option(help="Why; published as it is.")],
-    market: MarketUrl = LOCAL_MARKET,
-    key_file: KeyFile = None,
-    password_file: PasswordFile = None,
-    as_json: AsJson = False,
 ) -> None:
     """Stop an award's payment until the referee decides. For the aggregator, the DSO and the verifier.
 
@@ -43,15 +35,17 @@ def place_hold(
 
     Example: meritgrid hold place 0x… 3 --reason "The meter was replaced at noon" --key-file aggregator.key
     """
-    with signing_session(market, key_file, as_json, password_file) as desk:
+    with access.signing() as desk:
         published = {"text": reason}
         message = Hold(bytes.fromhex(offer[2:]), ordinal, document_hash(published))
         answer = desk.decide("/v1/holds", message, reason=published)
-    say(answer, as_json, f"Award {ordinal} is on hold (transaction {answer['transaction']}).")
+    access.say(answer, f"Award {ordinal} is on hold (transaction {answer['transaction']}).")
 
 
 @hold.command("decide")
+@with_access
 def decide_hold(
+    access: Access,
     offer: OfferId,
     ordinal: Ordinal,
     upheld: Annotated[
@@ -60,10 +54,6 @@ def decide_hold(
             "--uphold/--reject", help="Uphold: the award is annulled. Reject: it is paid.", show_default=False
         ),
     ],
-    market: MarketUrl = LOCAL_MARKET,
-    key_file: KeyFile = None,
-    password_file: PasswordFile = None,
-    as_json: AsJson = False,
 ) -> None:
     """Decide on a hold within its term, with the referee's key.
 
@@ -72,45 +62,41 @@ def decide_hold(
     from market.desks.operator import transact
     from market.services.operator_actions import action_of
 
-    with signing_session(market, key_file, as_json, password_file) as desk:
+    with access.signing() as desk:
         arguments = {"offer": offer, "ordinal": ordinal, "upheld": upheld}
         answer = transact(desk, action_of({"action": "decide_hold", **arguments}))
     decided = "upheld" if upheld else "rejected"
-    say(answer, as_json, f"The hold on award {ordinal} is {decided} (transaction {answer['transaction']}).")
+    access.say(answer, f"The hold on award {ordinal} is {decided} (transaction {answer['transaction']}).")
 
 
 @hold.command("lapse")
+@with_access
 def lapse_hold(
+    access: Access,
     offer: OfferId,
     ordinal: Ordinal,
-    market: MarketUrl = LOCAL_MARKET,
-    key_file: KeyFile = None,
-    password_file: PasswordFile = None,
-    as_json: AsJson = False,
 ) -> None:
     """End a hold whose term is over without a decision, in the prosumer's favour. Anyone may.
 
     Example: meritgrid hold lapse 0x… 3 --key-file owner.key
     """
-    with signing_session(market, key_file, as_json, password_file) as desk:
+    with access.signing() as desk:
         answer = desk.client.post(f"/v1/holds/{offer}/{ordinal}/lapse", {}, idempotency_key=str(uuid.uuid4()))
-    say(answer, as_json, f"The hold on award {ordinal} has lapsed (transaction {answer['transaction']}).")
+    access.say(answer, f"The hold on award {ordinal} has lapsed (transaction {answer['transaction']}).")
 
 
 @hold.command("list")
+@with_access
 def list_holds(
+    access: Access,
     offer: Annotated[str | None, typer.Option(parser=hash_of, metavar="OFFER", help="Only this offer's.")] = None,
     is_open: Annotated[bool | None, typer.Option("--open/--decided", help="Only these.")] = None,
-    market: MarketUrl = LOCAL_MARKET,
-    key_file: KeyFile = None,
-    password_file: PasswordFile = None,
-    as_json: AsJson = False,
 ) -> None:
     """Show holds that concern the key's owner.
 
     Example: meritgrid hold list --open --key-file referee.key
     """
-    with signing_session(market, key_file, as_json, password_file) as desk:
+    with access.signing() as desk:
         rows = list(desk.client.items("/v1/holds", offer=offer, is_open=is_open))
     columns = ("offer", "ordinal", "nanogrid", "interval", "holder", "reason", "decide_by", "upheld")
-    show_list(rows, columns, as_json, "Holds")
+    access.show_list(rows, columns, "Holds")

@@ -19,18 +19,16 @@ from market.cli_choices import (
 )
 from market.cli_session import (
     LOCAL_MARKET,
+    Access,
     AsJson,
-    KeyFile,
     MarketUrl,
-    PasswordFile,
     hash_of,
     moment,
     name_of,
-    say,
     session,
     show,
     show_list,
-    signing_session,
+    with_access,
 )
 from market.desks.desk import Desk
 from market.desks.market_client import Json
@@ -44,7 +42,9 @@ _NO_REQUEST = bytes(32)
 
 
 @offer.command("open")
+@with_access
 def open_offer(
+    access: Access,
     portfolio: Annotated[int, typer.Option(help="The aggregator's portfolio.")],
     interval: Interval,
     limit_price: Annotated[
@@ -65,10 +65,6 @@ def open_offer(
         typer.Option(parser=moment, metavar="MOMENT", help="When the gate closes; default: the calendar's latest."),
     ] = None,
     salt: Salt = 0,
-    market: MarketUrl = LOCAL_MARKET,
-    key_file: KeyFile = None,
-    password_file: PasswordFile = None,
-    as_json: AsJson = False,
 ) -> None:
     """Open an auction, signed with the aggregator's key.
 
@@ -78,7 +74,7 @@ def open_offer(
     Example: meritgrid offer open --portfolio 1 --interval 2026-05-20T10:00Z --request 0x… --limit-price 255000
     --key-file aggregator.key
     """
-    with signing_session(market, key_file, as_json, password_file) as desk:
+    with access.signing() as desk:
         terms = _terms(desk, interval, request, quantity, direction)
         closes_at = desk.calendar.latest_gate_closure(interval, internal=request is None)
         message = Offer(
@@ -94,7 +90,7 @@ def open_offer(
             salt=salt,
         )
         answer = desk.decide("/v1/offers", message)
-    say(answer, as_json, f"Offer {answer['id']} is open until {iso(message.gate_closure)}.")
+    access.say(answer, f"Offer {answer['id']} is open until {iso(message.gate_closure)}.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,32 +163,28 @@ def show_offer(offer_id: OfferId, market: MarketUrl = LOCAL_MARKET, as_json: AsJ
 
 
 @offer.command("cancel")
+@with_access
 def cancel_offer(
+    access: Access,
     offer_id: OfferId,
-    market: MarketUrl = LOCAL_MARKET,
-    key_file: KeyFile = None,
-    password_file: PasswordFile = None,
-    as_json: AsJson = False,
 ) -> None:
     """Take an offer back while it has no bids."""
-    with signing_session(market, key_file, as_json, password_file) as desk:
+    with access.signing() as desk:
         signature = desk.sign(Cancellation(bytes.fromhex(offer_id[2:])))
         answer = desk.client.post(f"/v1/offers/{offer_id}/cancellation", {"signature": signature})
-    say(answer, as_json, f"Offer {offer_id} is cancelled (transaction {answer['transaction']}).")
+    access.say(answer, f"Offer {offer_id} is cancelled (transaction {answer['transaction']}).")
 
 
 @offer.command("position")
+@with_access
 def show_position(
+    access: Access,
     offer_id: OfferId,
-    market: MarketUrl = LOCAL_MARKET,
-    key_file: KeyFile = None,
-    password_file: PasswordFile = None,
-    as_json: AsJson = False,
 ) -> None:
     """Show what an offer means for its aggregator: energy offered, awarded, delivered; revenue, cost, margin."""
-    with signing_session(market, key_file, as_json, password_file) as desk:
+    with access.signing() as desk:
         document = desk.client.get(f"/v1/offers/{offer_id}/position")
-    show(document, as_json, "Position")
+    access.show(document, "Position")
 
 
 @offer.command("merit-order")
@@ -227,16 +219,14 @@ def _note(step: Json) -> str:
 
 
 @offer.command("awards")
+@with_access
 def list_awards(
+    access: Access,
     offer_id: OfferId,
-    market: MarketUrl = LOCAL_MARKET,
-    key_file: KeyFile = None,
-    password_file: PasswordFile = None,
-    as_json: AsJson = False,
 ) -> None:
     """Show the awards of a cleared offer that concern the key's owner, and what they were settled with."""
-    with signing_session(market, key_file, as_json, password_file) as desk:
+    with access.signing() as desk:
         rows = list(desk.client.items(f"/v1/offers/{offer_id}/awards"))
     columns = ("ordinal", "nanogrid", "price_ueur_kwh", "quantity", "dispatch_state", "delivered", "outcome",
                "paid_ueur", "penalty_ueur")  # fmt: skip
-    show_list(rows, columns, as_json, "Awards")
+    access.show_list(rows, columns, "Awards")

@@ -3,24 +3,17 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from market.cli_choices import AmountOption, NanogridOption, NodeId, address_of
 from market.cli_session import (
-    LOCAL_MARKET,
-    AsJson,
-    KeyFile,
-    MarketUrl,
-    PasswordFile,
+    Access,
     in_euro,
     moment,
-    say,
-    show_list,
-    signing_session,
+    with_access,
 )
-from market.desks.market_client import Json
 from market.domain.enrolment_code import EnrolmentCode
 from market.domain.intervals import iso, next_interval
 
@@ -67,81 +60,70 @@ class RoleName(StrEnum):
 RoleArgument = Annotated[RoleName, typer.Argument(case_sensitive=False, help=str(RoleName.__doc__))]
 
 
-def _act(
-    market: str, key_file: Any, password_file: Any, as_json: bool, sentence: str, action: str, **arguments: object
-) -> Json:
+def _act(access: Access, sentence: str, action: str, **arguments: object) -> None:
     """Carry an action out and say so."""
     from market.desks.operator import transact
     from market.services.operator_actions import action_of
 
-    with signing_session(market, key_file, as_json, password_file) as desk:
+    with access.signing() as desk:
         answer = transact(desk, action_of({"action": action, **arguments}))
-    say(answer, as_json, f"{sentence} (transaction {answer['transaction']}).")
-    return answer
+    access.say(answer, f"{sentence} (transaction {answer['transaction']}).")
 
 
 @operator.command("grant")
+@with_access
 def grant_role(
+    access: Access,
     role: RoleArgument,
     account: Address,
-    market: MarketUrl = LOCAL_MARKET,
-    key_file: KeyFile = None,
-    password_file: PasswordFile = None,
-    as_json: AsJson = False,
 ) -> None:
     """Give a role to a wallet.
 
     Example: meritgrid operator grant DSO 0x70997970C51812dc3A010C7d01b50e0d17dc79C8 --key-file operator.key
     """
     done = f"{account} holds the role {role.value}"
-    _act(market, key_file, password_file, as_json, done, "grant_role", role=role.value, account=account)
+    _act(access, done, "grant_role", role=role.value, account=account)
 
 
 @operator.command("revoke")
+@with_access
 def revoke_role(
+    access: Access,
     role: RoleArgument,
     account: Address,
-    market: MarketUrl = LOCAL_MARKET,
-    key_file: KeyFile = None,
-    password_file: PasswordFile = None,
-    as_json: AsJson = False,
 ) -> None:
     """Take a role from a wallet.
 
     Example: meritgrid operator revoke DSO 0x70997970C51812dc3A010C7d01b50e0d17dc79C8 --key-file operator.key
     """
     done = f"{account} no longer holds the role {role.value}"
-    _act(market, key_file, password_file, as_json, done, "revoke_role", role=role.value, account=account)
+    _act(access, done, "revoke_role", role=role.value, account=account)
 
 
 @register.command("node")
+@with_access
 def register_node(
+    access: Access,
     node: NodeId,
     dso: Dso,
     name: NameOption,
-    market: MarketUrl = LOCAL_MARKET,
-    key_file: KeyFile = None,
-    password_file: PasswordFile = None,
-    as_json: AsJson = False,
 ) -> None:
     """Register a secondary substation with its DSO, who needs the role DSO first.
 
     Example: meritgrid operator register node --node 1 --dso 0x… --name "Substation 1" --key-file operator.key
     """
     done = f"Node {node} is registered"
-    _act(market, key_file, password_file, as_json, done, "register_node", node=node, dso=dso, name=name)
+    _act(access, done, "register_node", node=node, dso=dso, name=name)
 
 
 @register.command("portfolio")
+@with_access
 def register_portfolio(
+    access: Access,
     portfolio: PortfolioOption,
     node: NodeId,
     aggregator: Aggregator,
     name: NameOption,
-    market: MarketUrl = LOCAL_MARKET,
-    key_file: KeyFile = None,
-    password_file: PasswordFile = None,
-    as_json: AsJson = False,
 ) -> None:
     """Register an aggregator's nanogrids at a node; it needs the role AGGREGATOR first.
 
@@ -150,11 +132,13 @@ def register_portfolio(
     """
     arguments = {"portfolio": portfolio, "node": node, "aggregator": aggregator, "name": name}
     done = f"Portfolio {portfolio} is registered"
-    _act(market, key_file, password_file, as_json, done, "register_portfolio", **arguments)
+    _act(access, done, "register_portfolio", **arguments)
 
 
 @register.command("nanogrid")
+@with_access
 def register_nanogrid(
+    access: Access,
     portfolio: PortfolioOption,
     owner: Owner,
     rated_power: Annotated[int, typer.Option(help="Rated power of its connection [W].")],
@@ -163,10 +147,6 @@ def register_nanogrid(
         int | None,
         typer.Option(parser=moment, metavar="MOMENT", help="Start of its first interval; default: the next one."),
     ] = None,
-    market: MarketUrl = LOCAL_MARKET,
-    key_file: KeyFile = None,
-    password_file: PasswordFile = None,
-    as_json: AsJson = False,
 ) -> None:
     """Register a nanogrid; the contract gives it the next index of its portfolio, which makes its id.
 
@@ -176,7 +156,7 @@ def register_nanogrid(
     from market.desks.operator import transact
     from market.services.operator_actions import action_of
 
-    with signing_session(market, key_file, as_json, password_file) as desk:
+    with access.signing() as desk:
         now_s = int(desk.client.get("/v1/market")["now"])
         start = next_interval(now_s, desk.calendar.time_unit_s) if active_from is None else active_from
         arguments = {
@@ -189,17 +169,15 @@ def register_nanogrid(
         answer = transact(desk, action_of({"action": "register_nanogrid", **arguments}))
     registered = next(event for event in answer["events"] if event["event"] == "SeatRegistered")
     nanogrid = registered["arguments"]["nanogrid"]
-    say(answer | {"nanogrid": nanogrid}, as_json, f"Nanogrid {nanogrid} takes part from {iso(start)} on.")
+    access.say(answer | {"nanogrid": nanogrid}, f"Nanogrid {nanogrid} takes part from {iso(start)} on.")
 
 
 @operator.command("enrol-code")
+@with_access
 def enrol_code(
+    access: Access,
     nanogrid: NanogridOption,
     days: Annotated[int, typer.Option(min=1, max=365, help="How long the code is good.")] = 14,
-    market: MarketUrl = LOCAL_MARKET,
-    key_file: KeyFile = None,
-    password_file: PasswordFile = None,
-    as_json: AsJson = False,
 ) -> None:
     """Make a one-time code that binds a gateway to a nanogrid. It is shown this once; hand it to the installer.
 
@@ -211,91 +189,81 @@ def enrol_code(
     from market.services.operator_actions import action_of
 
     code = EnrolmentCode.new(nanogrid)
-    with signing_session(market, key_file, as_json, password_file) as desk:
+    with access.signing() as desk:
         expires_at = int(desk.client.get("/v1/market")["now"]) + days * _DAY_S
         arguments = {"nanogrid": nanogrid, "code": code.address, "expires_at": expires_at}
         answer = transact(desk, action_of({"action": "open_enrolment", **arguments}))
     text = f"{code.text}\nThe gateway of nanogrid {nanogrid} is enrolled with it until {iso(expires_at)}."
-    say(answer | {"code": code.text, "expires_at": expires_at}, as_json, text)
+    access.say(answer | {"code": code.text, "expires_at": expires_at}, text)
 
 
 @operator.command("mint")
+@with_access
 def mint(
+    access: Access,
     to: Annotated[str, typer.Option(parser=address_of, metavar="ADDRESS", help="Whose real money has arrived.")],
     amount: AmountOption,
     reference: ReferenceOption,
-    market: MarketUrl = LOCAL_MARKET,
-    key_file: KeyFile = None,
-    password_file: PasswordFile = None,
-    as_json: AsJson = False,
 ) -> None:
     """Give tokens (1 = 1 EUR) for real money that has arrived. The receiver deposits them itself.
 
     Example: meritgrid operator mint --to 0x… --amount 250.00 --reference "Bank 2026-05-20/17" --key-file operator.key
     """
     arguments = {"to": to, "amount_ueur": amount, "reference": reference}
-    _act(market, key_file, password_file, as_json, f"{to} has {in_euro(amount)} more", "mint", **arguments)
+    _act(access, f"{to} has {in_euro(amount)} more", "mint", **arguments)
 
 
 @operator.command("burn")
+@with_access
 def burn(
+    access: Access,
     amount: AmountOption,
     reference: ReferenceOption,
-    market: MarketUrl = LOCAL_MARKET,
-    key_file: KeyFile = None,
-    password_file: PasswordFile = None,
-    as_json: AsJson = False,
 ) -> None:
     """Destroy tokens of the operator's own for real money that it has paid out.
 
     Example: meritgrid operator burn --amount 80.00 --reference "Bank 2026-06-02/3" --key-file operator.key
     """
     arguments = {"amount_ueur": amount, "reference": reference}
-    _act(market, key_file, password_file, as_json, f"{in_euro(amount)} are gone", "burn", **arguments)
+    _act(access, f"{in_euro(amount)} are gone", "burn", **arguments)
 
 
 @operator.command("pause")
+@with_access
 def pause(
+    access: Access,
     node: NodeId,
     product: ProductOption = 0,
-    market: MarketUrl = LOCAL_MARKET,
-    key_file: KeyFile = None,
-    password_file: PasswordFile = None,
-    as_json: AsJson = False,
 ) -> None:
     """Stop new requests, offers and bids at a node. Settlement and withdrawals go on.
 
     Example: meritgrid operator pause --node 1 --key-file operator.key
     """
     arguments = {"node": node, "product": product, "paused": True}
-    _act(market, key_file, password_file, as_json, f"Node {node} is paused", "set_paused", **arguments)
+    _act(access, f"Node {node} is paused", "set_paused", **arguments)
 
 
 @operator.command("resume")
+@with_access
 def resume(
+    access: Access,
     node: NodeId,
     product: ProductOption = 0,
-    market: MarketUrl = LOCAL_MARKET,
-    key_file: KeyFile = None,
-    password_file: PasswordFile = None,
-    as_json: AsJson = False,
 ) -> None:
     """End a pause.
 
     Example: meritgrid operator resume --node 1 --key-file operator.key
     """
     arguments = {"node": node, "product": product, "paused": False}
-    _act(market, key_file, password_file, as_json, f"Node {node} trades again", "set_paused", **arguments)
+    _act(access, f"Node {node} trades again", "set_paused", **arguments)
 
 
 @operator.command("close")
+@with_access
 def close_nanogrid(
+    access: Access,
     nanogrid: NanogridOption,
     until: Annotated[int, typer.Option(parser=moment, metavar="MOMENT", help="Start of the first one without it.")],
-    market: MarketUrl = LOCAL_MARKET,
-    key_file: KeyFile = None,
-    password_file: PasswordFile = None,
-    as_json: AsJson = False,
 ) -> None:
     """Let a nanogrid leave. Its money stays its owner's.
 
@@ -303,66 +271,58 @@ def close_nanogrid(
     """
     arguments = {"nanogrid": nanogrid, "active_until": until}
     done = f"Nanogrid {nanogrid} takes part until {iso(until)}"
-    _act(market, key_file, password_file, as_json, done, "close_nanogrid", **arguments)
+    _act(access, done, "close_nanogrid", **arguments)
 
 
 @operator.command("reinstate")
+@with_access
 def reinstate_nanogrid(
+    access: Access,
     nanogrid: NanogridOption,
-    market: MarketUrl = LOCAL_MARKET,
-    key_file: KeyFile = None,
-    password_file: PasswordFile = None,
-    as_json: AsJson = False,
 ) -> None:
     """End a nanogrid's suspension, once its debt is paid or its readings are explained.
 
     Example: meritgrid operator reinstate --nanogrid 65543 --key-file operator.key
     """
     done = f"Nanogrid {nanogrid} may bid again"
-    _act(market, key_file, password_file, as_json, done, "reinstate_nanogrid", nanogrid=nanogrid)
+    _act(access, done, "reinstate_nanogrid", nanogrid=nanogrid)
 
 
 @operator.command("nanogrids")
+@with_access
 def list_nanogrids(
-    market: MarketUrl = LOCAL_MARKET,
-    key_file: KeyFile = None,
-    password_file: PasswordFile = None,
-    as_json: AsJson = False,
+    access: Access,
 ) -> None:
     """Show all nanogrids that concern the key's owner: for the operator, all.
 
     Example: meritgrid operator nanogrids --key-file operator.key
     """
-    with signing_session(market, key_file, as_json, password_file) as desk:
+    with access.signing() as desk:
         rows = list(desk.client.items("/v1/nanogrids"))
     columns = ("nanogrid", "node", "owner", "gateway", "rated_power_w", "suspended", "bond_ueur", "debt_ueur")
-    show_list(rows, columns, as_json, "Nanogrids")
+    access.show_list(rows, columns, "Nanogrids")
 
 
 @change.command("dso")
+@with_access
 def change_dso(
+    access: Access,
     node: NodeId,
     dso: Dso,
-    market: MarketUrl = LOCAL_MARKET,
-    key_file: KeyFile = None,
-    password_file: PasswordFile = None,
-    as_json: AsJson = False,
 ) -> None:
     """Give a node to another DSO or key, which needs the role DSO first.
 
     Example: meritgrid operator change dso --node 1 --dso 0x… --key-file operator.key
     """
-    _act(market, key_file, password_file, as_json, f"Node {node} is {dso}'s", "set_node_dso", node=node, dso=dso)
+    _act(access, f"Node {node} is {dso}'s", "set_node_dso", node=node, dso=dso)
 
 
 @change.command("aggregator")
+@with_access
 def change_aggregator(
+    access: Access,
     portfolio: PortfolioOption,
     aggregator: Aggregator,
-    market: MarketUrl = LOCAL_MARKET,
-    key_file: KeyFile = None,
-    password_file: PasswordFile = None,
-    as_json: AsJson = False,
 ) -> None:
     """Give a portfolio to another aggregator or key, which needs the role AGGREGATOR first.
 
@@ -370,17 +330,15 @@ def change_aggregator(
     """
     arguments = {"portfolio": portfolio, "aggregator": aggregator}
     done = f"Portfolio {portfolio} is {aggregator}'s"
-    _act(market, key_file, password_file, as_json, done, "set_portfolio_aggregator", **arguments)
+    _act(access, done, "set_portfolio_aggregator", **arguments)
 
 
 @change.command("owner")
+@with_access
 def change_owner(
+    access: Access,
     nanogrid: NanogridOption,
     owner: Owner,
-    market: MarketUrl = LOCAL_MARKET,
-    key_file: KeyFile = None,
-    password_file: PasswordFile = None,
-    as_json: AsJson = False,
 ) -> None:
     """Give a nanogrid to another owner or wallet. Its balance is paid out to the old one; a delegate is unseated.
 
@@ -388,19 +346,17 @@ def change_owner(
     """
     arguments = {"nanogrid": nanogrid, "owner": owner}
     done = f"Nanogrid {nanogrid} is {owner}'s"
-    _act(market, key_file, password_file, as_json, done, "change_owner", **arguments)
+    _act(access, done, "change_owner", **arguments)
 
 
 @change.command("gateway")
+@with_access
 def change_gateway(
+    access: Access,
     nanogrid: NanogridOption,
     gateway: Annotated[
         str, typer.Option(parser=address_of, metavar="ADDRESS", help="Address of its key; default: none any more.")
     ] = _NOBODY,
-    market: MarketUrl = LOCAL_MARKET,
-    key_file: KeyFile = None,
-    password_file: PasswordFile = None,
-    as_json: AsJson = False,
 ) -> None:
     """Unseat a nanogrid's gateway at once (a stolen one), or seat another key. Usually a new one enrols by a code.
 
@@ -408,48 +364,42 @@ def change_gateway(
     """
     arguments = {"nanogrid": nanogrid, "gateway": gateway}
     done = f"Nanogrid {nanogrid} has {'no gateway' if gateway == _NOBODY else f'the gateway {gateway}'}"
-    _act(market, key_file, password_file, as_json, done, "set_gateway", **arguments)
+    _act(access, done, "set_gateway", **arguments)
 
 
 @governance.command("begin")
+@with_access
 def begin_hand_over(
+    access: Access,
     account: Account,
-    market: MarketUrl = LOCAL_MARKET,
-    key_file: KeyFile = None,
-    password_file: PasswordFile = None,
-    as_json: AsJson = False,
 ) -> None:
     """First step, with the present governance key: name the new one, which may accept after the delay.
 
     Example: meritgrid operator governance begin --account 0x… --key-file governance.key
     """
     done = f"{account} may accept the governance after the delay"
-    _act(market, key_file, password_file, as_json, done, "begin_admin_transfer", account=account)
+    _act(access, done, "begin_admin_transfer", account=account)
 
 
 @governance.command("accept")
+@with_access
 def accept_hand_over(
-    market: MarketUrl = LOCAL_MARKET,
-    key_file: KeyFile = None,
-    password_file: PasswordFile = None,
-    as_json: AsJson = False,
+    access: Access,
 ) -> None:
     """Second step, with the new key.
 
     Example: meritgrid operator governance accept --key-file new-governance.key
     """
-    _act(market, key_file, password_file, as_json, "The governance is yours", "accept_admin_transfer")
+    _act(access, "The governance is yours", "accept_admin_transfer")
 
 
 @governance.command("cancel")
+@with_access
 def cancel_hand_over(
-    market: MarketUrl = LOCAL_MARKET,
-    key_file: KeyFile = None,
-    password_file: PasswordFile = None,
-    as_json: AsJson = False,
+    access: Access,
 ) -> None:
     """Take the first step back, with the present governance key.
 
     Example: meritgrid operator governance cancel --key-file governance.key
     """
-    _act(market, key_file, password_file, as_json, "The hand-over is cancelled", "cancel_admin_transfer")
+    _act(access, "The hand-over is cancelled", "cancel_admin_transfer")

@@ -6,10 +6,13 @@ document on standard output, the problem document where the market refuses; what
 
 from __future__ import annotations
 
+import functools
+import inspect
 import json
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -215,3 +218,58 @@ def name_of(kind: type[IntEnum], code: Any) -> str:
 def in_euro(amount_ueur: int) -> str:
     """Micro-euro for people."""
     return f"{amount_ueur / UEUR_PER_EUR:,.6f} EUR"
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """How a command reaches the market, whose key signs, and how it answers: the options that most commands share."""
+
+    market: str
+    key_file: Path | None
+    password_file: Path | None
+    as_json: bool
+
+    def client(self) -> AbstractContextManager[MarketClient]:
+        """The market's API, signed in where a key is given; refusals end the command."""
+        return session(self.market, self.key_file, self.as_json, self.password_file)
+
+    def signing(self) -> AbstractContextManager[Desk]:
+        """A desk that signs with the key; refusals end the command."""
+        return signing_session(self.market, self.key_file, self.as_json, self.password_file)
+
+    def say(self, document: Mapping[str, Any], sentence: str) -> None:
+        say(document, self.as_json, sentence)
+
+    def show(self, document: Mapping[str, Any], title: str) -> None:
+        show(document, self.as_json, title)
+
+    def show_list(self, items: Iterable[Mapping[str, Any]], columns: Sequence[str], title: str) -> None:
+        show_list(items, columns, self.as_json, title)
+
+
+_ACCESS_OPTIONS: Final = {
+    "market": (MarketUrl, LOCAL_MARKET),
+    "key_file": (KeyFile, None),
+    "password_file": (PasswordFile, None),
+    "as_json": (AsJson, False),
+}
+
+
+def with_access(command: Callable[..., None]) -> Callable[..., None]:
+    """A command whose first parameter `access` is made of the shared options, which follow its own in --help."""
+    _, *own = inspect.signature(command, eval_str=True).parameters.values()
+    shared = [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
+        for name, (annotation, default) in _ACCESS_OPTIONS.items()
+    ]
+    parameters = [*(each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in own), *shared]
+
+    @functools.wraps(command)
+    def run(**arguments: Any) -> None:
+        access = Access(**{name: arguments.pop(name) for name in _ACCESS_OPTIONS})
+        command(access, **arguments)
+
+    # Typer reads both.
+    run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    run.__annotations__ = {each.name: each.annotation for each in parameters}
+    return run
