@@ -149,7 +149,10 @@ def list_bids(
     access: Access,
     offer_id: OfferId,
 ) -> None:
-    """Show one's bids in an offer; once the gate has closed, the aggregator and the DSO see all of them."""
+    """Show one's bids in an offer; once the gate has closed, the aggregator and the DSO see all of them.
+
+    Example: meritgrid bid list 0x… --key-file owner.key
+    """
     with access.signing() as desk:
         rows = list(desk.client.items(f"/v1/offers/{offer_id}/bids"))
     columns = ("nanogrid", "revision", "price_ueur_kwh", "quantity", "minimum", "state", "reason", "digest")
@@ -196,7 +199,10 @@ def explain_bid(
     offer_id: OfferId,
     digest: Annotated[str, typer.Argument(parser=hash_of, metavar="BID", help="The bid's digest (see bid list).")],
 ) -> None:
-    """Say why a bid won or did not: its rank, the marginal price, and one sentence."""
+    """Say why a bid won or did not: its rank, the marginal price, and one sentence.
+
+    Example: meritgrid bid why 0x… 0x… --key-file owner.key
+    """
     with access.signing() as desk:
         document = desk.client.get(f"/v1/offers/{offer_id}/bids/{digest}/explanation")
     access.show(document, "Why")

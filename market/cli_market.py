@@ -2,45 +2,74 @@
 
 from __future__ import annotations
 
-import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import typer
+from rich.progress import Progress
 
-from market.observability import set_up_logging
+from market.cli_session import AsJson, err, say
+from market.observability import logging_as
 from market.settings import Settings, SettingsError
 
 app = typer.Typer(help="The market process: API, relayer, clearing.", no_args_is_help=True)
 
+REFUSED_EXIT = 2
 
-@app.command()
-def serve() -> None:
-    """Serve the API and act by the calendar. Settings come from the environment (MERITGRID_…) and .env."""
+
+@contextmanager
+def _starting() -> Iterator[None]:
+    """What keeps the market from starting is said in words, with exit code 2."""
     from market.chain.deployment import DeploymentError
-    from market.server import serve as run
 
-    settings = Settings()
-    set_up_logging(settings.log, "market")
     try:
-        run(settings)
+        yield
     except (SettingsError, DeploymentError) as problem:
         typer.echo(f"The market cannot start: {problem}", err=True)
-        sys.exit(2)
+        raise typer.Exit(REFUSED_EXIT) from problem
 
 
 @app.command()
-def migrate() -> None:
-    """Bring the database's tables to this version."""
+def serve(as_json: AsJson = False) -> None:
+    """Serve the API and act by the calendar. Settings come from the environment (MERITGRID_…) and .env.
+
+    With --json every line of the log is a JSON object.
+
+    Example: MERITGRID_RELAYER_KEY__FILE=relayer.key meritgrid market serve
+    """
+    from market.server import serve as run
+
+    with _starting():
+        settings = Settings()
+        logging_as(settings.log, "market", as_json)
+        run(settings)
+
+
+@app.command()
+def migrate(as_json: AsJson = False) -> None:
+    """Bring the database's tables to this version. `serve` does it by itself.
+
+    Example: MERITGRID_DATABASE_URL=postgresql+psycopg://market@localhost/market meritgrid market migrate
+    """
+    from sqlalchemy import make_url
+
     from market.store.database import migrate as run
 
     settings = Settings()
     run(settings.database)
-    typer.echo(f"The database is at the newest version: {settings.database}")
+    shown = make_url(settings.database).render_as_string(hide_password=True)
+    say({"database": shown}, as_json, f"The database is at the newest version: {shown}")
 
 
 @app.command()
-def reindex() -> None:
-    """Empty everything that is known from the chain, and build it again."""
+def reindex(as_json: AsJson = False) -> None:
+    """Empty everything that is known from the chain, and build it again. Stop the market before.
+
+    Example: meritgrid market reindex
+    """
     from market.server import reindex as run
 
-    run(Settings())
-    typer.echo("Rebuilt from the chain.")
+    with _starting(), Progress(console=err, disable=not err.is_terminal) as bars:
+        task = bars.add_task("blocks", total=None)
+        last = run(Settings(), lambda done, total: bars.update(task, completed=done, total=total))
+    say({"block": last}, as_json, f"Rebuilt from the chain up to block {last}.")

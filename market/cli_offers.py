@@ -156,7 +156,10 @@ def _named(row: Json) -> Json:
 
 @offer.command("show")
 def show_offer(offer_id: OfferId, market: MarketUrl = LOCAL_MARKET, as_json: AsJson = False) -> None:
-    """Show one offer: what is asked, until when, and how it ended. Needs no key."""
+    """Show one offer: what is asked, until when, and how it ended. Needs no key.
+
+    Example: meritgrid offer show 0x…
+    """
     with session(market, as_json=as_json) as client:
         document = client.get(f"/v1/offers/{offer_id}")
     show(document if as_json else _named(document), as_json, "Offer")
@@ -168,7 +171,10 @@ def cancel_offer(
     access: Access,
     offer_id: OfferId,
 ) -> None:
-    """Take an offer back while it has no bids."""
+    """Take an offer back while it has no bids.
+
+    Example: meritgrid offer cancel 0x… --key-file aggregator.key
+    """
     with access.signing() as desk:
         signature = desk.sign(Cancellation(bytes.fromhex(offer_id[2:])))
         answer = desk.client.post(f"/v1/offers/{offer_id}/cancellation", {"signature": signature})
@@ -181,7 +187,10 @@ def show_position(
     access: Access,
     offer_id: OfferId,
 ) -> None:
-    """Show what an offer means for its aggregator: energy offered, awarded, delivered; revenue, cost, margin."""
+    """Show what an offer means for its aggregator: energy offered, awarded, delivered; revenue, cost, margin.
+
+    Example: meritgrid offer position 0x… --key-file aggregator.key
+    """
     with access.signing() as desk:
         document = desk.client.get(f"/v1/offers/{offer_id}/position")
     access.show(document, "Position")
@@ -189,7 +198,10 @@ def show_position(
 
 @offer.command("merit-order")
 def show_merit_order(offer_id: OfferId, market: MarketUrl = LOCAL_MARKET, as_json: AsJson = False) -> None:
-    """Show the merit order of a cleared offer: the bids in their rank, where it was cut, and why. Needs no key."""
+    """Show the merit order of a cleared offer: the bids in their rank, where it was cut, and why. Needs no key.
+
+    Example: meritgrid offer merit-order 0x…
+    """
     with session(market, as_json=as_json) as client:
         document = client.get(f"/v1/offers/{offer_id}/merit-order")
     if as_json:
@@ -224,7 +236,10 @@ def list_awards(
     access: Access,
     offer_id: OfferId,
 ) -> None:
-    """Show the awards of a cleared offer that concern the key's owner, and what they were settled with."""
+    """Show the awards of a cleared offer that concern the key's owner, and what they were settled with.
+
+    Example: meritgrid offer awards 0x… --key-file owner.key
+    """
     with access.signing() as desk:
         rows = list(desk.client.items(f"/v1/offers/{offer_id}/awards"))
     columns = ("ordinal", "nanogrid", "price_ueur_kwh", "quantity", "dispatch_state", "delivered", "outcome",

@@ -41,6 +41,11 @@ def set_up_logging(log: LogSettings, process: str) -> None:
     structlog.contextvars.bind_contextvars(process=process)
 
 
+def logging_as(log: LogSettings, process: str, as_json: bool) -> None:
+    """Set logging up as the settings say; `as_json` makes each line JSON whatever they say."""
+    set_up_logging(log.model_copy(update={"as_json": log.as_json or as_json}), process)
+
+
 def metrics_page() -> tuple[bytes, str]:
     """Body and media type of the process's metrics in Prometheus' text format."""
     return generate_latest(REGISTRY), CONTENT_TYPE_LATEST

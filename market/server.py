@@ -12,7 +12,7 @@ from sqlalchemy import Engine
 
 from market.api.app import create_app
 from market.chain.bindings import open_contracts
-from market.chain.indexer import Indexer
+from market.chain.indexer import Indexer, Progress
 from market.chain.sender import TransactionSender
 from market.clock import Clock, ClockRefused, SimulatedClock
 from market.domain.calendar import Moment
@@ -66,11 +66,11 @@ def broker_of(settings: Settings) -> dict[str, object]:
     }
 
 
-def reindex(settings: Settings) -> None:
-    """Empty everything that is projected from the chain and build it again."""
+def reindex(settings: Settings, progress: Progress | None = None) -> int:
+    """Empty everything that is projected from the chain and build it again; returns the last block."""
     migrate(settings.database)
     engine: Engine = open_engine(settings.database)
-    Indexer(open_contracts(settings), engine, settings.confirmations).reindex()
+    return Indexer(open_contracts(settings), engine, settings.confirmations).reindex(progress)
 
 
 def jobs_of(market: Market) -> list[Job]:

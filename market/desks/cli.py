@@ -7,12 +7,13 @@ from typing import Annotated
 
 import typer
 
-from market.cli_session import refusals
+from market.cli_session import AsJson, refusals
 from market.clock import clock_from
 from market.desks.aggregator import AggregatorDesk, OfferPolicy
 from market.desks.desk import Desk, run_desk
 from market.desks.market_client import MarketClient
-from market.settings import KeySource, load_private_key
+from market.observability import logging_as
+from market.settings import KeySource, LogSettings, load_private_key
 
 dso = typer.Typer(help="The DSO's desk: traffic light, requests, verdicts, RED commands.", no_args_is_help=True)
 aggregator = typer.Typer(help="The aggregator's desk: offers that answer requests.", no_args_is_help=True)
@@ -52,8 +53,15 @@ def run_dso(
     clock: ClockSetting = "system",
     clock_token: ClockToken = "",
     ready_file: ReadyFile = None,
+    as_json: AsJson = False,
 ) -> None:
-    """Run the power flow on forecasts, set the light, publish requests, check results, command on RED."""
+    """Run the power flow on forecasts, set the light, publish requests, check results, command on RED.
+
+    It runs until it is told to stop. With --json every line of its log is a JSON object.
+
+    Example: meritgrid dso run --node 1 --grid scenario/forecast.json --key-file dso.key --market https://market.example
+    """
+    logging_as(LogSettings(), "dso", as_json)
     from market.desks.dso import DeskPolicy, DsoDesk
     from market.desks.node_grid import load_node_grid
 
@@ -76,8 +84,15 @@ def run_aggregator(
     clock: ClockSetting = "system",
     clock_token: ClockToken = "",
     ready_file: ReadyFile = None,
+    as_json: AsJson = False,
 ) -> None:
-    """Answer every request at the own nodes with an offer."""
+    """Answer every request at the own nodes with an offer.
+
+    It runs until it is told to stop. With --json every line of its log is a JSON object.
+
+    Example: meritgrid aggregator run --key-file aggregator.key --market https://market.example
+    """
+    logging_as(LogSettings(), "aggregator", as_json)
     with refusals():
         key = load_private_key(KeySource(file=key_file))
         client = MarketClient(market, private_key="0x" + key.hex())

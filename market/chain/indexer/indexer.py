@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -31,6 +31,9 @@ _REPLAY_EVENTS: Final = 5_000
 _CURSOR_ID: Final = 1
 
 
+Progress = Callable[[int, int], None]
+
+
 @dataclass(frozen=True)
 class _Block:
     number: int
@@ -48,8 +51,10 @@ class Indexer:
         self._engine = engine
         self._confirmations = confirmations
 
-    def index_now(self) -> int:
+    def index_now(self, progress: Progress | None = None) -> int:
         """Take in everything up to the present head, and return its block number.
+
+        progress: is told how many blocks are done, of how many, after each range.
 
         Raises:
             OSError, RpcError: the chain does not answer; what was taken in until then stays.
@@ -68,10 +73,13 @@ class Indexer:
             if cursor is not None and not self._is_on_chain(cursor):
                 self._leave_fork()
                 continue
-            if self._index_range(cursor, head) == head:
+            last = self._index_range(cursor, head)
+            if progress is not None and last is not None:
+                progress(last, head)
+            if last == head:
                 return head
 
-    def reindex(self) -> int:
+    def reindex(self, progress: Progress | None = None) -> int:
         """Drop every projection and rebuild it from the chain; returns the last block.
 
         Until it is done, readers see the market as it was at the block that has been reached.
@@ -79,7 +87,7 @@ class Indexer:
         with session_scope(self._engine) as session:
             lock(session, INDEXER_LOCK)
             _drop(session)
-        return self.index_now()
+        return self.index_now(progress)
 
     # RANGES
 
