@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 
 import structlog
 from apscheduler.executors.pool import ThreadPoolExecutor
@@ -68,16 +69,41 @@ class MomentTrigger(BaseTrigger):  # type: ignore[misc]
         return datetime.fromtimestamp(self.moment_from(earliest), UTC)
 
 
-class Schedule:
-    """The jobs of one process."""
+@dataclass(frozen=True)
+class Rounds:
+    """Work that sees for itself what is due whenever it is called.
 
-    def __init__(self, time_unit_s: int, jobs: Sequence[Job]) -> None:
+    `next_moment` gives the first time after another [epoch s] at which something may be due.
+    """
+
+    name: str
+    run: Callable[[], None]
+    next_moment: Callable[[int], int]
+
+
+class RoundsTrigger(BaseTrigger):  # type: ignore[misc]
+    """APScheduler trigger that fires whenever something may be due."""
+
+    def __init__(self, rounds: Rounds) -> None:
+        self._rounds = rounds
+
+    def get_next_fire_time(self, previous_fire_time: datetime | None, now: datetime) -> datetime:
+        after = now if previous_fire_time is None else max(now, previous_fire_time)
+        return datetime.fromtimestamp(self._rounds.next_moment(int(after.timestamp())), UTC)
+
+
+class Schedule:
+    """What one process does at which time: jobs, and after them the rounds."""
+
+    def __init__(self, time_unit_s: int, jobs: Sequence[Job], rounds: Rounds | None = None) -> None:
         self._time_unit_s = time_unit_s
         self._jobs = [(job, MomentTrigger(time_unit_s, job.offset_s)) for job in jobs]
+        self._rounds = rounds
 
     def next_moment(self, after_s: int) -> int:
-        """The next time at which any job is due, after a time [epoch s]."""
-        return min(trigger.moment_from(after_s + 1) for _, trigger in self._jobs)
+        """The next time at which anything is due, after a time [epoch s]."""
+        moments = [trigger.moment_from(after_s + 1) for _, trigger in self._jobs]
+        return min(moments + ([self._rounds.next_moment(after_s)] if self._rounds else []))
 
     def due(self, first_s: int, last_s: int) -> list[tuple[int, Job, int]]:
         """(time, job, interval) of every moment in first … last, in the order in which they are to run."""
@@ -103,6 +129,8 @@ class Schedule:
         now_s = int(clock.now())
         for _, job, interval in self.due(done_until_s + 1, now_s):
             run_job(job, interval)
+        if self._rounds is not None:
+            _attempt(self._rounds.name, self._rounds.run)
         return now_s
 
     def _step(
@@ -123,6 +151,9 @@ class Schedule:
                 run_job(job, trigger.interval_at(int(clock.now())))
 
             scheduler.add_job(fire, trigger, id=job.name, misfire_grace_time=self._time_unit_s, coalesce=False)
+        if self._rounds is not None:
+            work = partial(_attempt, self._rounds.name, self._rounds.run)
+            scheduler.add_job(work, RoundsTrigger(self._rounds), id=self._rounds.name, misfire_grace_time=None)
         scheduler.start()
         stop.wait()
         scheduler.shutdown(wait=True)
@@ -130,13 +161,17 @@ class Schedule:
 
 def run_job(job: Job, interval: int) -> None:
     """Run a job once; a failure is logged and counted, and tried again, and never stops the others."""
+    _attempt(job.name, partial(job.action, interval), interval=interval)
+
+
+def _attempt(name: str, work: Callable[[], None], **about: object) -> None:
     for attempt in range(1, _ATTEMPTS + 1):
         try:
-            with _SECONDS.labels(job.name).time():
-                job.action(interval)
+            with _SECONDS.labels(name).time():
+                work()
         except Exception:
-            _FAILURES.labels(job.name).inc()
-            log.exception("job failed", job=job.name, interval=interval, attempt=attempt)
+            _FAILURES.labels(name).inc()
+            log.exception("job failed", job=name, attempt=attempt, **about)
         else:
-            _RUNS.labels(job.name).inc()
+            _RUNS.labels(name).inc()
             return

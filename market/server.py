@@ -15,9 +15,8 @@ from market.chain.bindings import open_contracts
 from market.chain.indexer import Indexer, Progress
 from market.chain.sender import TransactionSender
 from market.clock import Clock, ClockRefused, SimulatedClock
-from market.domain.calendar import Moment
-from market.jobs import Job, Schedule
-from market.services import bids, clearing
+from market.jobs import Rounds, Schedule
+from market.services import rounds
 from market.services.market import Market
 from market.settings import Settings, load_private_key
 from market.store.database import migrate, open_engine, read_scope, session_scope
@@ -73,32 +72,10 @@ def reindex(settings: Settings, progress: Progress | None = None) -> int:
     return Indexer(open_contracts(settings), engine, settings.confirmations).reindex(progress)
 
 
-def jobs_of(market: Market) -> list[Job]:
-    """What the market does at which moment of an interval."""
-    calendar = market.calendar
-    actions = [
-        (Moment.BIDS_POSTED, "post bids", bids.post),
-        (Moment.CLEARED, "mark late bids", bids.mark_late),
-        (Moment.CLEARED, "clear", clearing.clear),
-        (Moment.CLEARED_AGAIN, "clear again", clearing.clear_again),
-        (Moment.FINALISED, "finalise", clearing.finalise),
-    ]
-
-    def after_index(action: object, interval: int) -> None:
-        market.index()
-        action(market, interval)  # type: ignore[operator]
-
-    jobs = [
-        Job(f"{name}{suffix}", calendar.at(moment, 0, internal=internal), partial(after_index, action))
-        for internal, suffix in ((False, ""), (True, " (INTERNAL)"))
-        for moment, name, action in actions
-    ]
-    start = calendar.at(Moment.DELIVERY_STARTS, 0)
-    return [
-        *jobs,
-        Job("expire offers", start, partial(after_index, clearing.expire)),
-        Job("reclaim requests", start, partial(after_index, clearing.reclaim)),
-    ]
+def schedule_of(market: Market) -> Schedule:
+    """What the market does when: rounds over the offers, by each offer's own gate."""
+    work = Rounds("offers", partial(rounds.run_due, market), partial(rounds.next_moment, market))
+    return Schedule(market.calendar.time_unit_s, [], work)
 
 
 def serve(settings: Settings) -> None:
@@ -106,7 +83,7 @@ def serve(settings: Settings) -> None:
     clock = settings.open_clock("market")
     market = open_market(settings, clock)
     stop = threading.Event()
-    schedule = Schedule(market.calendar.time_unit_s, jobs_of(market))
+    schedule = schedule_of(market)
     calendar = threading.Thread(target=_run_calendar, args=(schedule, clock, stop), name="calendar", daemon=True)
     config = uvicorn.Config(
         create_app(market),

@@ -78,6 +78,14 @@ class Outgoing:
     retain: bool = False
 
 
+@dataclass(slots=True)
+class _Place:
+    """Where a reading stands in its gateway's chain; empty while it is not known to be the next one."""
+
+    gateway: str | None = None
+    sequence: int | None = None
+
+
 @dataclass(frozen=True)
 class Ingest:
     """Takes messages in. now: the market's time [epoch s]; changed: is told whose dispatches moved."""
@@ -123,14 +131,15 @@ class Ingest:
             interval=reading.interval,
             sequence=reading.sequence,
         )
+        place = _Place()
         try:
-            outcome = self._store(session, gateway, reading)
+            outcome = self._store(session, gateway, reading, place)
         except MeritgridError as refusal:
-            self._keep(session, topic, reading.model_dump_json().encode(), refusal)
+            self._keep(session, topic, reading.model_dump_json().encode(), refusal, place)
             return receipt(outcome=ReceiptOutcome.REFUSED, code=refusal.code, reason=refusal.sentence[:_MAX_REASON])
         return receipt(outcome=outcome)
 
-    def _store(self, session: Session, gateway: str, reading: SignedReading) -> ReceiptOutcome:
+    def _store(self, session: Session, gateway: str, reading: SignedReading, place: _Place) -> ReceiptOutcome:
         signer = reading.signer(self.settlement)
         if signer.lower() != gateway:
             raise BadSignature("The reading is not signed by the gateway on whose topic it came.")
@@ -143,13 +152,17 @@ class Ingest:
         )
         if known is not None and known.digest == digest:
             return ReceiptOutcome.DUPLICATE
+        disorder = self._disorder(session, signer, reading)
+        if disorder is None:
+            place.gateway, place.sequence = signer, reading.sequence
         if known is not None:
             raise ReadingRefused(
                 "contradicting-reading", f"Another reading of interval {reading.interval} is stored; both are evidence."
             )
+        if disorder is not None:
+            raise disorder
         self._require_time(reading)
         self._require_plausible(reading, seat)
-        self._require_sequence(session, signer, reading)
         session.add(self._row(reading, signer, digest))
         session.flush()
         return ReceiptOutcome.STORED
@@ -169,20 +182,32 @@ class Ingest:
                     "implausible-reading", f"{value} {name} is beyond {most}, which the connection allows."
                 )
 
-    def _require_sequence(self, session: Session, signer: str, reading: SignedReading) -> None:
-        last = session.scalar(
-            select(Reading).where(Reading.gateway == signer).order_by(Reading.sequence.desc()).limit(1)
-        )
+    def _disorder(self, session: Session, signer: str, reading: SignedReading) -> ReadingRefused | None:
+        """Why a reading is not the next one of its gateway's chain; None when it is."""
+        last = self._last(session, signer)
         expected = 1 if last is None else last.sequence + 1
+        head = GENESIS_HASH if last is None else last.entry_hash(self.settlement)
         if reading.sequence < expected:
-            raise ReadingRefused("replayed-reading", f"Sequence {reading.sequence} has been; {expected} is next.")
+            return ReadingRefused("replayed-reading", f"Sequence {reading.sequence} has been; {expected} is next.")
         if reading.sequence > expected:
-            raise ReadingRefused("out-of-order", f"Sequence {expected} is next, not {reading.sequence}.")
-        head = GENESIS_HASH
-        if last is not None:
-            head = SignedReading.model_validate_json(last.payload).entry_hash(self.settlement)
+            return ReadingRefused("out-of-order", f"Sequence {expected} is next, not {reading.sequence}.")
         if reading.previous_hash != head:
-            raise ReadingRefused("broken-hash-chain", f"previous_hash must be {head}.")
+            return ReadingRefused("broken-hash-chain", f"previous_hash must be {head}.")
+        return None
+
+    def _last(self, session: Session, signer: str) -> SignedReading | None:
+        """The last reading that came in its place: stored, or refused for what it says."""
+        stored = session.scalar(
+            select(Reading.payload).where(Reading.gateway == signer).order_by(Reading.sequence.desc()).limit(1)
+        )
+        refused = session.scalar(
+            select(Quarantined.payload)
+            .where(Quarantined.gateway == signer)
+            .order_by(Quarantined.sequence.desc())
+            .limit(1)
+        )
+        readings = [SignedReading.model_validate_json(payload) for payload in (stored, refused) if payload is not None]
+        return max(readings, key=lambda reading: reading.sequence, default=None)
 
     def _row(self, reading: SignedReading, signer: str, digest: str) -> Reading:
         return Reading(
@@ -283,7 +308,9 @@ class Ingest:
         sealed = Receipts.sealed(self.oracle_key, self.settlement, gateway=gateway, receipts=(receipt,))
         return [Outgoing(topic_for(gateway, Channel.RECEIPTS), sealed.payload())]
 
-    def _keep(self, session: Session, topic: str, payload: bytes, refusal: MeritgridError) -> None:
+    def _keep(
+        self, session: Session, topic: str, payload: bytes, refusal: MeritgridError, place: _Place | None = None
+    ) -> None:
         _REFUSED.labels(refusal.code).inc()
         log.warning("message in quarantine", topic=topic[:200], code=refusal.code, why=refusal.sentence)
         session.add(
@@ -293,6 +320,8 @@ class Ingest:
                 reason=refusal.code[:32],
                 sentence=refusal.sentence,
                 received_at=int(self.now()),
+                gateway=place.gateway if place else None,
+                sequence=place.sequence if place else None,
             )
         )
 

@@ -20,6 +20,7 @@ from typing import Final
 import aiomqtt
 import structlog
 from prometheus_client import start_http_server
+from sqlalchemy.exc import SQLAlchemyError
 
 from market.chain.bindings import open_contracts
 from market.chain.indexer import Indexer
@@ -79,14 +80,17 @@ class OracleService:
         await self._connected.wait()
         jobs = threading.Thread(target=self._run_jobs, args=(ready,), name="calendar", daemon=True)
         jobs.start()
-        await ended.wait()
+        ending = asyncio.create_task(ended.wait())
+        await asyncio.wait([ending, talking], return_when=asyncio.FIRST_COMPLETED)
         self._stop.set()
         if isinstance(self._clock, SimulatedClock):
             await asyncio.to_thread(self._clock.leave)
+        ending.cancel()
         talking.cancel()
+        await asyncio.to_thread(jobs.join, 10)
+        # An oracle that hears nothing any more must not look alive: whatever ended the talk ends the process.
         with contextlib.suppress(asyncio.CancelledError):
             await talking
-        await asyncio.to_thread(jobs.join, 10)
 
     def _recover(self) -> None:
         self._oracle.sender.recover()
@@ -109,6 +113,9 @@ class OracleService:
                     await self._listen(client)
             except (aiomqtt.MqttError, OSError) as problem:
                 log.info("no connection to the broker", problem=str(problem))
+            except SQLAlchemyError as problem:
+                # Nothing was acknowledged to the gateways: they send it again.
+                log.error("no connection to the database", problem=str(problem))
             finally:
                 self._client = None
                 self._connected.clear()

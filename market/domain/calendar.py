@@ -122,6 +122,16 @@ class Calendar:
         """All moments of an interval [epoch s]."""
         return {moment: self.at(moment, interval, internal=internal) for moment in Moment}
 
+    def next_moment(self, after_s: int, moment: Moment, *, internal: bool = False) -> int:
+        """The first time after another [epoch s] at which some interval has `moment`."""
+        offset_s = self.at(moment, 0, internal=internal)
+        return ((after_s - offset_s) // self.time_unit_s + 1) * self.time_unit_s + offset_s
+
+    def for_gate(self, moment: Moment, gate_closure: int, *, internal: bool = False) -> int:
+        """When `moment` is for an offer whose gate closes earlier than the calendar's [epoch s]: as long after (or
+        before) its own gate closure."""
+        return gate_closure + self.at(moment, 0, internal=internal) - self.at(Moment.GATE_CLOSURE, 0, internal=internal)
+
     def hundredths(self, *, internal: bool = False) -> dict[str, int]:
         """The table as published: moment -> hundredths of u relative to T (thirds and fifteenths rounded)."""
         offsets = INTERNAL_OFFSETS if internal else REQUEST_OFFSETS

@@ -102,10 +102,7 @@ def _open_offer(market: Market, session: Session, offer_id: str, now_s: int) -> 
 
 def api_closes_at(market: Market, offer: Offer) -> int:
     """Until when the API takes bids of an offer [epoch s]: a tenth of u before the gate closes."""
-    calendar = market.calendar
-    return offer.gate_closure - (
-        calendar.at(Moment.GATE_CLOSURE, offer.interval) - calendar.at(Moment.API_CLOSES, offer.interval)
-    )
+    return market.calendar.for_gate(Moment.API_CLOSES, offer.gate_closure, internal=offer.request is None)
 
 
 def _receive_one(
@@ -263,23 +260,19 @@ def _sold(nanogrid_id: int, offer: Offer) -> Any:
     )
 
 
-def post(market: Market, interval: int) -> None:
-    """Post the received bids of an interval's open offers, in batches; then note what the chain made of them."""
-    with market.sessions() as session:
-        offers = session.scalars(
-            select(Offer.offer).where(Offer.interval == interval, Offer.status == OfferStatus.OPEN)
-        ).all()
-        batches = [(offer, _batches(_in_order(session, offer))) for offer in offers]
-    for offer, groups in batches:
-        for group in groups:
-            wire = pack_wire_bids(_wire(bid) for bid in group)
-            function = market.contracts.auction.functions.postBids(bytes.fromhex(offer[2:]), wire)
-            key = purpose_key("post", offer, *(bid.digest for bid in group))
-            try:
-                market.relay(function, f"post:{key}")
-            except ContractRefused as refusal:  # closed, paused or RED meanwhile: `mark_late` tells the bidders
-                log.warning("bids not posted", offer=offer, bids=len(group), why=refusal.sentence)
-        record_posted(market, offer)
+def post(market: Market, offer: str) -> None:
+    """Post the received bids of an offer, in batches; then note what the chain made of them."""
+    with market.reading() as session:
+        groups = _batches(_in_order(session, offer))
+    for group in groups:
+        wire = pack_wire_bids(_wire(bid) for bid in group)
+        function = market.contracts.auction.functions.postBids(bytes.fromhex(offer[2:]), wire)
+        key = purpose_key("post", offer, *(bid.digest for bid in group))
+        try:
+            market.relay(function, f"post:{key}")
+        except ContractRefused as refusal:  # closed, paused or RED meanwhile: `mark_late` tells the bidders
+            log.warning("bids not posted", offer=offer, bids=len(group), why=refusal.sentence)
+    record_posted(market, offer)
 
 
 def _in_order(session: Session, offer: str) -> list[BidReceived]:
@@ -327,11 +320,12 @@ def record_posted(market: Market, offer: str) -> None:
                 bid.state, bid.reason = BidState.SKIPPED, skipped[place]
 
 
-def mark_late(market: Market, interval: int) -> None:
-    """Bids that were received and never posted before the gate closed are late; the reason is kept for their bidder."""
+def mark_late(market: Market, offer: str) -> None:
+    """Bids that the chain has not seen when the gate is closed are late; the reason is kept for their bidder."""
+    record_posted(market, offer)
     with market.sessions() as session:
         session.execute(
             update(BidReceived)
-            .where(BidReceived.interval == interval, BidReceived.state == BidState.RECEIVED)
+            .where(BidReceived.offer == offer, BidReceived.state == BidState.RECEIVED)
             .values(state=BidState.LATE, reason="GATE_CLOSED")
         )

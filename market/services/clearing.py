@@ -17,7 +17,6 @@ from market.domain.errors import ContractRefused
 from market.domain.merit_order import Clearing, MeritCurve, claim_of, clear_greedy, merit_curve, without_rejected
 from market.domain.products import Phase, Side
 from market.domain.records import AwardRecord, BidRecord, PostedBid, pack_awards, pack_bids, rejected_positions
-from market.domain.states import OfferStatus
 from market.services.market import Market, purpose_key
 from market.services.signals import phase_of
 from market.store.projections import FlexibilityRequest, GridVerdict, Offer, RequestInterval
@@ -78,45 +77,47 @@ def auction_of(session: Session, offer: Offer) -> Auction:
     )
 
 
-def clear(market: Market, interval: int) -> None:
-    """Clear the offers of an interval whose gate has closed."""
-    for auction in _auctions(market, interval, OfferStatus.OPEN):
-        _claim(market, auction, auction.first_result(), b"")
+def clear(market: Market, offer: str) -> None:
+    """Clear an offer whose gate has closed."""
+    auction = _auction(market, offer)
+    _claim(market, auction, auction.first_result(), b"")
 
 
-def clear_again(market: Market, interval: int) -> None:
-    """Clear again without the awards that the DSO rejected."""
-    for auction in _auctions(market, interval, OfferStatus.CLEARED):
-        if auction.rejected and not auction.cleared_again:
-            _claim(market, auction, auction.result_again(), auction.rejected_bitmap)
+def clear_again(market: Market, offer: str) -> None:
+    """Clear again without the awards that the DSO rejected, if it did."""
+    auction = _auction(market, offer)
+    if auction.rejected and not auction.cleared_again:
+        _claim(market, auction, auction.result_again(), auction.rejected_bitmap)
 
 
-def finalise(market: Market, interval: int) -> None:
-    """Make the cleared results of an interval final."""
-    for auction in _auctions(market, interval, OfferStatus.CLEARED):
-        awards = (auction.result_again() if auction.cleared_again else auction.first_result()).awards
-        # Cleared again, the rejected ones are out already; else the contract leaves them out now.
-        rejected = b"" if auction.cleared_again else auction.rejected_bitmap
-        function = market.contracts.auction.functions.finalise(_bytes32(auction.offer), pack_awards(awards), rejected)
-        _relay(market, function, "finalise", auction.offer)
+def finalise(market: Market, offer: str) -> None:
+    """Make a cleared result final."""
+    auction = _auction(market, offer)
+    awards = (auction.result_again() if auction.cleared_again else auction.first_result()).awards
+    # Cleared again, the rejected ones are out already; else the contract leaves them out now.
+    rejected = b"" if auction.cleared_again else auction.rejected_bitmap
+    function = market.contracts.auction.functions.finalise(_bytes32(offer), pack_awards(awards), rejected)
+    _relay(market, function, "finalise", offer)
 
 
-def expire(market: Market, interval: int) -> None:
-    """End offers that were never cleared or that RED has frozen, and give their escrow back."""
-    for auction in _auctions(market, interval, OfferStatus.OPEN, OfferStatus.CLEARED):
-        function = market.contracts.auction.functions.expireOffer(_bytes32(auction.offer))
-        _relay(market, function, "expireOffer", auction.offer)
+def expire(market: Market, offer: str) -> None:
+    """End an offer that was never cleared or that RED has frozen, and give its escrow back."""
+    _relay(market, market.contracts.auction.functions.expireOffer(_bytes32(offer)), "expireOffer", offer)
 
 
-def reclaim(market: Market, interval: int) -> None:
-    """Give the DSO back what no offer took of its requests for an interval."""
-    with market.sessions() as session:
-        requests = session.scalars(
-            select(RequestInterval.request).where(
-                RequestInterval.interval == interval, RequestInterval.reclaimed_ueur.is_(None)
+def reclaim(market: Market) -> None:
+    """Give the DSOs back what no offer took of their requests for intervals that have begun."""
+    with market.reading() as session:
+        parts = session.execute(
+            select(RequestInterval.request, RequestInterval.interval)
+            .where(
+                RequestInterval.interval <= market.now_s(),
+                RequestInterval.accepted < RequestInterval.quantity,
+                RequestInterval.reclaimed_ueur.is_(None),
             )
+            .order_by(RequestInterval.interval, RequestInterval.request)
         ).all()
-    for request in requests:
+    for request, interval in parts:
         function = market.contracts.auction.functions.reclaimRequest(_bytes32(request), interval)
         _relay(market, function, "reclaimRequest", request, interval)
 
@@ -126,14 +127,9 @@ def is_red(session: Session, offer: Offer) -> bool:
     return phase_of(session, offer.node, offer.interval) is Phase.RED
 
 
-def _auctions(market: Market, interval: int, *statuses: OfferStatus) -> list[Auction]:
-    with market.sessions() as session:
-        offers = session.scalars(
-            select(Offer)
-            .where(Offer.interval == interval, Offer.status.in_([int(status) for status in statuses]))
-            .order_by(Offer.offer)
-        ).all()
-        return [auction_of(session, offer) for offer in offers]
+def _auction(market: Market, offer: str) -> Auction:
+    with market.reading() as session:
+        return auction_of(session, session.get_one(Offer, offer))
 
 
 def _claim(market: Market, auction: Auction, clearing: Clearing, rejected: bytes) -> None:

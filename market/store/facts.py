@@ -122,6 +122,7 @@ class Quarantined(Base):
     """A message that was refused; it stops nothing else."""
 
     __tablename__ = "quarantine"
+    __table_args__ = (Index(None, "gateway", "sequence"),)
 
     id: Mapped[RowId]
     topic: Mapped[Name]
@@ -130,6 +131,9 @@ class Quarantined(Base):
     reason: Mapped[Code] = mapped_column(index=True)
     sentence: Mapped[str] = mapped_column(Text)
     received_at: Mapped[BigInt]
+    gateway: Mapped[Address | None]
+    sequence: Mapped[BigInt | None]
+    """Of a reading that came in its place and was refused for what it says: the gateway's chain goes on behind it."""
 
 
 class Acknowledgement(Base):

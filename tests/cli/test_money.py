@@ -12,7 +12,7 @@ import pytest
 
 from market.domain.records import BidRecord
 from market.domain.signing import address_of
-from market.services import bids, clearing
+from market.services import rounds
 from tests.chain.world import EUR, U, before, gateway_key, nanogrid, owner_key
 from tests.cli.conftest import Room, Run
 from tests.cli.test_operator import at, done
@@ -27,11 +27,11 @@ def settled_award(room: Room, meritgrid: Run, *, settle: bool = True) -> str:
     sign_and_send(room, meritgrid, offer, 0, 100_000, 1500)
     sign_and_send(room, meritgrid, offer, 1, 200_000, 1500)
     room.world.at(before(T, 145))
-    bids.post(room.market, T)
+    rounds.run_due(room.market)
     room.world.at(before(T, 120))
-    clearing.clear(room.market, T)
+    rounds.run_due(room.market)
     room.world.at(before(T, 93))
-    clearing.finalise(room.market, T)
+    rounds.run_due(room.market)
     room.world.at(T + U + U // 3)
     if settle:
         room.world.settle(bytes.fromhex(offer[2:]), T, awards_of(room, offer), {0: 1500, 1: 100})

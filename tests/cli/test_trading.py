@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 from market.domain.intervals import iso
-from market.services import bids, clearing
+from market.services import rounds
 from tests.chain.world import NODE, PORTFOLIO, U, before, nanogrid
 from tests.cli.conftest import Room, Run
 from tests.conftest import TEST_EPOCH
@@ -79,9 +79,9 @@ def test_an_auction_by_hand_from_the_light_to_the_awards(room: Room, meritgrid: 
     assert withdrawn.code == 0, withdrawn.err
 
     room.world.at(before(T, 145))
-    bids.post(room.market, T)
+    rounds.run_due(room.market)
     room.world.at(before(T, 120))
-    clearing.clear(room.market, T)
+    rounds.run_due(room.market)
     curve = meritgrid("offer", "merit-order", offer, *at, "--json").document
     assert [(step["index"], step["awarded"]) for step in curve["bids"]] == [(0, 1500), (1, 500)]
     assert meritgrid("offer", "list", "--status", "CLEARED", *at, "--json").document["items"][0]["id"] == offer

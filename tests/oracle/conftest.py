@@ -1,0 +1,145 @@
+"""An oracle over a real chain and a real database, and meters that sign."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import select
+
+from market.domain.messages import Reading
+from market.domain.signing import address_of, sign_message
+from market.domain.typed_data import Domain
+from market.store.database import read_scope
+from market.store.facts import Quarantined
+from oracle.context import Oracle
+from oracle.ingest import Ingest
+from oracle.messages import (
+    GENESIS_HASH,
+    Channel,
+    Quality,
+    ReadingBatch,
+    Receipt,
+    Receipts,
+    SignedReading,
+    topic_for,
+)
+from tests.chain.world import KEYS, World, gateway_key, nanogrid
+from tests.conftest import TEST_EPOCH
+
+
+@dataclass
+class WorldClock:
+    """The clock of the chain's world: it stands until the test moves it."""
+
+    world: World
+
+    def now(self) -> float:
+        return self.world.now_s
+
+    async def sleep_until(self, at_s: float) -> None:
+        self.wait_until(at_s)
+
+    def wait_until(self, at_s: float) -> None:
+        if at_s > self.world.now_s:
+            raise RuntimeError("nobody moves this clock for a sleeper")
+
+
+@dataclass
+class Meter:
+    """A gateway's meter: signs one reading after the other, each linked to the one before."""
+
+    index: int
+    domain: Domain
+    sequence: int = 0
+    head: str = GENESIS_HASH
+    key: bytes = field(default=b"", repr=False)
+
+    def __post_init__(self) -> None:
+        self.key = self.key or gateway_key(self.index)
+
+    @property
+    def gateway(self) -> str:
+        return address_of(self.key).lower()
+
+    @property
+    def topic(self) -> str:
+        return topic_for(self.gateway, Channel.READINGS)
+
+    def read(self, interval: int, active_energy_wh: int = 500, **other: Any) -> SignedReading:
+        """The next reading; the meter goes on from it."""
+        reading = self.draft(interval, active_energy_wh, **other)
+        self.sequence, self.head = reading.sequence, reading.entry_hash(self.domain)
+        return reading
+
+    def draft(self, interval: int, active_energy_wh: int = 500, **other: Any) -> SignedReading:
+        """A reading that the meter does not count: with another sequence, nanogrid or link where these are given."""
+        message = Reading(
+            other.get("nanogrid", nanogrid(self.index)),
+            interval,
+            active_energy_wh,
+            other.get("reactive_energy_varh", 0),
+            other.get("sequence", self.sequence + 1),
+        )
+        signature = sign_message(other.get("key", self.key), message, self.domain).compact()
+        return SignedReading(
+            nanogrid=message.nanogrid,
+            interval=message.interval,
+            active_energy_wh=message.active_energy_wh,
+            reactive_energy_varh=message.reactive_energy_varh,
+            sequence=message.sequence,
+            previous_hash=other.get("previous_hash", self.head),
+            quality=Quality.MEASURED,
+            signature="0x" + signature.hex(),
+        )
+
+
+@dataclass
+class Desk:
+    """The oracle of a registered and funded world."""
+
+    world: World
+    oracle: Oracle
+    ingest: Ingest
+    moved: list[str]
+
+    def meter(self, index: int) -> Meter:
+        return Meter(index, self.oracle.settlement)
+
+    def take(self, meter: Meter, *readings: SignedReading) -> list[Receipt]:
+        """Hand readings in on the meter's topic, as the broker does, and open the answer."""
+        return self.receipts(meter, ReadingBatch(readings=readings).payload())
+
+    def receipts(self, meter: Meter, payload: bytes) -> list[Receipt]:
+        [answer] = self.ingest.take(meter.topic, payload)
+        assert answer.topic == topic_for(meter.gateway, Channel.RECEIPTS)
+        sealed = Receipts.model_validate_json(answer.payload)
+        assert sealed.sealed_by(self.oracle.settlement) == address_of(self.oracle.key)
+        return list(sealed.receipts)
+
+    def quarantined(self) -> list[str]:
+        """Reasons, in the order of arrival."""
+        with read_scope(self.oracle.engine) as session:
+            return list(session.scalars(select(Quarantined.reason).order_by(Quarantined.id)))
+
+
+@pytest.fixture
+def desk(anvil: Any, tmp_path: Path) -> Iterator[Desk]:
+    """Four nanogrids with gateways, money and bonds."""
+    world = World.build(anvil, f"sqlite:///{tmp_path / 'oracle.sqlite'}")
+    world.at(TEST_EPOCH)
+    world.register()
+    world.fund()
+    world.indexer.index_now()
+    contracts, clock = world.contracts, WorldClock(world)
+    oracle = Oracle(
+        world.engine, contracts, world.sender("oracle"), KEYS["oracle"], world.indexer.index_now, clock,
+        contracts.calendar,
+    )  # fmt: skip
+    moved: list[str] = []
+    ingest = Ingest(world.engine, oracle.settlement, oracle.key, oracle.calendar, clock.now, moved.append)
+    yield Desk(world, oracle, ingest, moved)
+    world.engine.dispose()

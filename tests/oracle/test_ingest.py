@@ -1,0 +1,280 @@
+"""Readings, acknowledgements and statuses: written down before they are answered, or quarantined with their reason."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sqlalchemy import event, func, select
+
+from market.domain.hashing import keccak256
+from market.domain.signing import address_of
+from market.domain.states import DispatchState
+from market.store.database import read_scope, session_scope
+from market.store.facts import Acknowledgement, GatewayStatus, Quarantined, Reading
+from market.store.work import Dispatch, OutboxState
+from oracle.messages import (
+    MAX_PAYLOAD_BYTES,
+    Channel,
+    Liveness,
+    MessageRefused,
+    ReceiptOutcome,
+    SignedAcknowledgement,
+    Status,
+    parse,
+    topic_for,
+)
+from tests.chain.world import U, gateway_key, nanogrid
+from tests.conftest import TEST_EPOCH
+from tests.oracle.conftest import Desk, Meter
+
+T = TEST_EPOCH + U
+STORED, DUPLICATE, REFUSED = ReceiptOutcome.STORED, ReceiptOutcome.DUPLICATE, ReceiptOutcome.REFUSED
+
+
+@pytest.fixture
+def late(desk: Desk) -> Desk:
+    """Ten intervals later: there is something to read."""
+    desk.world.at(T + 10 * U)
+    return desk
+
+
+def stored(desk: Desk) -> list[tuple[int, int]]:
+    with read_scope(desk.oracle.engine) as session:
+        rows = session.scalars(select(Reading).order_by(Reading.nanogrid, Reading.sequence))
+        return [(row.nanogrid, row.interval) for row in rows]
+
+
+def test_readings_are_stored_once_and_each_is_answered(late: Desk) -> None:
+    meter = late.meter(1)
+    readings = [meter.read(T), meter.read(T + U)]
+    assert [receipt.outcome for receipt in late.take(meter, *readings)] == [STORED, STORED]
+    assert [receipt.outcome for receipt in late.take(meter, *readings)] == [DUPLICATE, DUPLICATE]
+    assert stored(late) == [(nanogrid(1), T), (nanogrid(1), T + U)]
+    assert late.quarantined() == []
+
+
+def test_a_receipt_names_what_it_answers(late: Desk) -> None:
+    meter = late.meter(2)
+    reading = meter.read(T)
+    [receipt] = late.take(meter, reading)
+    assert (receipt.subject, receipt.nanogrid) == (reading.digest(late.oracle.settlement), nanogrid(2))
+    assert (receipt.interval, receipt.sequence) == (T, 1)
+
+
+def test_nothing_is_answered_that_could_not_be_written(late: Desk) -> None:
+    meter = late.meter(1)
+
+    def disk_full(*_: Any) -> None:
+        raise OSError("disk full")
+
+    event.listen(late.oracle.engine, "commit", disk_full)
+    with pytest.raises(OSError, match="disk full"):
+        late.take(meter, meter.draft(T))
+    event.remove(late.oracle.engine, "commit", disk_full)
+    assert stored(late) == []
+    assert late.take(meter, meter.draft(T))[0].outcome is STORED
+
+
+WRONG: dict[str, Any] = {
+    "bad-signature": lambda meter: meter.draft(T, key=gateway_key(2)),
+    "unknown-gateway": lambda meter: meter.draft(T, nanogrid=nanogrid(2)),
+    "interval-not-over": lambda meter: meter.draft(T + 10 * U),
+    "not-an-interval": lambda meter: meter.draft(T + 1),
+    "implausible-reading": lambda meter: meter.draft(T, 2 * 20_000 // 4 + 101),
+    "replayed-reading": lambda meter: meter.draft(T + U, sequence=1),
+    "out-of-order": lambda meter: meter.draft(T + U, sequence=7),
+    "broken-hash-chain": lambda meter: meter.draft(T + U, previous_hash="0x" + "11" * 32),
+}
+
+
+@pytest.mark.parametrize("code", WRONG)
+def test_a_wrong_reading_is_refused_by_its_reason_and_stored_nowhere(late: Desk, code: str) -> None:
+    meter = late.meter(1)
+    assert late.take(meter, meter.read(T - U))[0].outcome is STORED
+    [receipt] = late.take(meter, WRONG[code](meter))
+    assert (receipt.outcome, receipt.code) == (REFUSED, code)
+    assert receipt.reason
+    assert stored(late) == [(nanogrid(1), T - U)]
+    assert late.quarantined() == [code]
+
+
+def test_reactive_energy_must_be_plausible_too(late: Desk) -> None:
+    meter = late.meter(1)
+    [receipt] = late.take(meter, meter.draft(T, reactive_energy_varh=-(2 * 20_000 // 4 + 101)))
+    assert (receipt.code, "reactive" in receipt.reason) == ("implausible-reading", True)
+
+
+def test_the_largest_plausible_reading_is_taken(late: Desk) -> None:
+    meter = late.meter(1)
+    assert late.take(meter, meter.draft(T, -(2 * 20_000 // 4 + 100)))[0].outcome is STORED
+
+
+def test_another_reading_of_the_same_interval_is_evidence_and_the_first_one_stays(late: Desk) -> None:
+    meter = late.meter(1)
+    first = meter.read(T, 500)
+    late.take(meter, first)
+    [receipt] = late.take(meter, meter.read(T, 900))
+    assert (receipt.outcome, receipt.code) == (REFUSED, "contradicting-reading")
+    with read_scope(late.oracle.engine) as session:
+        assert session.scalars(select(Reading.active_energy_wh)).all() == [500]
+        kept = session.scalars(select(Quarantined.payload)).one()
+    assert json.loads(kept)["active_energy_wh"] == 900
+
+
+@pytest.mark.parametrize("code", ["implausible-reading", "not-an-interval", "contradicting-reading"])
+def test_a_refused_reading_keeps_its_place_so_that_the_next_ones_are_taken(late: Desk, code: str) -> None:
+    meter = late.meter(1)
+    late.take(meter, meter.read(T))
+    wrong = {
+        "implausible-reading": (T + U, 99_999),
+        "not-an-interval": (T + U + 1, 500),
+        "contradicting-reading": (T, 501),
+    }
+    [refused] = late.take(meter, meter.read(*wrong[code]))
+    assert refused.code == code
+    assert [receipt.outcome for receipt in late.take(meter, meter.read(T + 2 * U), meter.read(T + 3 * U))] == [
+        STORED,
+        STORED,
+    ]
+
+
+def test_a_forged_reading_takes_no_place(late: Desk) -> None:
+    meter = late.meter(1)
+    late.take(meter, meter.draft(T, key=gateway_key(2)))
+    assert late.take(meter, meter.read(T))[0].outcome is STORED
+
+
+def test_a_gateway_that_is_replaced_is_refused_from_then_on(late: Desk) -> None:
+    meter = late.meter(1)
+    late.take(meter, meter.read(T))
+    new_key = keccak256(b"another gateway")
+    settlement = late.world.contracts.settlement.functions
+    late.world.send("operator", settlement.setGateway(nanogrid(1), address_of(new_key)))
+    late.oracle.index()
+    assert late.take(meter, meter.read(T + U))[0].code == "unknown-gateway"
+    successor = Meter(1, late.oracle.settlement, key=new_key)
+    assert late.take(successor, successor.read(T + U))[0].outcome is STORED
+
+
+def test_one_wrong_reading_stops_none_of_the_others_of_its_batch(late: Desk) -> None:
+    meter = late.meter(1)
+    batch = [meter.read(T), meter.read(T + U, 99_999), meter.read(T + 2 * U)]
+    assert [receipt.outcome for receipt in late.take(meter, *batch)] == [STORED, REFUSED, STORED]
+
+
+@pytest.mark.parametrize(
+    ("payload", "code"),
+    [
+        (b"{broken", "message-malformed"),
+        (b'{"version": 2, "readings": []}', "message-malformed"),
+        (b'"' + b"x" * MAX_PAYLOAD_BYTES + b'"', "message-too-large"),
+    ],
+)
+def test_a_payload_that_cannot_be_read_is_kept_and_answered_by_its_hash(late: Desk, payload: bytes, code: str) -> None:
+    meter = late.meter(1)
+    [receipt] = late.receipts(meter, payload)
+    assert (receipt.outcome, receipt.code) == (REFUSED, code)
+    assert receipt.subject == "0x" + keccak256(payload).hex()
+    with read_scope(late.oracle.engine) as session:
+        kept = session.scalars(select(Quarantined)).one()
+    assert (kept.reason, kept.payload) == (code, payload[:MAX_PAYLOAD_BYTES])
+
+
+def test_a_malformed_batch_names_all_that_is_wrong_with_it(late: Desk) -> None:
+    meter = late.meter(1)
+    document = json.loads(meter.draft(T).model_dump_json()) | {"sequence": 0, "active_energy_wh": 2**31, "more": 1}
+    with pytest.raises(MessageRefused) as refused:
+        parse(meter.topic, json.dumps({"version": 1, "readings": [document]}).encode())
+    pointers = {violation.pointer for violation in refused.value.violations}
+    assert pointers >= {"/readings/0/sequence", "/readings/0/active_energy_wh", "/readings/0/more"}
+
+
+@settings(max_examples=200, deadline=None)
+@given(payload=st.binary(max_size=400), channel=st.sampled_from(Channel))
+def test_no_payload_breaks_the_parser(payload: bytes, channel: Channel) -> None:
+    topic = topic_for("0x" + "ab" * 20, channel)
+    with pytest.raises(MessageRefused) as refused:
+        parse(topic, payload)
+    assert refused.value.violations
+
+
+def test_a_message_on_no_topic_of_ours_is_kept_and_not_answered(late: Desk) -> None:
+    assert late.ingest.take("meritgrid/v1/gw/somebody/readings", b"{}") == []
+    assert late.quarantined() == ["unknown-topic"]
+
+
+# ACKNOWLEDGEMENTS AND STATUSES
+
+
+def dispatch(desk: Desk, index: int = 1) -> str:
+    """A dispatch of a nanogrid in the outbox, published."""
+    id_ = "0x" + keccak256(b"a dispatch").hex()
+    with session_scope(desk.oracle.engine) as session:
+        session.add(
+            Dispatch(
+                id=id_, kind="AWARD", nanogrid=nanogrid(index), gateway=address_of(gateway_key(index)), interval=T,
+                product=0, direction=1, quantity=100, baseline=500, change=-100, target_w=1600, target_var=0,
+                lease_end=T + U + U // 15, signature=bytes(64), state=OutboxState.PUBLISHED, reason=None, offer=None,
+                ordinal=None, decision=None, created_at=T, published_at=T, answered_at=None, started_at=None,
+                ended_at=None,
+            )
+        )  # fmt: skip
+    return id_
+
+
+def acknowledge(desk: Desk, id_: str, state: str, index: int = 1, key: bytes | None = None, at: int = T) -> None:
+    message = SignedAcknowledgement.signed(
+        key or gateway_key(index), desk.oracle.settlement, nanogrid=nanogrid(index), dispatch=id_, state=state, at=at
+    )
+    gateway = address_of(gateway_key(index)).lower()
+    assert desk.ingest.take(topic_for(gateway, Channel.ACKS), message.payload()) == []
+
+
+def state_of(desk: Desk, id_: str) -> str:
+    with read_scope(desk.oracle.engine) as session:
+        return session.get_one(Dispatch, id_).state
+
+
+def test_acknowledgements_move_a_dispatch_forward_and_never_back(late: Desk) -> None:
+    id_ = dispatch(late)
+    for state in ("ACCEPTED", "STARTED", "ACCEPTED", "SUCCEEDED", "STARTED"):
+        acknowledge(late, id_, state)
+    assert state_of(late, id_) == OutboxState.SUCCEEDED
+    with read_scope(late.oracle.engine) as session:
+        states = session.scalars(select(Acknowledgement.state).order_by(Acknowledgement.id)).all()
+    assert states == [DispatchState.ACCEPTED, DispatchState.STARTED, DispatchState.SUCCEEDED]
+    assert set(late.moved) == {address_of(gateway_key(1)).lower()}
+
+
+@pytest.mark.parametrize(
+    ("code", "arguments"),
+    [("bad-signature", {"key": gateway_key(2)}), ("unknown-dispatch", {"index": 2})],
+)
+def test_an_acknowledgement_that_is_not_the_gateways_own_changes_nothing(
+    late: Desk, code: str, arguments: dict[str, Any]
+) -> None:
+    id_ = dispatch(late)
+    acknowledge(late, id_, "SUCCEEDED", **arguments)
+    assert (state_of(late, id_), late.quarantined()) == (OutboxState.PUBLISHED, [code])
+
+
+@pytest.mark.parametrize("is_forged", [False, True])
+def test_a_status_is_kept_when_the_gateway_sealed_it(late: Desk, is_forged: bool) -> None:
+    gateway = address_of(gateway_key(1)).lower()
+    status = Status.sealed(
+        gateway_key(2 if is_forged else 1),
+        late.oracle.settlement,
+        gateway=gateway,
+        nanogrid=nanogrid(1),
+        state=Liveness.ONLINE,
+        at=T,
+        software_version="1",
+    )
+    late.ingest.take(topic_for(gateway, Channel.STATUS), status.payload())
+    with read_scope(late.oracle.engine) as session:
+        kept = session.scalar(select(func.count()).select_from(GatewayStatus))
+    assert (kept, late.quarantined()) == ((0, ["bad-signature"]) if is_forged else (1, []))
