@@ -152,6 +152,9 @@ class Ingest:
         )
         if known is not None and known.digest == digest:
             return ReceiptOutcome.DUPLICATE
+        if self.calendar.end_of(reading.interval) > self.now():
+            # Passes with time, and is sent again then: it takes no place.
+            raise ReadingRefused("interval-not-over", f"The interval {reading.interval} is not over yet.")
         disorder = self._disorder(session, signer, reading)
         if disorder is None:
             place.gateway, place.sequence = signer, reading.sequence
@@ -161,19 +164,14 @@ class Ingest:
             )
         if disorder is not None:
             raise disorder
-        self._require_time(reading)
-        self._require_plausible(reading, seat)
+        self._require_possible(reading, seat)
         session.add(self._row(reading, signer, digest))
         session.flush()
         return ReceiptOutcome.STORED
 
-    def _require_time(self, reading: SignedReading) -> None:
+    def _require_possible(self, reading: SignedReading, seat: Nanogrid) -> None:
         if not self.calendar.is_interval(reading.interval):
             raise ReadingRefused("not-an-interval", f"{reading.interval} is not the start of an interval.")
-        if self.calendar.end_of(reading.interval) > self.now():
-            raise ReadingRefused("interval-not-over", f"The interval {reading.interval} is not over yet.")
-
-    def _require_plausible(self, reading: SignedReading, seat: Nanogrid) -> None:
         rated_wh = seat.rated_power_w * self.calendar.time_unit_s // _SECONDS_PER_HOUR
         most = PLAUSIBLE_FACTOR * rated_wh + _MARGIN_WH
         for name, value in (("active", reading.active_energy_wh), ("reactive", reading.reactive_energy_varh)):

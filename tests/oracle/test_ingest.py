@@ -142,6 +142,15 @@ def test_a_refused_reading_keeps_its_place_so_that_the_next_ones_are_taken(late:
     ]
 
 
+def test_a_reading_that_comes_too_early_is_taken_when_it_comes_again(late: Desk) -> None:
+    meter = late.meter(1)
+    early = meter.read(T + 10 * U)
+    behind = meter.read(T + 11 * U)
+    assert [receipt.code for receipt in late.take(meter, early, behind)] == ["interval-not-over"] * 2
+    late.world.at(T + 12 * U)
+    assert [receipt.outcome for receipt in late.take(meter, early, behind)] == [STORED, STORED]
+
+
 def test_a_forged_reading_takes_no_place(late: Desk) -> None:
     meter = late.meter(1)
     late.take(meter, meter.draft(T, key=gateway_key(2)))
