@@ -1,6 +1,7 @@
 """Settlement: signed readings against anchored baselines, handed to the contract, which checks and pays.
 
-Repeatable: an award that is settled is skipped by the contract, and each batch is sent once.
+What is to be settled or ended follows from what the chain has not ended yet, whenever one looks. Repeatable: each batch
+is sent once, and what the contract skipped is tried again after a while, and after the end of a hold.
 """
 
 from __future__ import annotations
@@ -15,12 +16,12 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from market.domain.errors import ContractRefused
-from market.domain.products import Product
+from market.domain.products import Kind, Product
 from market.domain.states import OfferStatus
 from market.domain.trees import award_leaf, baseline_leaf, baseline_vector, reading_leaf, readings_root
 from market.domain.units import index_of, portfolio_of
 from market.services.market import purpose_key
-from market.store.books import ReadingRoot
+from market.store.books import Hold, ReadingRoot
 from market.store.database import read_scope
 from market.store.facts import Baseline, Reading
 from market.store.projections import Award, GridCommand, Offer
@@ -30,44 +31,50 @@ log = structlog.get_logger(__name__)
 
 BATCH: Final = 200
 _LEAF: Final = 8
-_NO_OFFER: Final = bytes(32)
-_NO_LEAF: Final[tuple[int, bytes, list[bytes]]] = (0, b"", [])
 
 
 @dataclass(frozen=True, slots=True)
 class _Open:
-    """An offer's awards that are not settled, all its awards as packed, and its baseline values."""
+    """An offer's awards that are neither ended nor on hold, all its awards as packed, and its baseline values.
+
+    released: ordinal of an award that was on hold → when the hold ended [epoch s].
+    """
 
     offer: str
     interval: int
     packed: bytes
     awards: tuple[Award, ...]
     baseline: tuple[int, ...]
+    released: Mapping[int, int]
+
+    def key_of(self, awards: Sequence[Award]) -> list[str]:
+        """Names awards for a purpose; those that come back from a hold are new to it."""
+        return [f"{award.ordinal}:{self.released.get(award.ordinal, '')}" for award in awards]
 
 
 def settle(oracle: Oracle, interval: int) -> None:
     """Settle what has its readings of the intervals up to one: awards, then commands; anchor the readings' root."""
     oracle.index()
-    first = oracle.calendar.interval_of(interval - oracle.calendar.reading_deadline_s)
-    for opened in _open_offers(oracle, first, interval):
+    for opened in _open_offers(oracle, interval):
         readings = _readings(oracle, opened.interval)
         ready = [award for award in opened.awards if award.nanogrid in readings]
         for start in range(0, len(ready), BATCH):
             _settle_batch(oracle, opened, ready[start : start + BATCH], readings)
-    for command in _open_commands(oracle, first, interval):
+    for command in _open_commands(oracle, interval):
         _settle_command(oracle, command)
     anchor_readings(oracle, interval)
     oracle.index()
 
 
-def expire(oracle: Oracle, interval: int) -> None:
-    """End what has had no reading until the deadline: nothing delivered."""
+def expire(oracle: Oracle, _: int) -> None:
+    """End what has had no reading until its deadline: nothing delivered."""
     oracle.index()
-    for opened in _open_offers(oracle, interval, interval):
-        leaves = [_leaf(opened, number) for number in sorted({award.ordinal // _LEAF for award in opened.awards})]
-        function = oracle.contracts.settlement.functions.expireAwards(_bytes32(opened.offer), leaves)
-        _send(oracle, function, "expireAwards", opened.offer, *(award.ordinal for award in opened.awards))
-    for command in _open_commands(oracle, interval, interval):
+    latest = oracle.now_s() - oracle.calendar.reading_deadline_s - 1
+    for opened in _open_offers(oracle, latest):
+        due = [award for award in opened.awards if opened.released.get(award.ordinal, 0) <= latest]
+        for start in range(0, len(due), BATCH):
+            _expire_batch(oracle, opened, due[start : start + BATCH])
+    for command in _open_commands(oracle, latest):
         function = oracle.contracts.settlement.functions.expireCommand(command.nanogrid, command.interval)
         _send(oracle, function, "expireCommand", command.nanogrid, command.interval)
     oracle.index()
@@ -98,17 +105,23 @@ def _settle_batch(oracle: Oracle, opened: _Open, awards: Sequence[Award], readin
         [_leaf(opened, number) for number in numbers],
         entries,
     )
-    _send(oracle, function, "settle", opened.offer, *(award.ordinal for award in awards))
+    _send(oracle, function, "settle", opened.offer, *opened.key_of(awards))
+
+
+def _expire_batch(oracle: Oracle, opened: _Open, awards: Sequence[Award]) -> None:
+    leaves = [_leaf(opened, number) for number in sorted({award.ordinal // _LEAF for award in awards})]
+    function = oracle.contracts.settlement.functions.expireAwards(_bytes32(opened.offer), leaves)
+    _send(oracle, function, "expireAwards", opened.offer, *opened.key_of(awards))
 
 
 def _settle_command(oracle: Oracle, command: GridCommand) -> None:
+    kind = Product(command.product).kind
     with read_scope(oracle.engine) as session:
         reading = session.scalar(
             select(Reading).where(Reading.nanogrid == command.nanogrid, Reading.interval == command.interval)
         )
-        baseline = session.get(
-            Baseline, (portfolio_of(command.nanogrid), command.interval, int(Product(command.product).kind))
-        )
+        baseline = session.get(Baseline, (portfolio_of(command.nanogrid), command.interval, int(kind)))
+        replaced = _replaced(session, command, kind)
     if reading is None or baseline is None:
         return
     leaf = baseline_leaf(baseline.values, index_of(command.nanogrid))
@@ -116,19 +129,44 @@ def _settle_command(oracle: Oracle, command: GridCommand) -> None:
         command.nanogrid,
         command.interval,
         (leaf.leaf_index, leaf.values, list(leaf.proof)),
-        _entry(reading, 0, 0),
-        _NO_OFFER,
-        _NO_LEAF,
+        _entry(reading, 0, replaced.slot),
+        replaced.offer,
+        replaced.leaf,
     )
     _send(oracle, function, "settleCommand", command.nanogrid, command.interval)
 
 
-def _open_offers(oracle: Oracle, first: int, last: int) -> list[_Open]:
+@dataclass(frozen=True, slots=True)
+class _Replaced:
+    """The award that a command replaced, as the contract wants to see it: its price may be the higher one."""
+
+    offer: bytes = bytes(32)
+    leaf: tuple[int, bytes, list[bytes]] = (0, b"", [])
+    slot: int = 0
+
+
+def _replaced(session: Session, command: GridCommand, kind: Kind) -> _Replaced:
+    award = session.scalar(
+        select(Award).where(
+            Award.nanogrid == command.nanogrid, Award.interval == command.interval, Award.kind == int(kind)
+        )
+    )
+    if award is None:
+        return _Replaced()
+    records = session.scalars(select(Award.record).where(Award.offer == award.offer).order_by(Award.ordinal))
+    leaf = award_leaf(b"".join(records), award.ordinal // _LEAF)
+    return _Replaced(_bytes32(award.offer), (leaf.leaf_index, leaf.awards, list(leaf.proof)), award.ordinal % _LEAF)
+
+
+def _open_offers(oracle: Oracle, last: int) -> list[_Open]:
+    """Offers of the intervals up to one that have awards to end."""
     with read_scope(oracle.engine) as session:
         offers = session.scalars(
             select(Offer)
-            .where(Offer.interval.between(first, last), Offer.status == int(OfferStatus.FINAL))
+            .join(Award, Award.offer == Offer.offer)
+            .where(Award.interval <= last, Award.outcome.is_(None), Offer.status == int(OfferStatus.FINAL))
             .order_by(Offer.interval, Offer.offer)
+            .distinct()
         ).all()
         opened = [_open(session, offer) for offer in offers]
     return [each for each in opened if each.awards]
@@ -137,20 +175,23 @@ def _open_offers(oracle: Oracle, first: int, last: int) -> list[_Open]:
 def _open(session: Session, offer: Offer) -> _Open:
     awards = session.scalars(select(Award).where(Award.offer == offer.offer).order_by(Award.ordinal)).all()
     baseline = session.get_one(Baseline, (offer.portfolio, offer.interval, offer.kind))
+    holds = session.scalars(select(Hold).where(Hold.offer == offer.offer)).all()
+    held = {hold.ordinal for hold in holds if hold.decided_at is None}
     return _Open(
         offer=offer.offer,
         interval=offer.interval,
         packed=b"".join(award.record for award in awards),
-        awards=tuple(award for award in awards if award.outcome is None),
+        awards=tuple(award for award in awards if award.outcome is None and award.ordinal not in held),
         baseline=tuple(baseline.values),
+        released={hold.ordinal: hold.decided_at for hold in holds if hold.decided_at is not None},
     )
 
 
-def _open_commands(oracle: Oracle, first: int, last: int) -> Sequence[GridCommand]:
+def _open_commands(oracle: Oracle, last: int) -> Sequence[GridCommand]:
     with read_scope(oracle.engine) as session:
         return session.scalars(
             select(GridCommand)
-            .where(GridCommand.interval.between(first, last), GridCommand.settled_at.is_(None))
+            .where(GridCommand.interval <= last, GridCommand.settled_at.is_(None))
             .order_by(GridCommand.interval, GridCommand.nanogrid)
         ).all()
 
@@ -183,8 +224,10 @@ def _entry(reading: Reading, leaf: int, slot: int) -> tuple[Any, ...]:
 
 
 def _send(oracle: Oracle, function: Any, name: str, *about: object) -> None:
+    # Once in each reading deadline's length: what the contract skipped or refused for a reason that passes ends later.
+    period = oracle.now_s() // oracle.calendar.reading_deadline_s
     try:
-        oracle.sender.send(function, name, f"{name}:{purpose_key(*about)}")
+        oracle.sender.send(function, name, f"{name}:{purpose_key(*about, period)}")
     except ContractRefused as refusal:
         log.warning("not settled now", call=name, about=str(about[0]), why=refusal.sentence, code=refusal.code)
 

@@ -1,0 +1,348 @@
+"""An interval as the oracle lives it: nominate in time, dispatch until acknowledged, settle once, end what is late."""
+
+from __future__ import annotations
+
+import pytest
+from sqlalchemy import select
+
+from market.domain.messages import Command, Hold
+from market.domain.products import Direction, Phase, Product
+from market.domain.records import BidRecord
+from market.domain.settlement import Outcome
+from market.domain.signing import address_of
+from market.domain.trees import award_leaves
+from market.store.books import BaselineAnchor, ReadingRoot
+from market.store.database import read_scope, session_scope
+from market.store.facts import Baseline, SignedDecision
+from market.store.projections import Award, GridCommand
+from market.store.work import Dispatch, OutboxState, Transaction
+from oracle import dispatching, nominate, settle
+from oracle.forecast import PortfolioForecast
+from oracle.ingest import Outgoing
+from oracle.messages import (
+    Channel,
+    DispatchKind,
+    DispatchSnapshot,
+    Plan,
+    SignedAcknowledgement,
+    topic_for,
+)
+from tests.chain.world import KEYS, NANOGRIDS, NO_REASON, PORTFOLIO, U, before, gateway_key, nanogrid
+from tests.conftest import TEST_EPOCH
+from tests.oracle.conftest import Desk
+
+T = TEST_EPOCH + 10 * U
+INJECTION_W = 8000
+BASELINE_WH = -2000
+FORECAST = PortfolioForecast(
+    T - 10 * U,
+    U,
+    {index: [-INJECTION_W] * 60 for index in range(NANOGRIDS)},
+    {index: [0] * 60 for index in range(NANOGRIDS)},
+)
+BIDS = [BidRecord(100_000, 900, 0, 0), BidRecord(120_000, 1000, 0, 1), BidRecord(150_000, 700, 0, 2)]
+
+
+def nominated(desk: Desk, interval: int = T) -> list[Outgoing]:
+    desk.world.at(before(interval, 410))
+    outgoing = nominate.nominate(desk.oracle, FORECAST, interval)
+    desk.world.baselines[interval] = FORECAST.energies(interval, NANOGRIDS)
+    return outgoing
+
+
+def auction(desk: Desk, interval: int = T, sequence: int = 1) -> str:
+    """A final offer of 2,200 Wh: 0 and 1 win all, 2 wins a part."""
+    world = desk.world
+    nominated(desk, interval)
+    world.at(before(interval, 300))
+    world.signal(interval, Phase.YELLOW, sequence)
+    request = world.request(interval, [2200])
+    world.at(before(interval, 275))
+    offer = world.offer(interval, 2200, request)
+    world.at(before(interval, 145))
+    world.post(offer, [world.wire(offer, bid) for bid in BIDS])
+    world.at(before(interval, 120))
+    awards = world.clear(offer)
+    world.at(before(interval, 93))
+    world.finalise(offer, awards)
+    desk.oracle.index()
+    return "0x" + offer.hex()
+
+
+def deliver(desk: Desk, changes_wh: dict[int, int], interval: int = T) -> None:
+    """Readings of the interval: the baseline and so many Wh less injection."""
+    desk.world.at(max(desk.world.now_s, interval + U + U // 3))
+    for index, change_wh in changes_wh.items():
+        meter = desk.meter(index)
+        [receipt] = desk.take(meter, meter.read(interval, BASELINE_WH + change_wh))
+        assert receipt.reason == ""
+
+
+def awards_of(desk: Desk, offer: str) -> dict[int, Award]:
+    with read_scope(desk.oracle.engine) as session:
+        return {award.index: award for award in session.scalars(select(Award).where(Award.offer == offer))}
+
+
+def outcomes(desk: Desk, offer: str) -> dict[int, Outcome | None]:
+    return {
+        index: None if award.outcome is None else Outcome(award.outcome)
+        for index, award in awards_of(desk, offer).items()
+    }
+
+
+def sent(desk: Desk, purpose: str) -> int:
+    with read_scope(desk.oracle.engine) as session:
+        return len(session.scalars(select(Transaction.id).where(Transaction.purpose == purpose)).all())
+
+
+# NOMINATE
+
+
+def test_baselines_are_written_down_anchored_and_told_to_each_gateway(desk: Desk) -> None:
+    outgoing = nominated(desk)
+    with read_scope(desk.oracle.engine) as session:
+        written = session.get_one(Baseline, (PORTFOLIO, T, 0))
+        anchored = session.get_one(BaselineAnchor, (PORTFOLIO, T, 0))
+        assert (list(written.values), written.root) == ([BASELINE_WH] * NANOGRIDS, anchored.root)
+    plans = {message.topic: Plan.model_validate_json(message.payload) for message in outgoing}
+    assert set(plans) == {topic_for(address_of(gateway_key(index)), Channel.PLAN) for index in range(NANOGRIDS)}
+    assert all(message.retain for message in outgoing)
+    assert {entry.baseline_wh for plan in plans.values() for entry in plan.entries} == {BASELINE_WH}
+    assert {plan.sealed_by(desk.oracle.settlement) for plan in plans.values()} == {address_of(KEYS["oracle"])}
+
+
+def test_nominating_again_sends_nothing_again_and_tells_the_same(desk: Desk) -> None:
+    first = nominated(desk)
+    again = nominate.nominate(desk.oracle, FORECAST, T)
+    assert [message.payload for message in again] == [message.payload for message in first]
+    assert sent(desk, "anchorBaselines") == 1
+
+
+def test_what_was_written_stays_when_the_forecast_changes_before_it_is_anchored_again(desk: Desk) -> None:
+    nominated(desk)
+    other = PortfolioForecast(T - 10 * U, U, {0: [0] * 60}, {})
+    nominate.nominate(desk.oracle, other, T)
+    with read_scope(desk.oracle.engine) as session:
+        assert session.get_one(Baseline, (PORTFOLIO, T, 0)).values == [BASELINE_WH] * NANOGRIDS
+
+
+def test_baselines_that_come_too_late_are_not_anchored_and_nobody_is_told(desk: Desk) -> None:
+    desk.world.at(before(T, 140) + 1)
+    assert nominate.nominate(desk.oracle, FORECAST, T) == []
+    with read_scope(desk.oracle.engine) as session:
+        assert session.get(BaselineAnchor, (PORTFOLIO, T, 0)) is None
+
+
+def test_an_interval_after_the_forecasts_end_is_not_nominated(desk: Desk) -> None:
+    assert nominate.nominate(desk.oracle, FORECAST, T + 50 * U) == []
+
+
+# DISPATCH
+
+
+def snapshot_of(outgoing: list[Outgoing], index: int) -> DispatchSnapshot:
+    topic = topic_for(address_of(gateway_key(index)), Channel.DISPATCH)
+    return DispatchSnapshot.model_validate_json(next(each.payload for each in outgoing if each.topic == topic))
+
+
+def test_final_awards_become_signed_orders_once(desk: Desk) -> None:
+    offer = auction(desk)
+    desk.world.at(before(T, 90))
+    gateways = dispatching.write_dispatches(desk.oracle, T)
+    assert gateways == dispatching.write_dispatches(desk.oracle, T)
+    assert gateways == {address_of(gateway_key(index)) for index in range(3)}
+    outgoing = dispatching.snapshots(desk.oracle, gateways)
+    [order] = snapshot_of(outgoing, 2).dispatches
+    assert (order.kind, order.offer, order.nanogrid, order.interval) == (DispatchKind.AWARD, offer, nanogrid(2), T)
+    assert (order.baseline_wh, order.change_wh) == (BASELINE_WH, 300), "DOWN: less injection is a higher net load"
+    assert order.target_w == (BASELINE_WH + 300) * 4
+    assert order.lease_end == T + U + U // 15
+    assert order.signer(desk.oracle.settlement) == address_of(KEYS["oracle"])
+
+
+def test_an_order_is_told_until_the_gateway_itself_has_ended_it(desk: Desk) -> None:
+    auction(desk)
+    desk.world.at(before(T, 90))
+    gateways = dispatching.write_dispatches(desk.oracle, T)
+    first = snapshot_of(dispatching.snapshots(desk.oracle, gateways), 0)
+    [order] = first.dispatches
+    assert order.acknowledged_state == "NEW"
+
+    def acknowledge(state: str) -> None:
+        message = SignedAcknowledgement.signed(
+            gateway_key(0), desk.oracle.settlement, nanogrid=nanogrid(0), dispatch=order.id, state=state, at=T
+        )
+        desk.ingest.take(topic_for(address_of(gateway_key(0)), Channel.ACKS), message.payload())
+
+    acknowledge("ACCEPTED")
+    second = snapshot_of(dispatching.snapshots(desk.oracle, gateways), 0)
+    assert [each.acknowledged_state for each in second.dispatches] == ["ACCEPTED"]
+    assert second.revision > first.revision
+    acknowledge("STARTED")
+    acknowledge("SUCCEEDED")
+    assert snapshot_of(dispatching.snapshots(desk.oracle, gateways), 0).dispatches == ()
+
+
+def test_orders_that_nobody_acknowledges_are_marked_and_a_late_answer_still_counts(desk: Desk) -> None:
+    auction(desk)
+    desk.world.at(before(T, 90))
+    gateways = dispatching.write_dispatches(desk.oracle, T)
+    dispatching.snapshots(desk.oracle, gateways)
+    desk.world.at(before(T, 50))
+    dispatching.mark_unanswered(desk.oracle, T)
+    with read_scope(desk.oracle.engine) as session:
+        rows = session.scalars(select(Dispatch).order_by(Dispatch.nanogrid)).all()
+    assert {row.state for row in rows} == {OutboxState.UNANSWERED}
+    message = SignedAcknowledgement.signed(
+        gateway_key(0), desk.oracle.settlement, nanogrid=nanogrid(0), dispatch=rows[0].id, state="ACCEPTED", at=T
+    )
+    desk.ingest.take(topic_for(address_of(gateway_key(0)), Channel.ACKS), message.payload())
+    with read_scope(desk.oracle.engine) as session:
+        assert session.get_one(Dispatch, rows[0].id).state == OutboxState.ACCEPTED
+
+
+# SETTLE
+
+
+def test_what_was_delivered_is_paid_and_the_readings_root_is_anchored(desk: Desk) -> None:
+    offer = auction(desk)
+    deliver(desk, {0: 900, 1: 400, 2: 0})
+    settle.settle(desk.oracle, T)
+    assert outcomes(desk, offer) == {0: Outcome.DELIVERED, 1: Outcome.SHORT, 2: Outcome.FAILED}
+    assert [awards_of(desk, offer)[index].paid_ueur for index in range(3)] == [90_000, 48_000, 0]
+    with read_scope(desk.oracle.engine) as session:
+        [root] = session.scalars(select(ReadingRoot))
+        assert (root.interval, root.count) == (T, 3)
+
+
+def test_settling_again_after_a_restart_pays_nobody_twice(desk: Desk) -> None:
+    offer = auction(desk)
+    deliver(desk, {0: 900, 1: 1000})
+    settle.settle(desk.oracle, T)
+    desk.oracle.sender.recover()
+    settle.settle(desk.oracle, T)
+    settle.settle(desk.oracle, T + U)
+    assert sent(desk, "settle") == 1
+    deliver(desk, {2: 300})
+    settle.settle(desk.oracle, T + U)
+    assert sent(desk, "settle") == 2
+    assert set(outcomes(desk, offer).values()) == {Outcome.DELIVERED}
+
+
+def test_many_awards_are_settled_in_batches(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(settle, "BATCH", 2)
+    offer = auction(desk)
+    deliver(desk, {0: 900, 1: 1000, 2: 300})
+    settle.settle(desk.oracle, T)
+    assert sent(desk, "settle") == 2
+    assert set(outcomes(desk, offer).values()) == {Outcome.DELIVERED}
+
+
+def test_an_award_without_reading_ends_after_its_deadline_and_not_before(desk: Desk) -> None:
+    offer = auction(desk)
+    deliver(desk, {0: 900})
+    settle.settle(desk.oracle, T)
+    desk.world.at(T + 4 * U)
+    settle.expire(desk.oracle, T)
+    assert outcomes(desk, offer) == {0: Outcome.DELIVERED, 1: None, 2: None}
+    desk.world.at(T + 4 * U + 1)
+    settle.expire(desk.oracle, T)
+    assert outcomes(desk, offer) == {0: Outcome.DELIVERED, 1: Outcome.FAILED, 2: Outcome.FAILED}
+
+
+def test_an_oracle_that_was_away_for_long_ends_everything_at_its_next_round(desk: Desk) -> None:
+    offer = auction(desk)
+    deliver(desk, {0: 900})
+    desk.world.at(T + 50 * U)
+    settle.settle(desk.oracle, T + 48 * U)
+    settle.expire(desk.oracle, T + 45 * U)
+    assert outcomes(desk, offer) == {0: Outcome.DELIVERED, 1: Outcome.FAILED, 2: Outcome.FAILED}
+
+
+def test_an_award_on_hold_waits_and_is_paid_when_the_referee_finds_for_the_prosumer(desk: Desk) -> None:
+    offer = auction(desk)
+    deliver(desk, {0: 900, 1: 1000, 2: 300})
+    world = desk.world
+    packed = b"".join(
+        award.record for _, award in sorted((row.ordinal, row) for row in awards_of(desk, offer).values())
+    )
+    [leaf] = award_leaves(packed)
+    hold = Hold(bytes.fromhex(offer[2:]), 0, NO_REASON)
+    place = world.contracts.settlement.functions.placeHold
+    given = (leaf.leaf_index, leaf.awards, list(leaf.proof))
+    world.send("relayer", place(hold.arguments(), given, world.sign(KEYS["dso"], hold)))
+    settle.settle(desk.oracle, T)
+    assert outcomes(desk, offer) == {0: None, 1: Outcome.DELIVERED, 2: Outcome.DELIVERED}
+    world.at(T + 3 * U)
+    world.send("referee", world.contracts.settlement.functions.decideHold(bytes.fromhex(offer[2:]), 0, False))
+    world.at(T + 4 * U + 1)
+    settle.expire(desk.oracle, T)
+    assert outcomes(desk, offer)[0] is None, "the end of a hold starts the reading deadline anew"
+    settle.settle(desk.oracle, T + 3 * U)
+    assert outcomes(desk, offer)[0] is Outcome.DELIVERED
+
+
+def command(desk: Desk, index: int, quantity: int = 600) -> None:
+    """The DSO's command as the market receives it: the signed message is kept, the relayer carries it."""
+    world = desk.world
+    message = Command(nanogrid(index), T, Product.VC_EMERGENCY_P, Direction.DOWN, quantity, NO_REASON)
+    world.decide(world.contracts.signals.functions.giveCommand, message, "dso")
+    with session_scope(desk.oracle.engine) as session:
+        session.add(
+            SignedDecision(
+                kind="Command", message=message.to_json(), signature=world.sign(KEYS["dso"], message),
+                signer=world.address("dso"), subject=str(nanogrid(index)), received_at=world.now_s,
+                digest="0x" + message.digest(world.contracts.domain_of(message)).hex(),
+            )
+        )  # fmt: skip
+    desk.oracle.index()
+
+
+@pytest.mark.parametrize("has_award", [False, True])
+def test_a_command_is_dispatched_with_its_proof_and_paid_at_the_higher_price(desk: Desk, has_award: bool) -> None:
+    """Beside an award of the same kind the contract wants to see that award."""
+    if has_award:
+        internal_award(desk, index=0, price_ueur_kwh=400_000)
+    else:
+        nominated(desk)
+    desk.world.at(before(T, 96))
+    desk.world.signal(T, Phase.RED, 1)
+    command(desk, 0)
+    gateways = dispatching.write_dispatches(desk.oracle, T)
+    orders = snapshot_of(dispatching.snapshots(desk.oracle, gateways), 0).dispatches
+    [order] = [each for each in orders if each.kind is DispatchKind.COMMAND]
+    assert order.command is not None
+    assert order.command_signer(desk.oracle.contracts.domain_of(Command)) == address_of(KEYS["dso"])
+    deliver(desk, {0: 600})
+    settle.settle(desk.oracle, T)
+    with read_scope(desk.oracle.engine) as session:
+        [row] = session.scalars(select(GridCommand))
+    price_ueur_kwh = 400_000 if has_award else 300_000
+    assert (row.delivered, row.paid_ueur) == (600, 600 * price_ueur_kwh // 1000)
+
+
+def internal_award(desk: Desk, index: int, price_ueur_kwh: int) -> str:
+    world = desk.world
+    nominated(desk)
+    world.at(before(T, 400))
+    offer = world.offer(T, 500, limit_price_ueur_kwh=500_000)
+    world.at(before(T, 350))
+    world.post(offer, [world.wire(offer, BidRecord(price_ueur_kwh, 500, 0, index))])
+    world.at(before(T, 325))
+    awards = world.clear(offer)
+    world.at(before(T, 300))
+    world.finalise(offer, awards)
+    desk.oracle.index()
+    return "0x" + offer.hex()
+
+
+def test_a_command_without_reading_expires_and_its_reserve_goes_back(desk: Desk) -> None:
+    nominated(desk)
+    desk.world.at(before(T, 96))
+    desk.world.signal(T, Phase.RED, 1)
+    command(desk, 0)
+    desk.world.at(T + 4 * U + 1)
+    settle.expire(desk.oracle, T)
+    with read_scope(desk.oracle.engine) as session:
+        [row] = session.scalars(select(GridCommand))
+    assert (row.settled_at, row.refunded_ueur) == (T + 4 * U + 1, row.reserved_ueur)
