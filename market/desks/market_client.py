@@ -98,6 +98,11 @@ class MarketClient:
             raise ValueError("this client has no wallet key")
         return str(Account.from_key(self.private_key).address)
 
+    @property
+    def token(self) -> str | None:
+        """What the calls are authorised with, once signed in."""
+        return self._token
+
     def get(self, path: str, **params: object) -> Json:
         """GET a document. Raises MarketProblem."""
         query = {key: value for key, value in params.items() if value is not None}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 import orjson
@@ -39,7 +39,12 @@ def parse(kind: type[Decision], message: Mapping[str, Any], **fixed: object) -> 
     Raises:
         ValidationFailed: all wrong fields at once.
     """
-    parsed = kind.from_json(message)
+    try:
+        parsed = kind.from_json(message)
+    except ValidationFailed as failed:
+        raise ValidationFailed(
+            [replace(violation, pointer="/message" + violation.pointer) for violation in failed.violations]
+        ) from None
     wrong = [
         Violation(f"/message/{name}", getattr(parsed, name), f"must be the path's {_shown(value)}")
         for name, value in fixed.items()
