@@ -164,10 +164,11 @@ def list_settlements(
     """
     with access.signing() as desk:
         rows = list(desk.client.items("/v1/settlements", nanogrid=nanogrid, first=first, last=last))
-    columns = ("interval", "nanogrid", "awarded", "delivered", "outcome", "paid_ueur", "penalty_ueur", "computation")
-    if not access.as_json:
-        rows = [row | {"computation": _computation(row["computation"])} for row in rows]
+    columns = ("interval", "nanogrid", "awarded", "delivered", "outcome", "paid_ueur", "penalty_ueur")
     access.show_list(rows, columns, "Settlements")
+    if not access.as_json:
+        for row in rows:
+            typer.echo(f"\n{iso(row['interval'])}, nanogrid {row['nanogrid']}: {_computation(row['computation'])}")
 
 
 @account.command("pay-out")
@@ -308,5 +309,7 @@ def _once(desk: Desk, path: str) -> Json:
 
 def _computation(computation: Json) -> str:
     """The steps of a computation, one in a line."""
-    lines = [f"{step['name']}: {step['calculation']} = {step['value']} {step['unit']}" for step in computation["steps"]]
-    return "\n".join([f"{computation['cause']}:", *lines])
+    lines = [
+        f"  {step['name']}: {step['calculation']} = {step['value']} {step['unit']}" for step in computation["steps"]
+    ]
+    return "\n".join([computation["cause"], *lines])
