@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
-import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,7 +9,6 @@ from typing import Any
 
 import httpx
 import pytest
-from sqlalchemy import inspect, text
 
 from market.chain.bindings import encode_call
 from market.desks.market_client import MarketClient, MarketProblem
@@ -22,7 +19,7 @@ from market.domain.records import BidRecord, WireBid, pack_wire_bids
 from market.domain.signing import address_of, sign_message
 from market.domain.typed_data import Message
 from market.services import rounds
-from market.store.database import read_scope
+from tests.bad_input.state import State, state_of, storage_of
 from tests.chain.world import (
     EMERGENCY_PRICE_UEUR_KWH,
     NODE,
@@ -44,12 +41,6 @@ FOREIGN_OWNER = keccak256(b"an owner at another node")
 DELEGATE = keccak256(b"a delegate")
 DELEGATE_LIMITS = {"lowest_price_ueur_kwh": 90_000, "largest_quantity": 600, "cover_cents": 100}
 
-_BOOKKEEPING = frozenset({"idempotency_keys", "indexer_cursor", "indexed_blocks", "sign_in_nonces", "wallet_sessions"})
-"""Tables that say who asked and how far the chain was read, not what is."""
-
-
-State = Mapping[str, Any]
-
 
 @dataclass
 class House:
@@ -64,26 +55,7 @@ class House:
     # STATE
 
     def state(self) -> State:
-        """Every storage slot of every contract (money is in them too), and all rows of the database."""
-        storage = self._storage()
-        with read_scope(self.world.engine) as session:
-            tables = {
-                table: sorted(map(repr, session.execute(text(f"SELECT * FROM {table}"))))
-                for table in inspect(self.world.engine).get_table_names()
-                if table not in _BOOKKEEPING
-            }
-        return {"storage": storage, **tables}
-
-    def _storage(self) -> dict[str, dict[str, str]]:
-        # Not eth_getProof: anvil's storage roots hold slots that were only read, with the value 0.
-        contracts = self.world.contracts
-        answer = contracts.web3.provider.make_request("anvil_dumpState", [])
-        accounts = json.loads(gzip.decompress(bytes.fromhex(answer["result"][2:])))["accounts"]
-        by_address = {address.lower(): account["storage"] for address, account in accounts.items()}
-        return {
-            name: {slot: value for slot, value in by_address[address.lower()].items() if int(value, 16)}
-            for name, address in contracts.deployment.addresses.items()
-        }
+        return state_of(self.world.engine, self.world.contracts)
 
     @contextmanager
     def unchanged(self) -> Iterator[None]:
@@ -140,10 +112,10 @@ class House:
     def skip_reason(self, bid: Bid, signature: bytes) -> int:
         """Why the contract skips a bid that is posted directly, past the market; no storage changes."""
         auction = self.world.contracts.auction
-        storage = self._storage()
+        storage = storage_of(self.world.contracts)
         wire = pack_wire_bids([WireBid(record_of(bid), signature)])
         receipt = self.world.send("stranger", auction.functions.postBids(bid.offer, wire))
-        assert self._storage() == storage
+        assert storage_of(self.world.contracts) == storage
         self.room.market.index()
         [skipped] = [event for event in receipt.events if event.name == "BidSkipped"]
         return int(skipped.arguments["reason"])

@@ -13,6 +13,7 @@ from sqlalchemy import select
 from market.domain.messages import Reading
 from market.domain.signing import address_of, sign_message
 from market.domain.typed_data import Domain
+from market.domain.units import nanogrid_id
 from market.store.database import read_scope
 from market.store.facts import Quarantined
 from oracle.context import Oracle
@@ -27,7 +28,7 @@ from oracle.messages import (
     SignedReading,
     topic_for,
 )
-from tests.chain.world import KEYS, World, gateway_key, nanogrid
+from tests.chain.world import KEYS, PORTFOLIO, World, gateway_key
 from tests.conftest import TEST_EPOCH
 
 
@@ -57,6 +58,7 @@ class Meter:
     sequence: int = 0
     head: str = GENESIS_HASH
     key: bytes = field(default=b"", repr=False)
+    portfolio: int = PORTFOLIO
 
     def __post_init__(self) -> None:
         self.key = self.key or gateway_key(self.index)
@@ -78,7 +80,7 @@ class Meter:
     def draft(self, interval: int, active_energy_wh: int = 500, **other: Any) -> SignedReading:
         """A reading that the meter does not count: with another sequence, nanogrid or link where these are given."""
         message = Reading(
-            other.get("nanogrid", nanogrid(self.index)),
+            other.get("nanogrid", nanogrid_id(self.portfolio, self.index)),
             interval,
             active_energy_wh,
             other.get("reactive_energy_varh", 0),
