@@ -92,6 +92,11 @@ class ClockAuthority:
         self._participants[name].is_away = True
         self._changed.set()
 
+    def wait_for(self, name: str) -> None:
+        """Time waits again for a participant that was away, from before it connects."""
+        self._participants[name].is_away = False
+        self._changed.set()
+
     def pause(self) -> None:
         """Time stands still until `resume`."""
         self._is_paused = True

@@ -19,7 +19,10 @@ def set_up_logging(log: LogSettings, process: str) -> None:
         structlog.stdlib.add_logger_name,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
-    last: structlog.typing.Processor = structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+    # A plain traceback: the default one shows local variables, which may be keys.
+    last: structlog.typing.Processor = structlog.dev.ConsoleRenderer(
+        colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
+    )
     if log.as_json:
         last = structlog.processors.JSONRenderer()
     structlog.configure(

@@ -29,6 +29,7 @@ from market.jobs import Job
 log = structlog.get_logger(__name__)
 
 _ALREADY_DONE = frozenset({"stale-sequence", "request-exists", "verdict-already-given", "command-exists"})
+_TOO_LATE = frozenset({"request-too-late", "verdict-too-late", "command-too-late"})
 _ACTUAL_AFTER_END_HUNDREDTHS = 10
 
 
@@ -277,4 +278,6 @@ class DsoDesk:
         except MarketProblem as problem:
             if problem.code in _ALREADY_DONE:
                 return  # said before this desk was started again
-            raise
+            if problem.code not in _TOO_LATE:
+                raise
+            log.warning("too late", decision=type(message).__name__, problem=problem.describe())

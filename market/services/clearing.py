@@ -91,8 +91,12 @@ def clear_again(market: Market, offer: str) -> None:
 
 
 def finalise(market: Market, offer: str) -> None:
-    """Make a cleared result final."""
-    auction = _auction(market, offer)
+    """Make a cleared result final, unless RED has frozen it."""
+    with market.reading() as session:
+        row = session.get_one(Offer, offer)
+        if is_red(session, row):
+            return
+        auction = auction_of(session, row)
     awards = (auction.result_again() if auction.cleared_again else auction.first_result()).awards
     # Cleared again, the rejected ones are out already; else the contract leaves them out now.
     rejected = b"" if auction.cleared_again else auction.rejected_bitmap

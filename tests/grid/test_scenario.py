@@ -179,7 +179,7 @@ def test_bad_files_and_unknown_days_are_named(rural: Extract, tmp_path: Path) ->
 
 @pytest.mark.slow
 def test_the_script_makes_the_committed_extract_byte_for_byte(semiurban: Extract, tmp_path: Path) -> None:
-    export(semiurban.name, tmp_path, ["2016-01-12=evening peak@100"])
+    export(semiurban.name, tmp_path, ["2016-01-12=morning peak@100"])
     made = sorted(path.name for path in tmp_path.iterdir())
     assert made == sorted(path.name for path in semiurban.folder.iterdir())
     for name in made:
