@@ -61,12 +61,15 @@ def enrol_command(
     data: Folder = DEFAULT_FOLDER,
     as_json: AsJson = False,
 ) -> None:
-    """Bind this gateway to its nanogrid. Makes the gateway's own key on the first start; may be repeated."""
+    """Bind this gateway to its nanogrid. Makes the gateway's own key on the first start; may be repeated.
+
+    Example: meritgrid gateway enrol --code MG1-… --market https://market.example --data /var/lib/meritgrid/gateway
+    """
     with _refusals(), httpx.Client(timeout=60.0) as client:
         enrolled = enrol(data, code, market.rstrip("/"), client)
         load_settings(data)
     document = {"nanogrid": enrolled.nanogrid, "gateway": enrolled.gateway, "node": enrolled.node}
-    typer.echo(json.dumps(document) if as_json else f"Gateway {enrolled.gateway} serves nanogrid {enrolled.nanogrid}.")
+    _say(document, as_json, f"Gateway {enrolled.gateway} serves nanogrid {enrolled.nanogrid}.")
 
 
 @app.command("run")
@@ -76,17 +79,26 @@ def run_command(
     name: Annotated[str, typer.Option(help="Name of this process at the simulated clock.")] = "gateway-agent",
     clock_token: Annotated[str, typer.Option(envvar="MERITGRID_CLOCK_TOKEN", help="Its token there.")] = "",
     metrics: Annotated[Path | None, typer.Option(help="File for the counters, in Prometheus' text format.")] = None,
-    log_level: Annotated[str, typer.Option(envvar="MERITGRID_LOG_LEVEL")] = "INFO",
+    log_level: Annotated[
+        str, typer.Option(envvar="MERITGRID_LOG_LEVEL", help="DEBUG, INFO, WARNING or ERROR.")
+    ] = "INFO",
+    as_json: Annotated[bool, typer.Option("--json", help="Each line of the log as a JSON object.")] = False,
 ) -> None:
-    """Run the agent for one or several enrolled gateways until it is told to stop."""
-    _log_to_stderr(log_level)
+    """Run the agent for one or several enrolled gateways until it is told to stop.
+
+    Example: meritgrid gateway run --data /var/lib/meritgrid/gateway
+    """
+    _log_to_stderr(log_level, as_json)
     with _refusals():
         asyncio.run(run_agent(data, clock_from(clock, name, clock_token), metrics))
 
 
 @app.command("status")
 def status_command(data: Folder = DEFAULT_FOLDER, as_json: AsJson = False) -> None:
-    """Show a gateway: readings and what waits, dispatches, the hash chain, the owner's journal."""
+    """Show a gateway: readings and what waits, dispatches, the hash chain, the owner's journal.
+
+    Example: meritgrid gateway status --data /var/lib/meritgrid/gateway
+    """
     with _refusals():
         document = _status(data)
     if as_json:
@@ -126,17 +138,23 @@ def _status(folder: Path) -> dict[str, Any]:
 
 
 @app.command("stop")
-def stop_command(data: Folder = DEFAULT_FOLDER) -> None:
-    """The owner's stop: no dispatch is followed any more, until `release`. It wins over everything."""
+def stop_command(data: Folder = DEFAULT_FOLDER, as_json: AsJson = False) -> None:
+    """The owner's stop: no dispatch is followed any more, until `release`. It wins over everything.
+
+    Example: meritgrid gateway stop --data /var/lib/meritgrid/gateway
+    """
     _keep(data, "stopped", True)
-    typer.echo("Remote control is stopped.")
+    _say({"stopped_by_owner": True}, as_json, "Remote control is stopped.")
 
 
 @app.command("release")
-def release_command(data: Folder = DEFAULT_FOLDER) -> None:
-    """Allow remote control again."""
+def release_command(data: Folder = DEFAULT_FOLDER, as_json: AsJson = False) -> None:
+    """Allow remote control again.
+
+    Example: meritgrid gateway release --data /var/lib/meritgrid/gateway
+    """
     _keep(data, "stopped", False)
-    typer.echo("Remote control is allowed.")
+    _say({"stopped_by_owner": False}, as_json, "Remote control is allowed.")
 
 
 @app.command("opt-out")
@@ -144,15 +162,24 @@ def opt_out_command(
     day: Annotated[str, typer.Option(help="Local day, YYYY-MM-DD; today when it is left out.")] = "",
     undo: Annotated[bool, typer.Option("--undo", help="Bid on that day after all.")] = False,
     data: Folder = DEFAULT_FOLDER,
+    as_json: AsJson = False,
 ) -> None:
-    """Send no bids for a day."""
+    """Send no bids for a day.
+
+    Example: meritgrid gateway opt-out --day 2026-12-24
+    """
     with _refusals():
         chosen = date.fromisoformat(day) if day else datetime.now().astimezone().date()
         buffer = _existing_buffer(data)
         days = set(buffer.value("opt_out") or ()) - {chosen.isoformat()}
         buffer.close()
-    _keep(data, "opt_out", sorted(days if undo else days | {chosen.isoformat()}))
-    typer.echo(f"{'Bids' if undo else 'No bids'} on {chosen}.")
+    kept = sorted(days if undo else days | {chosen.isoformat()})
+    _keep(data, "opt_out", kept)
+    _say({"opted_out": kept}, as_json, f"{'Bids' if undo else 'No bids'} on {chosen}.")
+
+
+def _say(document: dict[str, Any], as_json: bool, sentence: str) -> None:
+    typer.echo(json.dumps(document) if as_json else sentence)
 
 
 def _keep(folder: Path, name: str, value: Any) -> None:
@@ -168,17 +195,22 @@ def _existing_buffer(folder: Path) -> Buffer:
     return Buffer(folder / BUFFER_FILE)
 
 
-def _log_to_stderr(level: str) -> None:
+def _log_to_stderr(level: str, as_json: bool) -> None:
     number = logging.getLevelNamesMapping().get(level.upper())
     if number is None:
         raise typer.BadParameter(f"no log level {level!r}", param_hint="--log-level")
+    rendering: list[structlog.typing.Processor] = [
+        # A plain traceback: the default one shows local variables, which may be keys.
+        structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback)
+    ]
+    if as_json:
+        rendering = [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.format_exc_info,
-            structlog.processors.JSONRenderer(),
+            *rendering,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(number),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),

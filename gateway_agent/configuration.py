@@ -84,12 +84,14 @@ class StorageSettings(_Section):
 
 
 class Settings(_Section):
-    """gateway.toml. outages: windows [from, to] in epoch seconds in which the uplink is cut (demonstrations)."""
+    """gateway.toml. tls_ca_file: certificates by which the broker is trusted, instead of the system's; outages: windows
+    [from, to] in epoch seconds in which the uplink is cut (demonstrations)."""
 
     driver: dict[str, Any]
     limits: LimitSettings = LimitSettings()
     bidding: BiddingSettings = BiddingSettings()
     storage: StorageSettings = StorageSettings()
+    tls_ca_file: Path | None = None
     outages: tuple[Window, ...] = ()
 
 

@@ -16,7 +16,7 @@ import structlog
 
 from gateway_agent import SOFTWARE_VERSION
 from gateway_agent.buffer import REFUSED, WAITING, Buffer, Moment
-from gateway_agent.configuration import BUFFER_FILE, KEY_FILE, Enrolled, Settings, load_enrolled, load_settings
+from gateway_agent.configuration import BUFFER_FILE, KEY_FILE, Broker, Enrolled, Settings, load_enrolled, load_settings
 from gateway_agent.control import Applied, Control
 from gateway_agent.dispatch import Authorities, Conditions, Tracked, advance, receive, running
 from gateway_agent.drivers import Driver, DriverError, Measurement, Registers
@@ -52,6 +52,12 @@ class Parts:
     signer: Signer
     buffer: Buffer
     driver: Driver
+
+    @property
+    def broker(self) -> Broker:
+        """The broker of the enrolment, with the certificates that the installer trusts."""
+        ca_file = self.settings.tls_ca_file
+        return self.enrolled.mqtt if ca_file is None else self.enrolled.mqtt.model_copy(update={"tls_ca_file": ca_file})
 
     @classmethod
     def from_folder(cls, folder: Path) -> Parts:
@@ -90,7 +96,7 @@ class Gateway:
         self._control = Control(parts.driver, parts.settings.limits, reserve, self._unit_s)
         self.outbox = Outbox(parts.buffer)
         self.link = Link(
-            enrolled.mqtt,
+            parts.broker,
             parts.signer.gateway,
             status=self._status,
             received=self.received,

@@ -9,10 +9,12 @@ from __future__ import annotations
 import json
 import os
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import StrEnum
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from eth_account import Account
 from pydantic import BaseModel, Field, SecretStr
@@ -67,6 +69,9 @@ class MqttSettings(BaseModel):
     ca_file: Path | None = None
     username: str | None = None
     password_file: Path | None = None
+    cert_file: Path | None = None
+    cert_key_file: Path | None = None
+    """The embedded broker's certificate (chain) and its key, PEM."""
     gateway_host: str | None = None
     """Host that gateways are told at enrolment; None: the same."""
     gateway_port: int | None = None
@@ -167,6 +172,18 @@ def load_private_key(source: KeySource) -> bytes:
     return _key_of_keystore(text, read_secret(source.password_file), source.file)
 
 
+@contextmanager
+def write_secret(path: Path) -> Iterator[IO[str]]:
+    """A new file of mode 600 to write a secret into; it is removed when that fails. FileExistsError: it is there."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            yield file
+    except BaseException:
+        path.unlink()
+        raise
+
+
 def write_private_key(path: Path, key: bytes, password_file: Path | None = None) -> None:
     """Write a private key into a new file of mode 600: as hex, or with a password as a Web3 keystore.
 
@@ -174,8 +191,7 @@ def write_private_key(path: Path, key: bytes, password_file: Path | None = None)
         SettingsError: the password file is missing or readable by others. FileExistsError: the file is there already.
     """
     text = key.hex() if password_file is None else json.dumps(Account.encrypt(key, read_secret(password_file)))
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+    with write_secret(path) as file:
         file.write(text + "\n")
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from market.observability import set_up_logging
+from market.cli_session import REFUSED_EXIT, AsJson, refusals, say
+from market.observability import logging_as
 from market.settings import Settings, SettingsError
 
 oracle = typer.Typer(help="The oracle: baselines, signed readings, dispatch, settlement.", no_args_is_help=True)
@@ -21,36 +21,87 @@ def _oracle() -> None:
     """Keeps `serve` a sub-command."""
 
 
-@broker.callback()
-def _broker() -> None:
-    """Keeps `serve` a sub-command."""
-
-
 @oracle.command("serve")
 def serve_oracle(
     forecast_file: Annotated[Path, typer.Option(help="JSON file with the forecast of each connection point.")],
     ready_file: Annotated[Path | None, typer.Option(help="Touched when the first jobs are done.")] = None,
     metrics_port: Annotated[int | None, typer.Option(help="Port of the metrics on 127.0.0.1; default: none.")] = None,
+    as_json: AsJson = False,
 ) -> None:
-    """Take readings in, nominate baselines, dispatch awards, settle. Settings come from the environment and .env."""
+    """Take readings in, nominate baselines, dispatch awards, settle. Settings come from the environment and .env.
+
+    With --json every line of the log is a JSON object.
+
+    Example: MERITGRID_ORACLE_KEY__FILE=oracle.key meritgrid oracle serve --forecast-file scenario/forecast.json
+    """
     from market.chain.deployment import DeploymentError
     from oracle.forecast import ForecastUnusable
     from oracle.service import serve
 
     settings = Settings()
-    set_up_logging(settings.log, "oracle")
+    logging_as(settings.log, "oracle", as_json)
     try:
         serve(settings, forecast_file, ready_file, metrics_port)
     except (SettingsError, DeploymentError, ForecastUnusable) as problem:
         typer.echo(f"The oracle cannot start: {problem}", err=True)
-        sys.exit(2)
+        raise typer.Exit(REFUSED_EXIT) from problem
 
 
 @broker.command("serve")
-def serve_broker() -> None:
-    """Run the broker with the market's credentials. Settings come from the environment and .env."""
+def serve_broker(
+    insecure: Annotated[
+        bool, typer.Option("--insecure", help="Allow clear text beyond this machine: behind a tunnel of your own.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Run the broker with the market's credentials. Settings come from the environment and .env.
+
+    Beyond this machine it speaks TLS only. With --json every line of the log is a JSON object.
+
+    Example: MERITGRID_MQTT__PORT=1883 meritgrid broker serve
+    """
+    from amqtt.errors import BrokerError
+
     from oracle.broker.server import serve
 
     settings = Settings()
-    set_up_logging(settings.log, "broker")
-    asyncio.run(serve(settings))
+    logging_as(settings.log, "broker", as_json)
+    try:
+        asyncio.run(serve(settings, insecure=insecure))
+    except (SettingsError, BrokerError) as problem:
+        typer.echo(f"The broker cannot start: {problem}", err=True)
+        raise typer.Exit(REFUSED_EXIT) from problem
+
+
+@broker.command("account")
+def broker_account(
+    name: Annotated[str, typer.Option(help="Name of the account, as in MERITGRID_MQTT__USERNAME.")] = "oracle",
+    password_file: Annotated[
+        Path | None, typer.Option(help="New file (mode 600) for the password, as in MERITGRID_MQTT__PASSWORD_FILE.")
+    ] = None,
+    revoke: Annotated[bool, typer.Option("--revoke", help="Let nobody in under this name any more.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Make a service's account at the broker with a new password, or take it away. Gateways get theirs by enrolment.
+
+    Example: meritgrid broker account --name oracle --password-file oracle-broker.password
+    """
+    from market.settings import write_secret
+    from market.store.database import migrate, open_engine
+    from oracle.broker.credentials import new_service_account, revoke_service_account
+
+    with refusals(as_json):
+        if revoke == (password_file is not None):
+            raise ValueError("give either --password-file or --revoke")
+        settings = Settings()
+        migrate(settings.database)
+        engine = open_engine(settings.database)
+        now_s = int(settings.open_clock("broker-account").now())
+        if password_file is None:
+            revoke_service_account(engine, name, now_s)
+        else:
+            # The file first: a password that is in no file would be lost.
+            with write_secret(password_file) as file:
+                file.write(new_service_account(engine, name, now_s) + "\n")
+    done = f"The account {name} is revoked." if revoke else f"The password of {name} is in {password_file}."
+    say({"name": name, "revoked": revoke, "password_file": password_file and str(password_file)}, as_json, done)

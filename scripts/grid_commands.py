@@ -10,7 +10,6 @@ import typer
 
 from market.cli_grid import grid
 from market.cli_session import AsJson, refusals, show, waiting
-from market.grid.forecasts import FORECAST_FILE
 
 __all__ = ["grid"]
 
@@ -40,6 +39,7 @@ def import_grid(
 def _import(
     source: str, to: Path, date: datetime | None, seed: int, households: int | None, transformer_kva: float | None
 ) -> dict[str, Any]:
+    from market.grid.forecasts import FORECAST_FILE
     from scripts.demo.extract import extract_folder, read_extract
     from scripts.demo.scenario import ScenarioOptions, build_scenario
     from scripts.demo.scenario_files import write_scenario

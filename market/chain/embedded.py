@@ -24,6 +24,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Self
 
+from market.processes import ending_with_parent
+
 HARDFORK = "osaka"
 """EVM rules of the node: fixed, or an update of anvil would change gas. EIP-7623 and EIP-7825 are in them."""
 CHAIN_ID = 31337
@@ -156,7 +158,7 @@ def start_anvil(
         command += ["--timestamp", str(timestamp - 1)]
     complaints = tempfile.TemporaryFile()  # noqa: SIM115 -- lives as long as the node that writes to it
     process = subprocess.Popen(
-        command,
+        ending_with_parent(command),
         stdin=subprocess.DEVNULL,
         stdout=log if log is not None else subprocess.DEVNULL,
         stderr=complaints,

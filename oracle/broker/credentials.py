@@ -5,12 +5,14 @@ from __future__ import annotations
 import hashlib
 import hmac
 import re
+import secrets
 from dataclasses import dataclass
 from typing import Final
 
 from sqlalchemy import Engine
+from sqlalchemy.orm import Session
 
-from market.store.database import read_scope
+from market.store.database import read_scope, session_scope
 from market.store.work import BrokerCredential
 from oracle.messages import Channel, topic_for
 
@@ -55,3 +57,42 @@ def let_in(engine: Engine, username: str | None, password: str | None) -> Access
     if not hmac.compare_digest(known.password_sha256, password_hash(password)):
         return None
     return Access(username, known.gateway.lower() if known.gateway else None)
+
+
+def new_service_account(engine: Engine, username: str, now_s: int) -> str:
+    """Make a service's account, or give it another password; returns the password, which is kept nowhere else.
+
+    Raises:
+        ValueError: a gateway has that name.
+    """
+    password = secrets.token_urlsafe(32)
+    with session_scope(engine) as session:
+        _require_service(session, username)
+        session.merge(
+            BrokerCredential(
+                username=username,
+                password_sha256=password_hash(password),
+                kind="SERVICE",
+                gateway=None,
+                nanogrid=None,
+                created_at=now_s,
+                revoked_at=None,
+            )
+        )
+    return password
+
+
+def revoke_service_account(engine: Engine, username: str, now_s: int) -> None:
+    """From now on nobody is let in under this name. Raises ValueError when there is no such account."""
+    with session_scope(engine) as session:
+        account = _require_service(session, username)
+        if account is None:
+            raise ValueError(f"there is no account {username!r}")
+        account.revoked_at = now_s
+
+
+def _require_service(session: Session, username: str) -> BrokerCredential | None:
+    known = session.get(BrokerCredential, username)
+    if known is not None and known.kind != "SERVICE":
+        raise ValueError(f"{username} is a gateway's account; it is changed by enrolling the gateway")
+    return known

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import shutil
 import signal
 import sys
@@ -16,15 +17,19 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
+from market.chain.embedded import EmbeddedChainError
+from scripts.demo.manifest import MANIFEST_FILE, Manifest, read_manifest
 from scripts.demo.options import DEFAULT_GRID, DemoOptions
 
 console = Console()
+err = Console(stderr=True)
 
 FAILED_EXIT = 1
 REFUSED_EXIT = 2
 
 
 def demo(
+    context: typer.Context,
     grid: Annotated[str, typer.Option(help="Name of an installed grid, or folder of an exported one.")] = DEFAULT_GRID,
     date: Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], help="Day; default: the grid's first.")] = None,
     seed: Annotated[int, typer.Option(help="Of owners, faults and forecast errors.")] = 7,
@@ -40,51 +45,90 @@ def demo(
     once: Annotated[bool, typer.Option("--once", help="End by itself; exit code 0 only if every check holds.")] = False,
     keep: Annotated[bool, typer.Option("--keep", help="Leave the data folder.")] = False,
     data: Annotated[Path | None, typer.Option(help="The data folder; default: a temporary one.")] = None,
+    resume: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Go on with the day of a folder, where it was stopped.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="The result as one JSON document, no progress.")] = False,
 ) -> None:
     """Play one day of a real grid, with chain, broker, market, oracle, desks and gateway agents as processes.
 
     The day follows from power flow and bids alone. Afterwards an independent checker proves from the chain and the
     gateways' own buffers that no money and no energy appeared or vanished.
+
+    Example: meritgrid demo --hours 10-14 --speed 120 --keep
     """
-    first_hour, _, last_hour = hours.partition("-")
-    folder = data or Path(tempfile.mkdtemp(prefix="meritgrid-demo-"))
+    folder = resume or data or Path(tempfile.mkdtemp(prefix="meritgrid-demo-"))
+    is_kept = keep or data is not None or resume is not None
     try:
-        options = DemoOptions(
-            data_folder=folder.absolute(),
-            grid=grid,
-            day=date.date() if date is not None else None,
-            seed=seed,
-            households=households,
-            transformer_kva=transformer_kva,
-            speed=speed,
-            agents=agents,
-            willing_percent=willing,
-            faults=faults,
-            first_hour=int(first_hour),
-            last_hour=int(last_hour),
-        )
-        holds = _run(options, once)
+        if resume is not None:
+            _refuse_other_options(context)
+            manifest = read_manifest(resume, speed)
+            options = manifest.options
+        else:
+            manifest = None
+            _refuse_used_folder(folder)
+            first_hour, last_hour = _hours(hours)
+            options = DemoOptions(
+                data_folder=folder.absolute(),
+                grid=grid,
+                day=date.date() if date is not None else None,
+                seed=seed,
+                households=households,
+                transformer_kva=transformer_kva,
+                speed=speed,
+                agents=agents,
+                willing_percent=willing,
+                faults=faults,
+                first_hour=first_hour,
+                last_hour=last_hour,
+            )
+        holds = _run(options, manifest, once=once, as_json=as_json)
     except (ValueError, OSError) as problem:
         typer.echo(f"The demonstration cannot start: {problem}", err=True)
         raise typer.Exit(REFUSED_EXIT) from problem
     finally:
-        if not keep and data is None:
+        if not is_kept:
             shutil.rmtree(folder, ignore_errors=True)
         elif folder.exists():
-            console.print(f"Everything is in {folder}")
+            err.print(f"Everything is in {folder}; `meritgrid demo --resume {folder}` goes on with it.", soft_wrap=True)
     if not holds:
         raise typer.Exit(FAILED_EXIT)
 
 
-def _run(options: DemoOptions, once: bool) -> bool:
-    from scripts.demo.run import ClockStalled, run_demo
+def _refuse_other_options(context: typer.Context) -> None:
+    """A day that goes on is the one that was begun. Raises ValueError."""
+    given = {
+        name
+        for name in context.params
+        if (source := context.get_parameter_source(name)) is not None and source.name == "COMMANDLINE"
+    }
+    others = sorted(given - {"resume", "speed", "once", "keep", "as_json"})
+    if others:
+        names = ", ".join("--" + name.replace("_", "-") for name in others)
+        raise ValueError(f"a resumed day keeps the options that it was begun with: leave out {names}")
+
+
+def _refuse_used_folder(folder: Path) -> None:
+    if (folder / MANIFEST_FILE).exists():
+        raise ValueError(f"{folder} holds a demonstration: --resume {folder} goes on with it, or name another folder")
+
+
+def _hours(text: str) -> tuple[int, int]:
+    first, _, last = text.partition("-")
+    if not (first.isdecimal() and last.isdecimal()):
+        raise ValueError(f"hours are FIRST-LAST, for example 10-14, not {text!r}")
+    return int(first), int(last)
+
+
+def _run(options: DemoOptions, resumed: Manifest | None, *, once: bool, as_json: bool) -> bool:
+    from scripts.demo.run import ClockStalled, document_of, run_demo
     from scripts.demo.stage import Stage
     from scripts.demo.summary import print_result
     from scripts.demo.supervisor import ProcessFailed
 
     bars = Progress(
         SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
-        console=console,
+        console=err, disable=as_json,
     )  # fmt: skip
     task = bars.add_task("setting up", total=1)
 
@@ -93,21 +137,27 @@ def _run(options: DemoOptions, once: bool) -> bool:
 
     async def watched(stage: Stage) -> None:
         bars.stop()
-        console.print(f"The page stays up at {stage.market_url} until Ctrl-C.")
+        err.print(f"The page stays up at {stage.market_url} until Ctrl-C.")
         stop = asyncio.Event()
         asyncio.get_running_loop().add_signal_handler(signal.SIGINT, stop.set)
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
         await stop.wait()
 
+    def announced(stage: Stage) -> None:
+        err.print(f"The day is on show at {stage.market_url}")
+
     try:
         with bars:
-            result = asyncio.run(run_demo(options, progress, None if once else watched))
-    except (ProcessFailed, ClockStalled) as failure:
+            result = asyncio.run(run_demo(options, progress, None if once else watched, resumed, announced))
+    except (ProcessFailed, ClockStalled, EmbeddedChainError) as failure:
         typer.echo(str(failure), err=True)
         return False
     except KeyboardInterrupt:
         typer.echo("Stopped.", err=True)
         sys.exit(130)
     with contextlib.suppress(BrokenPipeError):
-        print_result(console, result)
+        if as_json:
+            typer.echo(json.dumps(document_of(result)))
+        else:
+            print_result(console, result)
     return result.holds

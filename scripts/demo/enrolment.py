@@ -5,7 +5,7 @@ Everything after this is done by the parties themselves.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 import httpx
@@ -54,9 +54,9 @@ class Registrar:
         self._send([self._bond(household) for household in households])
         self._send([self._delegation(household) for household in households if not household.signs_by_hand])
 
-    def open_enrolments(self, households: Sequence[Household]) -> list[EnrolmentCode]:
-        """A one-time code for each nanogrid's gateway, opened on the chain."""
-        codes = [EnrolmentCode.new(nanogrid_id(PORTFOLIO, household.index)) for household in households]
+    def open_enrolments(self, indices: Sequence[int]) -> dict[int, EnrolmentCode]:
+        """A one-time code for each of these nanogrids' gateways, opened on the chain."""
+        codes = {index: EnrolmentCode.new(nanogrid_id(PORTFOLIO, index)) for index in indices}
         settlement = self._contracts.settlement.functions
         self._send(
             [
@@ -64,7 +64,7 @@ class Registrar:
                     settlement.openEnrolment(code.nanogrid, code.address, self._now_s + CODE_LIFETIME_S),
                     f"code:{code.address}",
                 )
-                for code in codes
+                for code in codes.values()
             ]
         )
         return codes
@@ -139,12 +139,9 @@ class Registrar:
         return function, f"delegate:{household.index}"
 
 
-def enrol_gateways(
-    layout: Layout, households: Sequence[Household], codes: Sequence[EnrolmentCode], market_url: str, progress: Progress
-) -> None:
-    """Write each gateway's configuration and enrol it with its code, as its installer would."""
+def enrol_gateways(layout: Layout, codes: Mapping[int, EnrolmentCode], market_url: str, progress: Progress) -> None:
+    """Enrol each gateway with its code, as its installer would."""
     with httpx.Client(timeout=60.0) as client:
-        for number, (household, code) in enumerate(zip(households, codes, strict=True), 1):
-            folder = layout.gateway(household.index)
-            enrol(folder, code.text, market_url, client)
-            progress("enrolling gateways", number, len(households))
+        for number, (index, code) in enumerate(codes.items(), 1):
+            enrol(layout.gateway(index), code.text, market_url, client)
+            progress("enrolling gateways", number, len(codes))

@@ -53,11 +53,6 @@ class Layout:
     def report(self) -> Path:
         return self.folder / "report"
 
-    @property
-    def manifest(self) -> Path:
-        """Ports and options of the run, so that it can be resumed."""
-        return self.folder / "demo.json"
-
     def gateway(self, index: int) -> Path:
         return self.folder / "gateways" / f"{index:03d}"
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 DEFAULT_GRID = "1-LV-rural1--2-sw"
 
@@ -40,5 +42,19 @@ class DemoOptions:
             raise ValueError(f"the willing share must be 0 … 100 %, not {self.willing_percent}")
         if self.agents < 1:
             raise ValueError(f"at least one agent process is needed, not {self.agents}")
+        if self.transformer_kva is not None and self.transformer_kva <= 0:
+            raise ValueError(f"the transformer's rating must be positive, not {self.transformer_kva} kVA")
         if self.speed is not None and self.speed <= 0:
             raise ValueError(f"the speed must be positive, not {self.speed}")
+
+    def to_json(self) -> dict[str, Any]:
+        """What decides the day, for the folder's manifest: all but the folder itself and the speed."""
+        document = asdict(self) | {"day": None if self.day is None else self.day.isoformat()}
+        return {name: value for name, value in document.items() if name not in {"data_folder", "speed"}}
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any], data_folder: Path, speed: float | None = None) -> DemoOptions:
+        """The options of a manifest. Raises ValueError, TypeError."""
+        day = document["day"]
+        chosen = {**document, "day": None if day is None else date.fromisoformat(day)}
+        return cls(data_folder, speed=speed, **chosen)

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from gateway_agent.buffer import Buffer
 from gateway_agent.configuration import BUFFER_FILE
@@ -18,6 +19,7 @@ from scripts.demo.checker.evidence import Evidence, OwnReading, collect
 from scripts.demo.checker.verdict import check
 from scripts.demo.enrolment import Progress
 from scripts.demo.extract import extract_folder, read_extract
+from scripts.demo.manifest import Manifest
 from scripts.demo.options import DemoOptions
 from scripts.demo.report import DayReport, report_of
 from scripts.demo.scenario import Scenario, ScenarioOptions, build_scenario
@@ -64,9 +66,9 @@ def scenario_of(options: DemoOptions) -> Scenario:
 
 
 @asynccontextmanager
-async def opened(options: DemoOptions, progress: Progress) -> AsyncIterator[Stage]:
-    """A stage that is set up; it is torn down in any case."""
-    stage = stages.new_stage(options, scenario_of(options))
+async def opened(options: DemoOptions, progress: Progress, resumed: Manifest | None = None) -> AsyncIterator[Stage]:
+    """A stage that is set up, or goes on where it was left; it is torn down in any case."""
+    stage = stages.new_stage(options, scenario_of(options), resumed)
     try:
         await stages.set_up(stage, progress)
         yield stage
@@ -137,11 +139,20 @@ def judge(stage: Stage, set_up_s: float, day_s: float) -> DayResult:
     return DayResult(report_of(stage.scenario, intervals, evidence), check(evidence), set_up_s, day_s)
 
 
-async def run_demo(options: DemoOptions, progress: Progress, afterwards: Watch | None = None) -> DayResult:
-    """One whole demonstration; `afterwards` is awaited while the processes still run."""
+async def run_demo(
+    options: DemoOptions,
+    progress: Progress,
+    afterwards: Watch | None = None,
+    resumed: Manifest | None = None,
+    announced: Callable[[Stage], None] | None = None,
+) -> DayResult:
+    """One whole demonstration; `announced` is told when the page is up, `afterwards` is awaited while the processes
+    still run."""
     started = time.monotonic()
-    async with opened(options, progress) as stage:
+    async with opened(options, progress, resumed) as stage:
         set_up_s = time.monotonic() - started
+        if announced is not None:
+            announced(stage)
         begun = time.monotonic()
         await play_day(stage, progress)
         result = await asyncio.to_thread(judge, stage, set_up_s, time.monotonic() - begun)
@@ -151,16 +162,20 @@ async def run_demo(options: DemoOptions, progress: Progress, afterwards: Watch |
     return result
 
 
-def write_result(result: DayResult, folder: Path) -> None:
-    """report.json and the picture of the day."""
-    from scripts.demo.picture import draw
-
-    folder.mkdir(parents=True, exist_ok=True)
-    document = {
+def document_of(result: DayResult) -> dict[str, Any]:
+    """The result as report.json has it."""
+    return {
         **result.report.to_json(),
         "checks": {name: {"holds": not found, "findings": found} for name, found in result.findings.items()},
         "set_up_s": round(result.set_up_s, 1),
         "day_s": round(result.day_s, 1),
     }
-    (folder / "report.json").write_text(json.dumps(document, indent=1) + "\n")
+
+
+def write_result(result: DayResult, folder: Path) -> None:
+    """report.json and the picture of the day."""
+    from scripts.demo.picture import draw
+
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "report.json").write_text(json.dumps(document_of(result), indent=1) + "\n")
     draw(result.report, folder / "day.png")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import secrets
 import sys
 from collections.abc import Callable, Mapping
@@ -15,21 +14,23 @@ from typing import IO, Any, Final
 from eth_account import Account
 from sqlalchemy import Engine
 
+from gateway_agent.configuration import ENROLMENT_FILE
 from gateway_agent.drivers.simulated.profile import write_nanogrid
 from market.chain.bindings import Contracts
 from market.chain.deployment import DeploymentParameters, deploy, read_deployment, write_deployment
 from market.chain.embedded import EmbeddedChain, set_block_time, start_anvil
 from market.chain.profiles import PROFILES, connect
 from market.clock_authority import ClockAuthority
+from market.domain.enrolment_code import EnrolmentCode
 from market.domain.intervals import QUARTER_HOUR_S
 from market.grid.forecasts import read_forecast, write_forecast
-from market.settings import ChainProfile
-from market.store.database import migrate, open_engine, session_scope
-from market.store.work import BrokerCredential
-from oracle.broker.credentials import password_hash
+from market.settings import ChainProfile, write_secret
+from market.store.database import migrate, open_engine
+from oracle.broker.credentials import new_service_account
 from scripts.demo.enrolment import NODE, Progress, Registrar, enrol_gateways
 from scripts.demo.households import Household, households_of
 from scripts.demo.layout import Layout
+from scripts.demo.manifest import Manifest, note_time, noted_time, set_up_done
 from scripts.demo.options import DemoOptions
 from scripts.demo.scenario import LEAD_IN_INTERVALS, Scenario, state_at
 from scripts.demo.scenario_files import nanogrid_path, write_scenario
@@ -57,6 +58,7 @@ class Stage:
     token: str
     supervisor: Supervisor
     authority: ClockAuthority
+    manifest: Manifest
     chain: EmbeddedChain | None = None
     chain_log: IO[bytes] | None = None
     agents: dict[str, list[Path]] = field(default_factory=dict)
@@ -93,16 +95,20 @@ class Stage:
         return ["market", "oracle", "dso", "aggregator", *self.agents]
 
 
-def new_stage(options: DemoOptions, scenario: Scenario, token: str | None = None) -> Stage:
-    """A stage with nothing on it yet. Must be called inside a running event loop."""
+def new_stage(options: DemoOptions, scenario: Scenario, resumed: Manifest | None = None) -> Stage:
+    """A stage with nothing running on it yet; `resumed`: it goes on in its folder. Must be called inside a running
+    event loop."""
     layout = Layout(options.data_folder, options.seed)
     layout.make()
-    ports = {name: free_port() for name in _PORTS}
-    start_s = scenario.first_interval + options.first_hour * 3600 - LEAD_IN_INTERVALS * QUARTER_HOUR_S
-    token = token or secrets.token_urlsafe(24)
+    manifest = resumed or Manifest(options, {name: free_port() for name in _PORTS})
+    manifest.write()
+    ports = dict(manifest.ports)
+    first_s = scenario.first_interval + options.first_hour * 3600 - LEAD_IN_INTERVALS * QUARTER_HOUR_S
+    start_s = noted_time(layout.folder) or first_s
+    token = secrets.token_urlsafe(24)
     authority = ClockAuthority(start_s, token, port=ports["clock"], speed=options.speed)
     households = households_of(scenario, options.willing_percent, options.faults)
-    stage = Stage(options, scenario, households, layout, ports, token, Supervisor(layout.logs), authority)
+    stage = Stage(options, scenario, households, layout, ports, token, Supervisor(layout.logs), authority, manifest)
     authority.on_advance = partial(_set_chain_time, stage)
     stage.agents = {
         f"agent-{number + 1}": [layout.gateway(each.index) for each in households[number :: options.agents]]
@@ -113,6 +119,7 @@ def new_stage(options: DemoOptions, scenario: Scenario, token: str | None = None
 
 async def _set_chain_time(stage: Stage, now_s: float) -> None:
     await asyncio.to_thread(set_block_time, stage.rpc_url, int(now_s))
+    note_time(stage.layout.folder, now_s)
 
 
 async def set_up(stage: Stage, progress: Progress) -> None:
@@ -121,8 +128,9 @@ async def set_up(stage: Stage, progress: Progress) -> None:
     Raises:
         ProcessFailed: a process did not start.
     """
-    progress("writing the scenario", 0, 1)
-    _write_scenario(stage)
+    if not stage.manifest.is_set_up:
+        progress("writing the scenario", 0, 1)
+        _write_scenario(stage)
     progress("starting the chain", 0, 1)
     await asyncio.to_thread(_start_chain, stage)
     await stage.authority.start()
@@ -134,10 +142,21 @@ async def set_up(stage: Stage, progress: Progress) -> None:
         engine.dispose()
     progress("starting oracle, desks and agents", 0, 1)
     await stage.supervisor.start_all([spec(stage, name) for name in ("oracle", "dso", "aggregator", *stage.agents)])
-    _write_manifest(stage)
+    stage.manifest = set_up_done(stage.manifest, stage.supervisor.pids())
+    stage.manifest.write()
 
 
 async def _set_up_market(stage: Stage, engine: Engine, progress: Progress) -> None:
+    if not stage.manifest.is_set_up:
+        codes = await _register(stage, engine, progress)
+    progress("starting market and broker", 0, 1)
+    await stage.supervisor.start_all([spec(stage, "market"), spec(stage, "broker")])
+    if not stage.manifest.is_set_up:
+        await asyncio.to_thread(enrol_gateways, stage.layout, codes, stage.market_url, progress)
+
+
+async def _register(stage: Stage, engine: Engine, progress: Progress) -> dict[int, EnrolmentCode]:
+    """Deployment, participants, money; a one-time code for each gateway that has not enrolled yet, by index."""
     now_s = int(stage.authority.now)
     progress("deploying the contracts", 0, 1)
     await asyncio.to_thread(_deploy, stage)
@@ -145,11 +164,13 @@ async def _set_up_market(stage: Stage, engine: Engine, progress: Progress) -> No
     registrar = Registrar(stage.contracts(), engine, stage.layout.keys, now_s)
     progress("registering participants", 0, 1)
     await asyncio.to_thread(registrar.register, stage.scenario.name, stage.households)
-    codes = await asyncio.to_thread(registrar.open_enrolments, stage.households)
     _write_oracle_password(stage, engine, now_s)
-    progress("starting market and broker", 0, 1)
-    await stage.supervisor.start_all([spec(stage, "market"), spec(stage, "broker")])
-    await asyncio.to_thread(enrol_gateways, stage.layout, stage.households, codes, stage.market_url, progress)
+    missing = [
+        household.index
+        for household in stage.households
+        if not (stage.layout.gateway(household.index) / ENROLMENT_FILE).exists()
+    ]
+    return await asyncio.to_thread(registrar.open_enrolments, missing)
 
 
 def _write_scenario(stage: Stage) -> None:
@@ -209,28 +230,9 @@ def _password_file(stage: Stage) -> Path:
 
 def _write_oracle_password(stage: Stage, engine: Engine, now_s: int) -> None:
     path = _password_file(stage)
-    if path.exists():
-        return
-    password = secrets.token_urlsafe(32)
-    path.touch(mode=0o600)
-    path.write_text(password + "\n")
-    with session_scope(engine) as session:
-        session.add(
-            BrokerCredential(
-                username="oracle",
-                password_sha256=password_hash(password),
-                kind="SERVICE",
-                gateway=None,
-                nanogrid=None,
-                created_at=now_s,
-                revoked_at=None,
-            )
-        )
-
-
-def _write_manifest(stage: Stage) -> None:
-    document = {"ports": stage.ports, "market": stage.market_url, "pids": stage.supervisor.pids()}
-    stage.layout.manifest.write_text(json.dumps(document, indent=2) + "\n")
+    path.unlink(missing_ok=True)
+    with write_secret(path) as file:
+        file.write(new_service_account(engine, "oracle", now_s) + "\n")
 
 
 def _environment(stage: Stage) -> dict[str, str]:

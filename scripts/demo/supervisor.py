@@ -17,6 +17,8 @@ from pathlib import Path
 
 import structlog
 
+from market.processes import ending_with_parent
+
 log = structlog.get_logger(__name__)
 
 Probe = Callable[[], Awaitable[bool]]
@@ -52,6 +54,7 @@ class Supervisor:
         self._log_folder.mkdir(parents=True, exist_ok=True)
         self._running: dict[str, _Running] = {}
         self._stopping: set[str] = set()
+        self._starting: set[asyncio.Task[asyncio.subprocess.Process]] = set()
         self._watchers: set[asyncio.Task[None]] = set()
         self.failed: asyncio.Future[str] = asyncio.get_running_loop().create_future()
 
@@ -65,9 +68,20 @@ class Supervisor:
         Raises:
             ProcessFailed: it ended, or was not ready in time.
         """
+        spawning = asyncio.create_task(self._spawn(spec))
+        self._starting.add(spawning)
+        spawning.add_done_callback(self._starting.discard)
+        # Shielded: a start that is cancelled half-way would leave a process that nobody stops.
+        process = await asyncio.shield(spawning)
+        await self._wait_ready(spec, process)
+        watcher = asyncio.create_task(self._watch(spec.name, process))
+        self._watchers.add(watcher)
+        watcher.add_done_callback(self._watchers.discard)
+
+    async def _spawn(self, spec: ProcessSpec) -> asyncio.subprocess.Process:
         with self._log_path(spec.name).open("ab") as output:
             process = await asyncio.create_subprocess_exec(
-                *spec.command,
+                *ending_with_parent(spec.command),
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=output,
                 stderr=asyncio.subprocess.STDOUT,
@@ -77,10 +91,7 @@ class Supervisor:
         self._stopping.discard(spec.name)
         self._running[spec.name] = _Running(spec, process)
         log.info("process started", process=spec.name, pid=process.pid)
-        await self._wait_ready(spec, process)
-        watcher = asyncio.create_task(self._watch(spec.name, process))
-        self._watchers.add(watcher)
-        watcher.add_done_callback(self._watchers.discard)
+        return process
 
     async def start_all(self, specs: Sequence[ProcessSpec]) -> None:
         """Start several processes side by side."""
@@ -116,7 +127,8 @@ class Supervisor:
         self._running.pop(name, None)
 
     async def stop_all(self) -> None:
-        """Stop everything, the last started first."""
+        """Stop everything, the last started first, those too whose start was given up."""
+        await asyncio.gather(*self._starting, return_exceptions=True)
         for name in reversed(list(self._running)):
             await self.stop(name)
         for watcher in list(self._watchers):

@@ -96,6 +96,31 @@ def test_the_check_finds_commands_and_options_that_do_not_exist() -> None:
     assert found == ["offer list has no option --colour", "there is no command nothing", "dso has no command stop"]
 
 
+def leaves(command: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, Any]]:
+    """(name, command) of everything that does something."""
+    if not hasattr(command, "commands"):
+        yield " ".join(path), command
+        return
+    for name, each in command.commands.items():
+        yield from leaves(each, (*path, name))
+
+
+def test_every_command_answers_as_json_on_demand_and_shows_an_example_that_works() -> None:
+    tree = command_tree()
+    wrong: dict[str, str] = {}
+    for name, command in (found for group, part in tree.items() for found in leaves(part, (group,))):
+        options = {option for parameter in command.params for option in parameter.opts}
+        text = " ".join((command.help or "").split())
+        example = re.search(r"Example: (?:[A-Z_]+=\S+ )*meritgrid (.+)$", text)
+        if "--json" not in options:
+            wrong[name] = "has no --json"
+        elif example is None:
+            wrong[name] = "shows no example"
+        elif not example[1].startswith(name) or wrong_in(shlex.split(example[1]), tree):
+            wrong[name] = f"its example is wrong: {example[1]}"
+    assert not wrong
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_every_relative_link_leads_somewhere(page: Path) -> None:
     text = _FENCE.sub("", page.read_text(encoding="utf-8"))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -14,40 +13,19 @@ from market.domain.records import unpack_awards
 from market.domain.settlement import AwardTerms, Outcome, settle_award
 from scripts.demo.checker.evidence import Event, Evidence
 from scripts.demo.checker.verdict import check
-from scripts.demo.options import DemoOptions
 from scripts.demo.run import collect_evidence, opened, play_day
 from scripts.demo.stage import Stage, spec
+from tests.end_to_end.conftest import AMOUNTS, CalmDay, part_of_the_day, quiet, settlements
 
 pytestmark = [pytest.mark.processes, pytest.mark.slow, pytest.mark.timeout(900)]
 
-AMOUNTS = ("paidUeur", "marginUeur", "refundedUeur", "penaltyUeur")
-Settlements = Mapping[tuple[str, int], Event]
 
-
-def _quiet(_what: str, _done: int, _total: int) -> None:
-    return
-
-
-def _settlements(evidence: Evidence) -> Settlements:
-    """By offer and nanogrid."""
-    return {(end.arguments["offer"], end.arguments["nanogrid"]): end for end in evidence.named("AwardSettled")}
-
-
-def _amounts(end: Event) -> tuple[int, ...]:
-    return tuple(end.arguments[name] for name in ("outcome", *AMOUNTS))
-
-
-def _chosen(stage: Stage, evidence: Evidence) -> tuple[str, int, set[int]]:
+def _chosen(calm: CalmDay) -> tuple[str, int, set[int]]:
     """The agent that delivered most in the last interval with awards, that interval, and its nanogrids."""
+    evidence, hosts = calm.evidence, calm.hosts
     intervals = {event.arguments["offer"]: event.arguments["interval"] for event in evidence.named("OfferOpened")}
-    ends = _settlements(evidence)
+    ends = settlements(evidence)
     last = max(intervals[offer] for offer, _ in ends)
-    hosts = {
-        household.index: name
-        for name, folders in stage.agents.items()
-        for household in stage.households
-        if stage.layout.gateway(household.index) in folders
-    }
     delivered = Counter[str]()
     for (offer, nanogrid), end in ends.items():
         if intervals[offer] == last:
@@ -56,18 +34,18 @@ def _chosen(stage: Stage, evidence: Evidence) -> tuple[str, int, set[int]]:
     return name, last, {1 << 16 | index for index, host in hosts.items() if host == name}
 
 
+def _amounts(end: Event) -> tuple[int, ...]:
+    return tuple(end.arguments[name] for name in AMOUNTS)
+
+
 async def _until(stage: Stage, moment: int) -> None:
     stage.authority.stop_at(moment)
     await stage.authority.reached(moment)
 
 
-async def test_an_absence_beyond_the_lease_costs_what_the_reference_predicts(tmp_path: Path) -> None:
-    options = {"first_hour": 11, "last_hour": 13, "faults": False}
-    async with opened(DemoOptions(tmp_path / "calm", **options), _quiet) as stage:  # type: ignore[arg-type]
-        await play_day(stage, _quiet)
-        calm = collect_evidence(stage)
-        agent, last, nanogrids = _chosen(stage, calm)
-    async with opened(DemoOptions(tmp_path / "absent", **options), _quiet) as stage:  # type: ignore[arg-type]
+async def test_an_absence_beyond_the_lease_costs_what_the_reference_predicts(tmp_path: Path, calm_day: CalmDay) -> None:
+    agent, last, nanogrids = _chosen(calm_day)
+    async with opened(part_of_the_day(tmp_path), quiet) as stage:
         # In the middle of a dispatch; it comes back after that dispatch's lease and the whole next interval.
         await _until(stage, last - 2 * U // 5)
         stage.authority.away(agent)
@@ -75,9 +53,10 @@ async def test_an_absence_beyond_the_lease_costs_what_the_reference_predicts(tmp
         await _until(stage, last + 3 * U // 2)
         stage.authority.wait_for(agent)
         await stage.supervisor.start(spec(stage, agent))
-        await play_day(stage, _quiet)
+        await play_day(stage, quiet)
         absent = collect_evidence(stage)
-    undisturbed, disturbed = _settlements(calm), _settlements(absent)
+    calm = calm_day.evidence
+    undisturbed, disturbed = settlements(calm), settlements(absent)
     assert undisturbed.keys() == disturbed.keys(), "the same awards in both days"
     missed = {key for key in disturbed if key in _of(absent, last) and key[1] in nanogrids}
     for key in undisturbed.keys() - missed:
@@ -86,7 +65,7 @@ async def test_an_absence_beyond_the_lease_costs_what_the_reference_predicts(tmp
     predicted = {key: _reference(absent, key) for key in missed}
     assert {key: _amounts(disturbed[key]) for key in missed} == predicted
     assert any(Outcome(amounts[0]) is not Outcome.DELIVERED for amounts in predicted.values())
-    for place, name in enumerate(AMOUNTS, 1):
+    for place, name in enumerate(AMOUNTS[1:], 1):
         difference = _total(absent, name) - _total(calm, name)
         assert difference == sum(predicted[key][place] - _amounts(undisturbed[key])[place] for key in missed), name
     assert not any(check(absent).values())
@@ -97,7 +76,7 @@ def _of(evidence: Evidence, interval: int) -> set[tuple[str, int]]:
     offers = {
         event.arguments["offer"] for event in evidence.named("OfferOpened") if event.arguments["interval"] == interval
     }
-    return {key for key in _settlements(evidence) if key[0] in offers}
+    return {key for key in settlements(evidence) if key[0] in offers}
 
 
 def _total(evidence: Evidence, name: str) -> int:
@@ -116,7 +95,7 @@ def _reference(evidence: Evidence, key: tuple[str, int]) -> tuple[int, ...]:
     [final] = [event.arguments for event in evidence.named("Finalised") if event.arguments["offer"] == offer_id]
     [award] = [each for each in unpack_awards(bytes.fromhex(final["awards"][2:])) if each.index == nanogrid & 0xFFFF]
     [reading] = [each for each in evidence.readings if (each.nanogrid, each.interval) == (nanogrid, offer["interval"])]
-    baseline = _settlements(evidence)[key].arguments["baseline"]
+    baseline = settlements(evidence)[key].arguments["baseline"]
     terms = AwardTerms(
         Side(offer["side"]), Direction(offer["direction"]), award.quantity, award.price_ueur_kwh,
         request["priceUeurKwh"],
