@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from eth_account import Account
@@ -23,7 +26,10 @@ from market.chain.deployment import (
     read_deployment,
     write_deployment,
 )
-from market.chain.embedded import EmbeddedChain
+from market.chain.embedded import EmbeddedChain, start_anvil
+from tests.conftest import TEST_EPOCH
+
+ROOT = Path(__file__).resolve().parents[2]
 
 DEPLOYER = Account.from_key("0x" + "11" * 32)
 DEMO = DeploymentParameters(
@@ -105,3 +111,32 @@ def test_wrong_parameter_files_are_refused_by_name(tmp_path: Path, content: str)
 def test_each_chain_has_its_file_unless_one_is_named() -> None:
     assert deployment_path(7, {}) == Path("build/deployments/7.json")
     assert deployment_path(7, {"MERITGRID_DEPLOYMENT_FILE": "there.json"}) == Path("there.json")
+
+
+@pytest.mark.processes
+@pytest.mark.slow
+def test_brownie_run_deploys_the_same_contracts_at_the_same_addresses(tmp_path: Path, free_ports: Any) -> None:
+    """scripts/deploy.py through Brownie, and what the demonstration and the tests do, are one deployment."""
+    key = tmp_path / "deployer.key"
+    key.write_text("0x" + bytes(DEPLOYER.key).hex())
+    file = tmp_path / "brownie.json"
+    environment = {
+        "MERITGRID_DEPLOYER_KEY_FILE": str(key),
+        "MERITGRID_DEPLOYMENT_FILE": str(file),
+        "MERITGRID_DEPLOY_TIME_UNIT_S": "300",
+    }
+    with start_anvil(free_ports(), timestamp=TEST_EPOCH) as by_brownie, start_anvil(free_ports()) as by_us:
+        by_brownie.request("anvil_setBalance", DEPLOYER.address, hex(10**20))
+        command = [str(ROOT / "scripts/brownie/brownie"), "run", "deploy", "main", "--network", "meritgrid"]
+        environment |= {"MERITGRID_CHAIN_RPC_URL": by_brownie.rpc_url}
+        done = subprocess.run(
+            command, cwd=ROOT, env=os.environ | environment, capture_output=True, text=True, check=False, timeout=200
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        deployed = read_deployment(file)
+        ours = deploy(Web3(Web3.HTTPProvider(by_us.rpc_url)), DEPLOYER, deployed.parameters)
+        assert deployed.addresses == ours.addresses
+        for name, address in ours.addresses.items():
+            codes = {chain.request("eth_getCode", address, "latest") for chain in (by_brownie, by_us)}
+            assert len(codes) == 1, name
+            assert len(codes.pop()) > 2, name

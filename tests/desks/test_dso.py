@@ -1,0 +1,170 @@
+"""The DSO's desk decides by power flow: light and request, verdict, RED and commands; twice is as good as once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from market.desks.desk import Desk
+from market.desks.dso import DeskPolicy, DsoDesk
+from market.domain.records import BidRecord
+from market.services import rounds
+from tests.chain.world import NODE, REQUEST_PRICE_UEUR_KWH, U, before
+from tests.cli.conftest import Room
+from tests.desks.conftest import BUSES, T, anchor, node_grid
+
+OVERLOADING_W, HARMLESS_W = -110_000, -20_000
+
+
+@pytest.fixture
+def dso(room: Room, desk_of: Callable[[str], Desk]) -> Callable[[int], DsoDesk]:
+    """A desk over a grid where the passive point draws so much, at T - 3u, with the baselines anchored."""
+    room.world.at(before(T, 410))
+    anchor(room, T)
+    room.world.at(before(T, 300))
+
+    def open_dso(passive_w: int) -> DsoDesk:
+        policy = DeskPolicy(price_ueur_kwh=REQUEST_PRICE_UEUR_KWH, margin_percent=3.0)
+        return DsoDesk(desk_of("dso"), NODE, node_grid(passive_w), policy)
+
+    return open_dso
+
+
+def signals(desk: Desk, interval: int = T) -> list[dict[str, Any]]:
+    return list(desk.client.items(f"/v1/nodes/{NODE}/signals", first=interval, last=interval))
+
+
+def requests(desk: Desk) -> list[dict[str, Any]]:
+    return list(desk.client.items("/v1/requests", node=NODE))
+
+
+def commands(room: Room) -> list[Any]:
+    from sqlalchemy import select
+
+    from market.store.projections import GridCommand
+
+    room.market.index()
+    with room.market.reading() as session:
+        return list(session.scalars(select(GridCommand).order_by(GridCommand.nanogrid)))
+
+
+def test_a_forecast_within_the_limits_is_green_and_nothing_is_bought(
+    dso: Callable[[int], DsoDesk], desk_of: Callable[[str], Desk]
+) -> None:
+    dso(HARMLESS_W).assess_forecast(T)
+    everybody = desk_of("aggregator")
+    [signal] = signals(everybody)
+    assert (signal["phase"], signal["reason"]["cause"]) == (0, "within limits")
+    assert requests(everybody) == []
+
+
+def test_a_forecast_that_breaks_a_limit_is_yellow_with_its_reason_and_a_request_of_what_is_needed(
+    dso: Callable[[int], DsoDesk], desk_of: Callable[[str], Desk]
+) -> None:
+    dso(OVERLOADING_W).assess_forecast(T)
+    everybody = desk_of("aggregator")
+    [signal] = signals(everybody)
+    assert signal["phase"] == 1
+    assert signal["reason"]["element"] == "transformer:0"
+    assert signal["reason"]["loading_percent"] > 100
+    [request] = requests(everybody)
+    assert (request["direction"], request["price_ueur_kwh"]) == (1, REQUEST_PRICE_UEUR_KWH)
+    [wanted] = request["intervals"]
+    # About what the transformer carries above 97 % of 160 kVA, in a quarter of an hour.
+    above_wh = (signal["reason"]["loading_percent"] - 97) / 100 * 160_000 / 4
+    assert wanted["interval"] == T
+    assert wanted["quantity"] == pytest.approx(above_wh, rel=0.1)
+
+
+def test_a_desk_that_is_started_again_says_nothing_twice(
+    dso: Callable[[int], DsoDesk], desk_of: Callable[[str], Desk]
+) -> None:
+    for _ in range(2):
+        dso(OVERLOADING_W).assess_forecast(T)
+    everybody = desk_of("aggregator")
+    assert (len(signals(everybody)), len(requests(everybody))) == (1, 1)
+
+
+def test_a_desk_that_comes_too_late_gives_up_without_failing(
+    room: Room, dso: Callable[[int], DsoDesk], desk_of: Callable[[str], Desk]
+) -> None:
+    desk = dso(OVERLOADING_W)
+    room.world.at(before(T, 100))
+    desk.assess_forecast(T)
+    assert requests(desk_of("aggregator")) == []
+
+
+def auction(room: Room, bids: list[BidRecord]) -> str:
+    """An offer of the whole request that is cleared with these bids."""
+    world = room.world
+    room.world.at(before(T, 275))
+    with room.market.reading() as session:
+        from sqlalchemy import select
+
+        from market.store.projections import RequestInterval
+
+        [part] = session.scalars(select(RequestInterval))
+    offer = world.offer(T, part.quantity, bytes.fromhex(part.request[2:]))
+    world.at(before(T, 145))
+    world.post(offer, [world.wire(offer, bid) for bid in bids])
+    world.at(before(T, 120))
+    rounds.run_due(room.market)
+    return "0x" + offer.hex()
+
+
+def test_without_enough_flexibility_the_node_goes_red_and_the_desk_commands_what_solves_it(
+    room: Room, dso: Callable[[int], DsoDesk]
+) -> None:
+    desk = dso(OVERLOADING_W)
+    desk.assess_forecast(T)
+    auction(room, [BidRecord(100_000, 200, 0, 0)])
+    room.world.at(before(T, 96))
+    for _ in range(2):
+        desk.decide_red(T)
+    given = commands(room)
+    assert given
+    assert {command.direction for command in given} == {1}, "less injection"
+    wanted_wh = sum(command.quantity for command in given)
+    assert wanted_wh > 200
+    assert len({command.nanogrid for command in given}) == len(given), "each commanded once"
+
+
+def test_with_enough_flexibility_the_node_stays_yellow_and_nobody_is_commanded(
+    room: Room, dso: Callable[[int], DsoDesk], desk_of: Callable[[str], Desk]
+) -> None:
+    desk = dso(OVERLOADING_W)
+    desk.assess_forecast(T)
+    auction(room, [BidRecord(100_000, 4500, 0, index) for index in range(len(BUSES))])
+    room.world.at(before(T, 110))
+    desk.give_verdicts(T)
+    room.world.at(before(T, 96))
+    desk.decide_red(T)
+    assert commands(room) == []
+    assert [signal["phase"] for signal in signals(desk_of("aggregator"))] == [1]
+
+
+def test_after_the_interval_the_desk_records_what_the_nanogrids_measured(
+    room: Room, dso: Callable[[int], DsoDesk], desk_of: Callable[[str], Desk]
+) -> None:
+    from market.store.database import session_scope
+    from market.store.facts import Reading
+    from tests.chain.world import nanogrid
+
+    desk = dso(OVERLOADING_W)
+    desk.assess_forecast(T)
+    with session_scope(room.world.engine) as session:
+        for index in range(len(BUSES)):
+            session.add(
+                Reading(
+                    nanogrid=nanogrid(index), interval=T, sequence=1, gateway="0x" + "00" * 20, active_energy_wh=0,
+                    reactive_energy_varh=0, payload=b"", signature=b"", digest="0x" + f"{index:064x}",
+                    previous_hash="0x" + "00" * 32, salt=bytes(32), quality="MEASURED", received_at=T + U,
+                )
+            )  # fmt: skip
+    room.world.at(T + U + U // 10)
+    desk.assess_actual(T)
+    actual = [signal for signal in signals(desk_of("aggregator")) if signal["kind"] == 1]
+    # 110 kW of the passive point alone: within the limits.
+    assert [signal["phase"] for signal in actual] == [0]
