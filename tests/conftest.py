@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Callable, Iterator
 
 import pytest
 
 from market.chain.embedded import EmbeddedChain, start_anvil
+from scripts.demo.supervisor import free_port as taken_by_nobody
 from tests.databases import database_url, postgresql_server
 
 __all__ = ["anvil", "database_url", "free_port", "free_ports", "module_anvil", "postgresql_server"]
@@ -16,34 +16,27 @@ TEST_EPOCH = 1_780_000_200
 """Time at which test chains stand at first: a multiple of 900 s. [epoch seconds]"""
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    return port
-
-
 @pytest.fixture
 def free_port() -> int:
     """A TCP port on 127.0.0.1 that nobody listens on."""
-    return _free_port()
+    return taken_by_nobody()
 
 
 @pytest.fixture
 def free_ports() -> Callable[[], int]:
     """Gives another free port at each call."""
-    return _free_port
+    return taken_by_nobody
 
 
 @pytest.fixture
 def anvil() -> Iterator[EmbeddedChain]:
     """A fresh node whose clock stands at TEST_EPOCH until `set_block_time` moves it."""
-    with start_anvil(_free_port(), timestamp=TEST_EPOCH) as chain:
+    with start_anvil(taken_by_nobody(), timestamp=TEST_EPOCH) as chain:
         yield chain
 
 
 @pytest.fixture(scope="module")
 def module_anvil() -> Iterator[EmbeddedChain]:
     """As `anvil`, one for all tests of a file: use evm_snapshot and evm_revert between them."""
-    with start_anvil(_free_port(), timestamp=TEST_EPOCH) as chain:
+    with start_anvil(taken_by_nobody(), timestamp=TEST_EPOCH) as chain:
         yield chain

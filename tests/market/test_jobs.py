@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from datetime import UTC, datetime
+from functools import partial
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from market.clock import SimulatedClock
+from market.clock import SimulatedClock, SystemClock
 from market.clock_authority import ClockAuthority
-from market.jobs import CATCH_UP_INTERVALS, Job, MomentTrigger, Schedule, run_job
+from market.jobs import CATCH_UP_INTERVALS, Job, MomentTrigger, Rounds, Schedule, run_job
 
 UNIT_S = 900
 T0 = 1_463_698_800
@@ -75,6 +77,33 @@ async def test_simulated_time_waits_until_the_jobs_that_are_due_have_run() -> No
     await authority.stop()
     caught_up = list(range(T0 - CATCH_UP_INTERVALS * UNIT_S, T0, UNIT_S))
     assert ran == [*caught_up, T0, T0 + UNIT_S, T0 + 2 * UNIT_S]
+
+
+def test_with_the_systems_clock_jobs_and_rounds_are_called_moment_after_moment() -> None:
+    """The same calendar as in simulated time, with a time unit of a second."""
+    ran: list[tuple[str, int]] = []
+    seen = threading.Semaphore(0)
+    stop = threading.Event()
+
+    def note(name: str, interval: int) -> None:
+        ran.append((name, interval))
+        seen.release()
+
+    rounds = Rounds("rounds", lambda: note("round", 0), lambda after_s: after_s + 1)
+    schedule = Schedule(1, [Job("a", 0, partial(note, "a")), Job("b", 0, partial(note, "b"))], rounds)
+    worker = threading.Thread(target=schedule.run, args=(SystemClock(), stop))
+    started_s = int(time.time())
+    worker.start()
+    while len([each for each in ran if each[1] > started_s]) < 6:
+        assert seen.acquire(timeout=20)
+    stop.set()
+    worker.join(20)
+    assert not worker.is_alive()
+    present = [each for each in ran if each[0] != "round" and each[1] > started_s]
+    intervals = sorted({interval for _, interval in present})
+    assert intervals == list(range(intervals[0], intervals[-1] + 1)), "no interval is left out"
+    assert all([name for name, at in present if at == interval] == ["a", "b"] for interval in intervals[:-1])
+    assert [name for name, _ in ran].count("round") >= 2
 
 
 def _run(schedule: Schedule, clock: SimulatedClock, stop: threading.Event) -> None:
