@@ -29,24 +29,8 @@ from oracle.messages import (
     topic_for,
 )
 from tests.chain.world import KEYS, PORTFOLIO, World, gateway_key
+from tests.cli.conftest import WorldClock
 from tests.conftest import TEST_EPOCH
-
-
-@dataclass
-class WorldClock:
-    """The clock of the chain's world: it stands until the test moves it."""
-
-    world: World
-
-    def now(self) -> float:
-        return self.world.now_s
-
-    async def sleep_until(self, at_s: float) -> None:
-        self.wait_until(at_s)
-
-    def wait_until(self, at_s: float) -> None:
-        if at_s > self.world.now_s:
-            raise RuntimeError("nobody moves this clock for a sleeper")
 
 
 @dataclass
