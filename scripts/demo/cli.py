@@ -18,12 +18,15 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from market.chain.embedded import EmbeddedChainError
+from scripts.demo.layout import PICTURE_FILE, REPORT_FILE, REPORT_FOLDER
 from scripts.demo.manifest import MANIFEST_FILE, Manifest, read_manifest
 from scripts.demo.options import DEFAULT_GRID, DemoOptions
 
 console = Console()
 err = Console(stderr=True)
 
+OWN_REPORT_FOLDER = Path("demo-report")
+"""Where the report of a day goes whose data folder is not kept."""
 FAILED_EXIT = 1
 REFUSED_EXIT = 2
 
@@ -87,12 +90,22 @@ def demo(
         typer.echo(f"The demonstration cannot start: {problem}", err=True)
         raise typer.Exit(REFUSED_EXIT) from problem
     finally:
-        if not is_kept:
-            shutil.rmtree(folder, ignore_errors=True)
-        elif folder.exists():
-            err.print(f"Everything is in {folder}; `meritgrid demo --resume {folder}` goes on with it.", soft_wrap=True)
+        _tidy(folder, is_kept)
     if not holds:
         raise typer.Exit(FAILED_EXIT)
+
+
+def _tidy(folder: Path, is_kept: bool) -> None:
+    """The report outlives the data folder, unless that is kept whole."""
+    report = folder / REPORT_FOLDER
+    if not is_kept:
+        if (report / REPORT_FILE).exists():
+            report = Path(shutil.copytree(report, OWN_REPORT_FOLDER, dirs_exist_ok=True))
+        shutil.rmtree(folder, ignore_errors=True)
+    if (report / REPORT_FILE).exists():
+        err.print(f"{REPORT_FILE} and {PICTURE_FILE} are in {report}", soft_wrap=True)
+    if is_kept and folder.exists():
+        err.print(f"Everything is in {folder}; `meritgrid demo --resume {folder}` goes on with it.", soft_wrap=True)
 
 
 def _refuse_other_options(context: typer.Context) -> None:

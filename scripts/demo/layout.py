@@ -8,6 +8,10 @@ from pathlib import Path
 from market.grid.forecasts import FORECAST_FILE
 from scripts.demo.keys import KeyRing
 
+REPORT_FOLDER = "report"
+REPORT_FILE = "report.json"
+PICTURE_FILE = "day.png"
+
 
 @dataclass(frozen=True)
 class Layout:
@@ -51,7 +55,7 @@ class Layout:
 
     @property
     def report(self) -> Path:
-        return self.folder / "report"
+        return self.folder / REPORT_FOLDER
 
     def gateway(self, index: int) -> Path:
         return self.folder / "gateways" / f"{index:03d}"

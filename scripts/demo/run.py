@@ -19,6 +19,7 @@ from scripts.demo.checker.evidence import Evidence, OwnReading, collect
 from scripts.demo.checker.verdict import check
 from scripts.demo.enrolment import Progress
 from scripts.demo.extract import extract_folder, read_extract
+from scripts.demo.layout import PICTURE_FILE, REPORT_FILE
 from scripts.demo.manifest import Manifest
 from scripts.demo.options import DemoOptions
 from scripts.demo.report import DayReport, report_of
@@ -177,5 +178,5 @@ def write_result(result: DayResult, folder: Path) -> None:
     from scripts.demo.picture import draw
 
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "report.json").write_text(json.dumps(document_of(result), indent=1) + "\n")
-    draw(result.report, folder / "day.png")
+    (folder / REPORT_FILE).write_text(json.dumps(document_of(result), indent=1) + "\n")
+    draw(result.report, folder / PICTURE_FILE)

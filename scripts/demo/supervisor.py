@@ -113,6 +113,14 @@ class Supervisor:
         await self.kill(name)
         await self.start(spec)
 
+    async def until_ended(self, name: str) -> None:
+        """Wait for a process that is expected to end by itself."""
+        self._stopping.add(name)
+        running = self._running.get(name)
+        if running is not None:
+            await running.process.wait()
+            self._running.pop(name, None)
+
     async def stop(self, name: str) -> None:
         """Stop a process: SIGTERM, and SIGKILL where that does not end it in time."""
         running = self._running.get(name)

@@ -73,6 +73,9 @@ WRONG = {
     ),
     "price of 0": Wrong(by(OWNER, price_ueur_kwh=0), "validation-failed", BidRejection.PRICE_OUT_OF_RANGE),
     "quantity of 0": Wrong(by(OWNER, quantity=0), "validation-failed", BidRejection.QUANTITY_OUT_OF_RANGE),
+    "more than the seat is rated for": Wrong(
+        by(OWNER, quantity=10_001), "quantity-out-of-range", BidRejection.QUANTITY_OUT_OF_RANGE
+    ),
     "minimum above quantity": Wrong(by(OWNER, minimum=501), "validation-failed", BidRejection.MINIMUM_ABOVE_QUANTITY),
     "a revision before the bid": Wrong(by(OWNER, revision=1), "wrong-revision", BidRejection.WRONG_REVISION),
 }

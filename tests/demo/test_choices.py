@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import fields
 from datetime import date
 from pathlib import Path
 
@@ -10,6 +11,8 @@ import pytest
 
 from scripts.demo.manifest import Manifest, NotResumable, note_time, noted_time, read_manifest, set_up_done
 from scripts.demo.options import DemoOptions
+from scripts.demo.report import DayReport, GridDay
+from scripts.demo.run import DayResult
 from tests.cli.conftest import call
 
 PORTS = {"chain": 1, "clock": 2, "broker": 3, "market": 4, "oracle": 5}
@@ -71,3 +74,20 @@ def test_the_noted_time_is_the_last_one(tmp_path: Path) -> None:
     note_time(tmp_path, 1_463_700_000.0)
     note_time(tmp_path, 1_463_700_900.4)
     assert noted_time(tmp_path) == 1_463_700_900
+
+
+@pytest.mark.parametrize(("findings", "code"), [([], 0), (["a micro-euro vanished"], 1)])
+def test_the_exit_code_says_whether_every_check_holds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, findings: list[str], code: int
+) -> None:
+    async def judged(*_: object) -> DayResult:
+        grid = GridDay([], 0.0, 0, 0.0, 1.0, 1.0)
+        numbers = {each.name: 0 for each in fields(DayReport)}
+        texts = {"grid": "g", "day": "d", "intervals_by_phase": {}, "awards_by_outcome": {}, "series": []}
+        report = DayReport(**{**numbers, **texts, "with_market": grid, "without_market": grid})  # type: ignore[arg-type]
+        return DayResult(report, {"a check": findings}, 1.0, 1.0)
+
+    monkeypatch.setattr("scripts.demo.run.run_demo", judged)
+    answer = call("demo", "--once", "--data", tmp_path / "day")
+    assert answer.code == code
+    assert ("FAILS" in answer.out) is bool(findings)
