@@ -10,6 +10,7 @@ from sqlalchemy import select
 
 from market.api.bodies import NewApiKey, Siwe
 from market.api.context import Caller, CurrentMarket
+from market.api.paging import Page
 from market.domain.intervals import iso
 from market.services.access import STATEMENT, NotAllowed, new_api_key, new_nonce, sign_in
 from market.services.roles import Unknown, is_owners, nanogrid_of, roles_of
@@ -67,7 +68,7 @@ def make_api_key(market: CurrentMarket, caller: Caller, body: NewApiKey, respons
 
 
 @router.get("/api-keys")
-def list_api_keys(market: CurrentMarket, caller: Caller) -> dict[str, Any]:
+def list_api_keys(market: CurrentMarket, page: Page, caller: Caller) -> dict[str, Any]:
     with market.reading() as session:
         rows = session.scalars(select(ApiKey).where(ApiKey.subject == caller.address).order_by(ApiKey.id))
         items = [
@@ -83,7 +84,7 @@ def list_api_keys(market: CurrentMarket, caller: Caller) -> dict[str, Any]:
             }
             for row in rows
         ]
-        return {"items": items, "next": None}
+        return page.page(items)
 
 
 @router.delete("/api-keys/{key_id}")

@@ -10,6 +10,7 @@ from pydantic import AfterValidator
 from market.api.bodies import Permit, SignedMessage
 from market.api.context import Caller, CurrentMarket
 from market.api.examples import signed_example
+from market.api.paging import Page
 from market.domain.messages import Withdrawal
 from market.domain.typed_data import checksum_address
 from market.services import accounts
@@ -47,6 +48,7 @@ def withdraw(
 @router.get("/{account}/statement", response_model=None)
 def show_statement(
     market: CurrentMarket,
+    page: Page,
     caller: Caller,
     account: AccountOf,
     first: Annotated[int | None, Query(description="From this moment on [epoch s]")] = None,
@@ -57,6 +59,6 @@ def show_statement(
     with market.reading() as session:
         lines = accounts.statement(session, caller, account, first, last)
         if format_ == "json":
-            return {"items": [line.document() for line in lines], "next": None}
+            return page.page([line.document() for line in lines])
         headers = {"Content-Disposition": f'attachment; filename="statement-{account}.csv"'}
         return Response(accounts.statement_csv(lines), media_type="text/csv; charset=utf-8", headers=headers)

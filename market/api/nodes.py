@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 from market.api.bodies import SignedMessageWithReason
 from market.api.context import Caller, CurrentMarket
 from market.api.examples import signed_example
+from market.api.paging import Page
 from market.domain.messages import Signal
 from market.domain.products import Phase, SignalKind
 from market.services import signals
@@ -30,11 +31,11 @@ _REASON = {"element": "transformer", "loading_percent": 118.4, "text": "Transfor
 
 
 @router.get("/nodes")
-def list_nodes(market: CurrentMarket) -> dict[str, Any]:
+def list_nodes(market: CurrentMarket, page: Page) -> dict[str, Any]:
     """All nodes with their portfolios and present phase."""
     with market.reading() as session:
         rows = session.scalars(select(Node).order_by(Node.node)).all()
-        return {"items": [_node_document(market, session, row) for row in rows], "next": None}
+        return page.page([_node_document(market, session, row) for row in rows])
 
 
 @router.get("/nodes/{node}")
@@ -54,6 +55,7 @@ def show_overview(market: CurrentMarket, node: int) -> dict[str, Any]:
 @router.get("/nodes/{node}/signals")
 def list_signals(
     market: CurrentMarket,
+    page: Page,
     node: int,
     first: Interval,
     last: Interval,
@@ -76,7 +78,7 @@ def list_signals(
             }
             for row in rows
         ]
-        return {"items": items, "next": None}
+        return page.page(items)
 
 
 @router.post("/nodes/{node}/signals", status_code=201)
@@ -111,7 +113,7 @@ def list_baselines(
 
 
 @router.get("/nodes/{node}/readings")
-def list_readings(market: CurrentMarket, caller: Caller, node: int, interval: Interval) -> dict[str, Any]:
+def list_readings(market: CurrentMarket, page: Page, caller: Caller, node: int, interval: Interval) -> dict[str, Any]:
     """What the node's nanogrids measured in an interval, for its DSO and auditors."""
     with market.reading() as session:
         require_oversight(session, caller, node)
@@ -130,11 +132,11 @@ def list_readings(market: CurrentMarket, caller: Caller, node: int, interval: In
             }
             for reading in readings
         ]
-        return {"items": items, "next": None}
+        return page.page(items)
 
 
 @router.get("/nodes/{node}/nanogrids")
-def list_nanogrids(market: CurrentMarket, caller: Caller, node: int) -> dict[str, Any]:
+def list_nanogrids(market: CurrentMarket, page: Page, caller: Caller, node: int) -> dict[str, Any]:
     """The node's nanogrids, for its DSO and auditors."""
     with market.reading() as session:
         require_oversight(session, caller, node)
@@ -151,7 +153,7 @@ def list_nanogrids(market: CurrentMarket, caller: Caller, node: int) -> dict[str
             }
             for nanogrid in nanogrids
         ]
-        return {"items": items, "next": None}
+        return page.page(items)
 
 
 def _node_document(market: Market, session: Session, row: Node) -> dict[str, Any]:

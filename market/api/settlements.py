@@ -9,6 +9,7 @@ from fastapi import APIRouter, Path, Query
 from market.api.bodies import SignedMessageWithReason
 from market.api.context import Caller, CurrentMarket
 from market.api.examples import signed_example
+from market.api.paging import Page
 from market.domain.messages import Hold
 from market.services import holds, settlements
 
@@ -53,6 +54,7 @@ def list_settlements(
 @router.get("/settlements/commands")
 def list_settled_commands(
     market: CurrentMarket,
+    page: Page,
     caller: Caller,
     nanogrid: int | None = None,
     first: int | None = None,
@@ -61,7 +63,7 @@ def list_settled_commands(
     """Settled RED commands that concern the caller, with their computation."""
     with market.reading() as session:
         rows = settlements.settled_commands_of(session, caller, nanogrid=nanogrid, first=first, last=last)
-        return {"items": [settlements.command_document(row) for row in rows], "next": None}
+        return page.page([settlements.command_document(row) for row in rows])
 
 
 @router.post("/holds", status_code=201)
@@ -76,12 +78,12 @@ def place_hold(
 
 @router.get("/holds")
 def list_holds(
-    market: CurrentMarket, caller: Caller, offer: OfferFilter = None, is_open: bool | None = None
+    market: CurrentMarket, page: Page, caller: Caller, offer: OfferFilter = None, is_open: bool | None = None
 ) -> dict[str, Any]:
     """Holds that the caller placed or that concern it."""
     with market.reading() as session:
         rows = holds.holds_of(session, caller, offer, is_open)
-        return {"items": [holds.hold_document(session, row) for row in rows], "next": None}
+        return page.page([holds.hold_document(session, row) for row in rows])
 
 
 @router.post("/holds/{offer}/{ordinal}/lapse", status_code=201)

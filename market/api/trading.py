@@ -10,6 +10,7 @@ from sqlalchemy import select
 from market.api.bodies import Bids, IntervalOf, Signature, SignedMessage, SignedMessageWithReason, SignedVerdict
 from market.api.context import Caller, CurrentMarket, OptionalCaller
 from market.api.examples import signed_example
+from market.api.paging import Page
 from market.api.problems import problem_of
 from market.domain.messages import Command, Offer, Request, Verdict
 from market.domain.products import Direction, Product, Side
@@ -157,10 +158,10 @@ def bid(market: CurrentMarket, caller: Caller, offer: OfferId, body: Bids) -> di
 
 
 @router.get("/offers/{offer}/bids")
-def list_bids(market: CurrentMarket, caller: Caller, offer: OfferId) -> dict[str, Any]:
+def list_bids(market: CurrentMarket, page: Page, caller: Caller, offer: OfferId) -> dict[str, Any]:
     with market.reading() as session:
         row = offers.offer_of(session, offer)
-        return {"items": offers.bids_of(session, caller, row, market.now_s()), "next": None}
+        return page.page(offers.bids_of(session, caller, row, market.now_s()))
 
 
 @router.get("/offers/{offer}/bids/{digest}/explanation")
@@ -178,9 +179,9 @@ def show_merit_order(market: CurrentMarket, offer: OfferId) -> dict[str, Any]:
 
 
 @router.get("/offers/{offer}/awards")
-def list_awards(market: CurrentMarket, caller: OptionalCaller, offer: OfferId) -> dict[str, Any]:
+def list_awards(market: CurrentMarket, page: Page, caller: OptionalCaller, offer: OfferId) -> dict[str, Any]:
     with market.reading() as session:
-        return {"items": offers.awards_of(session, caller, offers.offer_of(session, offer)), "next": None}
+        return page.page(offers.awards_of(session, caller, offers.offer_of(session, offer)))
 
 
 @router.post("/offers/{offer}/verdict", status_code=201)
@@ -207,7 +208,9 @@ def give_command(
 
 
 @router.get("/commands")
-def list_commands(market: CurrentMarket, caller: Caller, node: int, interval: int | None = None) -> dict[str, Any]:
+def list_commands(
+    market: CurrentMarket, page: Page, caller: Caller, node: int, interval: int | None = None
+) -> dict[str, Any]:
     with market.reading() as session:
         nanogrids = nanogrids_seen(session, caller, node)
         items = [
@@ -226,12 +229,17 @@ def list_commands(market: CurrentMarket, caller: Caller, node: int, interval: in
             }
             for row in requests.commands_of(session, nanogrids, interval)
         ]
-        return {"items": items, "next": None}
+        return page.page(items)
 
 
 @router.get("/dispatches")
 def list_dispatches(
-    market: CurrentMarket, caller: Caller, node: int, interval: int | None = None, nanogrid: int | None = None
+    market: CurrentMarket,
+    page: Page,
+    caller: Caller,
+    node: int,
+    interval: int | None = None,
+    nanogrid: int | None = None,
 ) -> dict[str, Any]:
     """Orders to gateways and where they stand, for whoever they concern."""
     with market.reading() as session:
@@ -253,4 +261,4 @@ def list_dispatches(
             }
             for row in session.scalars(query)
         ]
-        return {"items": items, "next": None}
+        return page.page(items)

@@ -283,3 +283,15 @@ def test_the_stream_tells_what_happens_and_goes_on_where_it_was_left(room: Room,
     with http.stream("GET", "/v1/stream?topics=participants", headers={"Last-Event-ID": last}, timeout=20) as events:
         data = next(line for line in events.iter_lines() if line.startswith("data:"))
     assert '"subject":"41"' in data
+
+
+def test_lists_that_the_offer_bounds_have_pages_too(room: Room, caller: Caller) -> None:
+    dso = caller("dso")
+    first = dso.get("/v1/nodes/7/nanogrids", limit=3)
+    assert (len(first["items"]), first["next"]) == (3, 3)
+    second = dso.get("/v1/nodes/7/nanogrids", limit=3, after=first["next"])
+    assert ([row["index"] for row in second["items"]], second["next"]) == ([3], None)
+    assert len(list(dso.items("/v1/nodes/7/nanogrids", limit=1))) == 4
+    with pytest.raises(MarketProblem) as refused:
+        dso.get("/v1/nodes/7/nanogrids", limit=0)
+    assert refused.value.problem["errors"][0]["pointer"].endswith("limit")

@@ -1,7 +1,7 @@
 """Runs `meritgrid`, and kills it at a checkpoint of its transaction sender: dying.py CHECKPOINT COMMAND …
 
-Checkpoints are those of market.chain.sender: stored (committed, not sent yet), sent (no receipt yet), mined (the receipt
-is not taken in yet).
+Checkpoints are those of market.chain.sender: stored (committed, not sent yet), sent (no receipt yet), mined (the
+receipt is not taken in yet).
 """
 
 from __future__ import annotations
