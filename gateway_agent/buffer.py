@@ -36,7 +36,7 @@ WAITING: Final = "WAITING"
 CONFIRMED: Final = "CONFIRMED"
 REFUSED: Final = "REFUSED"
 
-PASSING_REFUSALS: Final = frozenset({"out-of-order", "interval-not-over"})
+PASSING_REFUSALS: Final = frozenset({"out-of-order", "interval-not-over", "unknown-gateway"})
 """Codes of refusals after which a reading is sent again."""
 
 _ROOM_SHARE: Final = 0.9
@@ -228,6 +228,11 @@ class Buffer:
             )
             for row in self._rows(statement)
         }
+
+    def dispatches_of(self, ids: Iterable[str]) -> dict[str, Tracked]:
+        """Those of some dispatches that are known, by id."""
+        wanted = set(ids)
+        return {id_: each for id_, each in self.dispatches().items() if id_ in wanted} if wanted else {}
 
     def unsent_acknowledgements(self, limit: int = 32) -> list[tuple[int, bytes]]:
         """Number and payload of acknowledgements that the broker has not taken yet, oldest first."""

@@ -65,7 +65,8 @@ def enrol_command(
 
     Example: meritgrid gateway enrol --code MG1-… --market https://market.example --data /var/lib/meritgrid/gateway
     """
-    with _refusals(), httpx.Client(timeout=60.0) as client:
+    waiting = Console(stderr=True).status("Enrolling: the market binds the gateway on the chain")
+    with _refusals(), waiting, httpx.Client(timeout=60.0) as client:
         enrolled = enrol(data, code, market.rstrip("/"), client)
         load_settings(data)
     document = {"nanogrid": enrolled.nanogrid, "gateway": enrolled.gateway, "node": enrolled.node}

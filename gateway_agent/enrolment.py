@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from gateway_agent.configuration import ENROLMENT_FILE, KEY_FILE, BadConfiguration, Enrolled, problems_of
 from gateway_agent.identity import Identity, load_or_create_identity, write_secret
 from market.domain.enrolment_code import EnrolmentCode
-from market.domain.messages import Enrolment
+from market.domain.messages import Enrolment, access_request
 from market.domain.signing import sign_message
 from market.domain.typed_data import Domain
 
@@ -32,7 +32,9 @@ def enrol(folder: Path, code_text: str, market_url: str, client: httpx.Client) -
     code = EnrolmentCode.parse(code_text)
     identity = load_or_create_identity(folder / KEY_FILE)
     market = _answer(client.get(f"{market_url}/v1/market"))
-    body = signed_enrolment(code, identity, Domain(int(market["chain_id"]), str(market["contracts"]["settlement"])))
+    settlement = Domain(int(market["chain_id"]), str(market["contracts"]["settlement"]))
+    nonce = str(_answer(client.post(f"{market_url}/v1/auth/nonce"))["nonce"])
+    body = signed_enrolment(code, identity, settlement, nonce)
     headers = {"Idempotency-Key": f"enrolment-{code.address}-{identity.address}"}
     answer = _answer(client.post(f"{market_url}/v1/enrolments", json=body, headers=headers))
     document = {**answer, "market_url": market_url}
@@ -46,14 +48,18 @@ def enrol(folder: Path, code_text: str, market_url: str, client: httpx.Client) -
     return enrolled
 
 
-def signed_enrolment(code: EnrolmentCode, identity: Identity, settlement: Domain) -> dict[str, Any]:
-    """Body of POST /v1/enrolments: the Enrolment message signed by the code's key and by the gateway's."""
+def signed_enrolment(code: EnrolmentCode, identity: Identity, settlement: Domain, nonce: str) -> dict[str, Any]:
+    """Body of POST /v1/enrolments: the Enrolment message signed by the code's key and by the gateway's, and the
+    market's nonce by the gateway's, since what is on the chain is anybody's to repeat."""
     message = Enrolment(code.nanogrid, identity.address)
+    asked = access_request(identity.address, nonce)
     return {
         "nanogrid": code.nanogrid,
         "gateway": identity.address,
         "code_signature": sign_message(code.private_key, message, settlement).hex(),
         "gateway_signature": sign_message(identity.private_key, message, settlement).hex(),
+        "nonce": nonce,
+        "access_signature": sign_message(identity.private_key, asked, settlement).hex(),
     }
 
 

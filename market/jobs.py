@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 
 import structlog
@@ -18,6 +18,7 @@ from apscheduler.executors.pool import ThreadPoolExecutor
 from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.triggers.base import BaseTrigger
 from prometheus_client import Counter, Histogram
+from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_delay, wait_exponential_jitter
 
 from market.clock import Clock, SimulatedClock
 
@@ -30,7 +31,9 @@ _SECONDS = Histogram("meritgrid_job_seconds", "Duration of a job [s]", ["job"])
 CATCH_UP_INTERVALS = 6
 """After a start, jobs run for the moments of so many market time units before now."""
 
-_ATTEMPTS = 3
+_PATIENCE_S = 20.0
+"""How long a failing job is tried again at once [s]; after that at every later moment, while it may be caught up."""
+_LOOK_AGAIN_S = 5
 
 
 @dataclass(frozen=True)
@@ -46,27 +49,21 @@ class Job:
     action: Callable[[int], None]
 
 
-class MomentTrigger(BaseTrigger):  # type: ignore[misc]
-    """APScheduler trigger that fires at one moment of every interval."""
+@dataclass(frozen=True)
+class Moments:
+    """The moments of a job: one in every interval, `offset_s` from its start."""
 
-    def __init__(self, time_unit_s: int, offset_s: int) -> None:
-        self._time_unit_s = time_unit_s
-        self._offset_s = offset_s
+    time_unit_s: int
+    offset_s: int
 
     def moment_from(self, time_s: int) -> int:
         """The first moment at or after a time [epoch s]."""
-        intervals = -((self._offset_s - time_s) // self._time_unit_s)
-        return intervals * self._time_unit_s + self._offset_s
+        intervals = -((self.offset_s - time_s) // self.time_unit_s)
+        return intervals * self.time_unit_s + self.offset_s
 
     def interval_at(self, time_s: int) -> int:
         """The interval whose moment was the last one at or before a time [epoch s]."""
-        return (time_s - self._offset_s) // self._time_unit_s * self._time_unit_s
-
-    def get_next_fire_time(self, previous_fire_time: datetime | None, now: datetime) -> datetime:
-        earliest = int(now.timestamp()) + (1 if now.microsecond else 0)
-        if previous_fire_time is not None:
-            earliest = max(earliest, int(previous_fire_time.timestamp()) + 1)
-        return datetime.fromtimestamp(self.moment_from(earliest), UTC)
+        return (time_s - self.offset_s) // self.time_unit_s * self.time_unit_s
 
 
 @dataclass(frozen=True)
@@ -81,15 +78,20 @@ class Rounds:
     next_moment: Callable[[int], int]
 
 
-class RoundsTrigger(BaseTrigger):  # type: ignore[misc]
-    """APScheduler trigger that fires whenever something may be due."""
+class NextMomentTrigger(BaseTrigger):  # type: ignore[misc]
+    """APScheduler trigger that fires whenever something is due next."""
 
-    def __init__(self, rounds: Rounds) -> None:
-        self._rounds = rounds
+    def __init__(self, next_moment: Callable[[int], int]) -> None:
+        self._next_moment = next_moment
 
     def get_next_fire_time(self, previous_fire_time: datetime | None, now: datetime) -> datetime:
         after = now if previous_fire_time is None else max(now, previous_fire_time)
-        return datetime.fromtimestamp(self._rounds.next_moment(int(after.timestamp())), UTC)
+        try:
+            return datetime.fromtimestamp(self._next_moment(int(after.timestamp())), UTC)
+        except Exception:
+            # What its trigger raises would end APScheduler for good.
+            log.exception("the next moment cannot be told now")
+            return after + timedelta(seconds=_LOOK_AGAIN_S)
 
 
 class Schedule:
@@ -97,8 +99,9 @@ class Schedule:
 
     def __init__(self, time_unit_s: int, jobs: Sequence[Job], rounds: Rounds | None = None) -> None:
         self._time_unit_s = time_unit_s
-        self._jobs = [(job, MomentTrigger(time_unit_s, job.offset_s)) for job in jobs]
+        self._jobs = [(job, Moments(time_unit_s, job.offset_s)) for job in jobs]
         self._rounds = rounds
+        self._failed: dict[tuple[str, int], Job] = {}
 
     def next_moment(self, after_s: int) -> int:
         """The next time at which anything is due, after a time [epoch s]."""
@@ -123,15 +126,31 @@ class Schedule:
         if isinstance(clock, SimulatedClock):
             self._step(clock, stop, done_until_s, on_idle)
         else:
-            self._schedule(clock, stop)
+            self._schedule(clock, stop, done_until_s)
 
     def _run_due(self, done_until_s: int, clock: Clock) -> int:
         now_s = int(clock.now())
+        self._run_failed(now_s)
         for _, job, interval in self.due(done_until_s + 1, now_s):
-            run_job(job, interval)
+            self._run(job, interval)
         if self._rounds is not None:
             _attempt(self._rounds.name, self._rounds.run)
         return now_s
+
+    def _run(self, job: Job, interval: int) -> None:
+        if run_job(job, interval):
+            self._failed.pop((job.name, interval), None)
+        else:
+            self._failed[job.name, interval] = job
+
+    def _run_failed(self, now_s: int) -> None:
+        """Once more what has failed before, as long as a start would catch it up."""
+        oldest_s = now_s - CATCH_UP_INTERVALS * self._time_unit_s
+        for (_, interval), job in list(self._failed.items()):
+            if interval + job.offset_s > oldest_s:
+                self._run(job, interval)
+            else:
+                del self._failed[job.name, interval]
 
     def _step(
         self, clock: SimulatedClock, stop: threading.Event, done_until_s: int, on_idle: Callable[[], None] | None
@@ -142,36 +161,52 @@ class Schedule:
             if on_idle is not None:
                 on_idle()
 
-    def _schedule(self, clock: Clock, stop: threading.Event) -> None:
+    def _schedule(self, clock: Clock, stop: threading.Event, done_until_s: int) -> None:
+        done = done_until_s
+
+        def work() -> None:
+            # What has become due while this ran is not left to the next moment.
+            nonlocal done
+            while self.next_moment(done) <= int(clock.now()) and not stop.is_set():
+                done = self._run_due(done, clock)
+
         # One worker: the jobs of a process follow each other in the calendar's order, as they do in simulated time.
         scheduler = BackgroundScheduler(timezone=UTC, executors={"default": ThreadPoolExecutor(1)})
-        for job, trigger in self._jobs:
-
-            def fire(job: Job = job, trigger: MomentTrigger = trigger) -> None:
-                run_job(job, trigger.interval_at(int(clock.now())))
-
-            scheduler.add_job(fire, trigger, id=job.name, misfire_grace_time=self._time_unit_s, coalesce=False)
-        if self._rounds is not None:
-            work = partial(_attempt, self._rounds.name, self._rounds.run)
-            scheduler.add_job(work, RoundsTrigger(self._rounds), id=self._rounds.name, misfire_grace_time=None)
+        scheduler.add_job(work, NextMomentTrigger(self.next_moment), misfire_grace_time=None)
+        work()
         scheduler.start()
         stop.wait()
         scheduler.shutdown(wait=True)
 
 
-def run_job(job: Job, interval: int) -> None:
-    """Run a job once; a failure is logged and counted, and tried again, and never stops the others."""
-    _attempt(job.name, partial(job.action, interval), interval=interval)
+def run_job(job: Job, interval: int) -> bool:
+    """Run a job once; a failure is logged and counted, and tried again for a while, and never stops the others.
+
+    Returns whether it was done.
+    """
+    return _attempt(job.name, partial(job.action, interval), interval=interval)
 
 
-def _attempt(name: str, work: Callable[[], None], **about: object) -> None:
-    for attempt in range(1, _ATTEMPTS + 1):
-        try:
-            with _SECONDS.labels(name).time():
-                work()
-        except Exception:
-            _FAILURES.labels(name).inc()
-            log.exception("job failed", job=name, attempt=attempt, **about)
-        else:
-            _RUNS.labels(name).inc()
-            return
+def _attempt(name: str, work: Callable[[], None], **about: object) -> bool:
+    def note(state: RetryCallState) -> None:
+        _FAILURES.labels(name).inc()
+        problem = state.outcome.exception() if state.outcome else None
+        log.error("job failed", job=name, attempt=state.attempt_number, exc_info=problem, **about)
+
+    attempts = Retrying(
+        retry=retry_if_exception_type(Exception),
+        stop=stop_after_delay(_PATIENCE_S),
+        wait=wait_exponential_jitter(initial=0.1, max=5.0),
+        after=note,
+        retry_error_callback=lambda _: False,
+    )
+
+    def once() -> bool:
+        work()
+        return True
+
+    with _SECONDS.labels(name).time():
+        done: bool = attempts(once)
+    if done:
+        _RUNS.labels(name).inc()
+    return done

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, Final, cast
 
 import structlog
@@ -12,13 +12,14 @@ from sqlalchemy.orm import Session
 
 from market.domain.hashing import keccak256
 from market.domain.messages import Dispatch as DispatchMessage
-from market.domain.products import Direction, Kind, Product
+from market.domain.products import Direction, Kind, Phase, Product
 from market.domain.signing import Signature, sign_message
 from market.domain.states import DispatchState, OfferStatus
 from market.domain.units import index_of, portfolio_of
+from market.services.signals import phase_of
 from market.store.database import read_scope, session_scope
 from market.store.facts import Baseline, GatewayStatus, SignedDecision
-from market.store.projections import Award, GridCommand, Nanogrid, Offer
+from market.store.projections import Award, GridCommand, GridSignal, Nanogrid, Offer
 from market.store.work import Dispatch, DispatchKind, OutboxState
 from oracle.context import Oracle
 from oracle.ingest import Outgoing
@@ -37,18 +38,56 @@ def write_dispatches(oracle: Oracle, interval: int) -> set[str]:
     """Write the orders of an interval's final awards and of its commands; the gateways that have one. Repeatable."""
     oracle.index()
     with session_scope(oracle.engine) as session:
-        for award, offer in session.execute(
-            select(Award, Offer)
-            .join(Offer, Offer.offer == Award.offer)
-            .where(Award.interval == interval, Offer.status == int(OfferStatus.FINAL), Award.outcome.is_(None))
-        ):
-            _write_award(session, oracle, award, offer)
-        for command in session.scalars(
-            select(GridCommand).where(GridCommand.interval == interval, GridCommand.settled_at.is_(None))
-        ):
-            _write_command(session, oracle, command)
-        session.flush()
+        _write_new(session, oracle, interval)
         return set(session.scalars(select(Dispatch.gateway).where(Dispatch.interval == interval)))
+
+
+def write_changes(oracle: Oracle, interval: int) -> set[str]:
+    """Orders that have come since (results made final late, commands by hand), and those that RED has taken back: the
+    gateways that have to be told. Repeatable."""
+    oracle.index()
+    with session_scope(oracle.engine) as session:
+        _write_new(session, oracle, interval)
+        fresh = select(Dispatch.gateway).where(Dispatch.interval == interval, Dispatch.state == OutboxState.NEW)
+        return set(session.scalars(fresh)) | _take_back(session, oracle, interval)
+
+
+def _take_back(session: Session, oracle: Oracle, interval: int) -> set[str]:
+    """Withdraw the orders of awards at a node that has gone RED before the interval: nobody is paid for them."""
+    if oracle.now_s() >= interval:
+        return set()
+    rows = session.scalars(
+        select(Dispatch)
+        .join(Nanogrid, Nanogrid.nanogrid == Dispatch.nanogrid)
+        .where(
+            Dispatch.interval == interval,
+            Dispatch.kind == DispatchKind.AWARD,
+            Dispatch.state.not_in(_ENDED),
+            Nanogrid.node.in_(_red_nodes(session, interval)),
+        )
+    ).all()
+    for row in rows:
+        row.state, row.reason, row.ended_at = OutboxState.REVOKED, "the node has gone RED", oracle.now_s()
+    return {row.gateway for row in rows}
+
+
+def _red_nodes(session: Session, interval: int) -> list[int]:
+    nodes = session.scalars(select(GridSignal.node).where(GridSignal.interval == interval).distinct()).all()
+    return [node for node in nodes if phase_of(session, node, interval) is Phase.RED]
+
+
+def _write_new(session: Session, oracle: Oracle, interval: int) -> None:
+    for award, offer in session.execute(
+        select(Award, Offer)
+        .join(Offer, Offer.offer == Award.offer)
+        .where(Award.interval == interval, Offer.status == int(OfferStatus.FINAL), Award.outcome.is_(None))
+    ):
+        _write_award(session, oracle, award, offer)
+    for command in session.scalars(
+        select(GridCommand).where(GridCommand.interval == interval, GridCommand.settled_at.is_(None))
+    ):
+        _write_command(session, oracle, command)
+    session.flush()
 
 
 def snapshots(oracle: Oracle, gateways: Iterable[str]) -> list[Outgoing]:
@@ -150,7 +189,7 @@ def _write_command(session: Session, oracle: Oracle, command: GridCommand) -> No
                     SignedDecision.kind == "Command", SignedDecision.subject == str(command.nanogrid)
                 )
             )
-            if row.message["interval"] == command.interval
+            if _is_of(row.message, command)
         ),
         None,
     )
@@ -177,6 +216,12 @@ def _write_command(session: Session, oracle: Oracle, command: GridCommand) -> No
     )
 
 
+def _is_of(message: Mapping[str, Any], command: GridCommand) -> bool:
+    """Whether a signed message is the command that stands on the chain, and not another one that it refused."""
+    signed = (message["interval"], message["product"], message["direction"], message["quantity"], message["reason"])
+    return signed == (command.interval, command.product, command.direction, command.quantity, command.reason)
+
+
 def _write(
     session: Session,
     oracle: Oracle,
@@ -192,7 +237,11 @@ def _write(
     seat = session.get_one(Nanogrid, nanogrid)
     if seat.gateway is None or session.get(Dispatch, "0x" + id_.hex()) is not None:
         return
-    baseline = session.get_one(Baseline, (portfolio_of(nanogrid), interval, int(product.kind)))
+    baseline = session.get(Baseline, (portfolio_of(nanogrid), interval, int(product.kind)))
+    if baseline is None or index_of(nanogrid) >= len(baseline.values):
+        # One that has no baseline stops none of the others.
+        log.error("no baseline: not dispatched", nanogrid=nanogrid, interval=interval, kind=str(reference["kind"]))
+        return
     value = int(baseline.values[index_of(nanogrid)])
     target = (value + change) * _SECONDS_PER_HOUR // oracle.calendar.time_unit_s
     active = product.kind is Kind.ACTIVE

@@ -27,6 +27,7 @@ from market.chain.indexer import Indexer
 from market.chain.sender import TransactionSender
 from market.clock import ClockRefused, SimulatedClock
 from market.domain.calendar import Moment
+from market.domain.typed_data import checksum_address
 from market.jobs import Job, Schedule
 from market.settings import Settings, load_private_key, read_secret
 from market.store.database import migrate, open_engine, read_scope
@@ -44,6 +45,9 @@ _PUBLISH_WITHIN_S: Final = 20.0
 _ANSWERS_WITHIN_S: Final = 8.0
 _LOOK_EVERY_S: Final = 0.01
 _EXPIRY_AFTER_DEADLINE_S: Final = 1
+_LATER_DISPATCH_HUNDREDTHS: Final = (70, 50, 30, 10)
+"""Hundredths of u before the interval at which what has changed since is dispatched: commands given by hand, results
+made final late, awards that RED has taken back."""
 
 
 class OracleService:
@@ -160,9 +164,8 @@ class OracleService:
         return dispatching.snapshots(self._oracle, gateways)
 
     def _snapshots_of(self, moved: set[str]) -> list[Outgoing]:
-        with read_scope(self._oracle.engine) as session:
-            gateways = dispatching.open_gateways(session, self._oracle.now_s())
-        return dispatching.snapshots(self._oracle, [each for each in gateways if each.lower() in moved])
+        # Those too for whom nothing is left: what is retained of them must not come back as new.
+        return dispatching.snapshots(self._oracle, map(checksum_address, moved))
 
     def _publish(self, outgoing: Sequence[Outgoing]) -> None:
         """From the jobs thread: publish, and wait until the broker has it; tries again while the broker is away."""
@@ -194,6 +197,10 @@ class OracleService:
         return [
             Job("nominate", calendar.at(Moment.BASELINES_ANCHORED, 0), self._nominate),
             Job("dispatch", calendar.at(Moment.DISPATCHED, 0), self._dispatch),
+            *(
+                Job(f"dispatch changes {hundredths}", -calendar.span_s(hundredths), self._dispatch_changes)
+                for hundredths in _LATER_DISPATCH_HUNDREDTHS
+            ),
             Job("unanswered", calendar.at(Moment.ACKNOWLEDGED, 0), partial(dispatching.mark_unanswered, self._oracle)),
             Job("settle", calendar.at(Moment.SETTLED, 0), partial(settle.settle, self._oracle)),
             Job(
@@ -211,12 +218,21 @@ class OracleService:
         if not gateways:
             return
         self._publish(dispatching.snapshots(self._oracle, gateways))
+        self._await_answers(interval)
+
+    def _await_answers(self, interval: int) -> None:
         deadline = time.monotonic() + _ANSWERS_WITHIN_S
         while missing := dispatching.waiting_for(self._oracle, interval):
             if time.monotonic() > deadline or self._stop.is_set():
                 log.warning("dispatch not acknowledged yet", interval=interval, gateways=sorted(missing))
                 return
             time.sleep(_LOOK_EVERY_S)
+
+    def _dispatch_changes(self, interval: int) -> None:
+        gateways = dispatching.write_changes(self._oracle, interval)
+        if gateways:
+            self._publish(dispatching.snapshots(self._oracle, gateways))
+            self._await_answers(interval)
 
     def _run_jobs(self, ready: Callable[[], None]) -> None:
         try:

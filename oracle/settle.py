@@ -57,12 +57,14 @@ def settle(oracle: Oracle, interval: int) -> None:
     oracle.index()
     for opened in _open_offers(oracle, interval):
         readings = _readings(oracle, opened.interval)
-        ready = [award for award in opened.awards if award.nanogrid in readings]
+        # What has no baseline cannot be settled, and would have the contract refuse the others with it.
+        ready = [award for award in opened.awards if award.nanogrid in readings and award.index < len(opened.baseline)]
         for start in range(0, len(ready), BATCH):
             _settle_batch(oracle, opened, ready[start : start + BATCH], readings)
     for command in _open_commands(oracle, interval):
         _settle_command(oracle, command)
-    anchor_readings(oracle, interval)
+    for each in _not_anchored(oracle, interval):
+        anchor_readings(oracle, each)
     oracle.index()
 
 
@@ -80,17 +82,36 @@ def expire(oracle: Oracle, _: int) -> None:
     oracle.index()
 
 
-def anchor_readings(oracle: Oracle, interval: int) -> None:
-    """Anchor the root over the salted leaves of an interval's readings, once."""
+def _not_anchored(oracle: Oracle, interval: int) -> list[int]:
+    """The interval, and earlier ones within the reading deadline that have had more readings since their last root."""
+    first = interval - oracle.calendar.reading_deadline_s
     with read_scope(oracle.engine) as session:
-        if session.scalar(select(func.count()).select_from(ReadingRoot).where(ReadingRoot.interval == interval)):
-            return
+        stored = session.execute(
+            select(Reading.interval, func.count())
+            .where(Reading.interval.between(first, interval))
+            .group_by(Reading.interval)
+            .order_by(Reading.interval)
+        ).all()
+        anchored: dict[int, int] = {
+            row.interval: int(row.most)
+            for row in session.execute(
+                select(ReadingRoot.interval, func.max(ReadingRoot.count).label("most"))
+                .where(ReadingRoot.interval.between(first, interval))
+                .group_by(ReadingRoot.interval)
+            )
+        }
+    return [each for each, count in stored if count > anchored.get(each, 0)]
+
+
+def anchor_readings(oracle: Oracle, interval: int) -> None:
+    """Anchor the root over the salted leaves of all of an interval's readings so far."""
+    with read_scope(oracle.engine) as session:
         rows = session.scalars(select(Reading).where(Reading.interval == interval).order_by(Reading.nanogrid)).all()
     if not rows:
         return
     root = readings_root([reading_leaf(row.salt, _bytes32(row.digest)) for row in rows])
     function = oracle.contracts.metering.functions.anchorReadings(interval, root, len(rows))
-    _send(oracle, function, "anchorReadings", interval)
+    _send(oracle, function, "anchorReadings", interval, len(rows))
 
 
 def _settle_batch(oracle: Oracle, opened: _Open, awards: Sequence[Award], readings: Mapping[int, Reading]) -> None:
@@ -122,7 +143,7 @@ def _settle_command(oracle: Oracle, command: GridCommand) -> None:
         )
         baseline = session.get(Baseline, (portfolio_of(command.nanogrid), command.interval, int(kind)))
         replaced = _replaced(session, command, kind)
-    if reading is None or baseline is None:
+    if reading is None or baseline is None or index_of(command.nanogrid) >= len(baseline.values):
         return
     leaf = baseline_leaf(baseline.values, index_of(command.nanogrid))
     function = oracle.contracts.settlement.functions.settleCommand(
@@ -174,7 +195,8 @@ def _open_offers(oracle: Oracle, last: int) -> list[_Open]:
 
 def _open(session: Session, offer: Offer) -> _Open:
     awards = session.scalars(select(Award).where(Award.offer == offer.offer).order_by(Award.ordinal)).all()
-    baseline = session.get_one(Baseline, (offer.portfolio, offer.interval, offer.kind))
+    baseline = session.get(Baseline, (offer.portfolio, offer.interval, offer.kind))
+    values = () if baseline is None else tuple(baseline.values)
     holds = session.scalars(select(Hold).where(Hold.offer == offer.offer)).all()
     held = {hold.ordinal for hold in holds if hold.decided_at is None}
     return _Open(
@@ -182,7 +204,7 @@ def _open(session: Session, offer: Offer) -> _Open:
         interval=offer.interval,
         packed=b"".join(award.record for award in awards),
         awards=tuple(award for award in awards if award.outcome is None and award.ordinal not in held),
-        baseline=tuple(baseline.values),
+        baseline=values,
         released={hold.ordinal: hold.decided_at for hold in holds if hold.decided_at is not None},
     )
 

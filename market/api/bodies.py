@@ -122,11 +122,17 @@ class RawTransaction(Body):
 
 
 class EnrolmentOfGateway(Body):
-    """A one-time code's and a gateway's signatures over Enrolment(nanogrid, gateway)."""
+    """A one-time code's and a gateway's signatures over Enrolment(nanogrid, gateway), and the gateway's over an
+    Envelope of the market's nonce."""
 
-    model_config = _example(nanogrid=65_543, gateway=_ADDRESS, code_signature=_SIGNATURE, gateway_signature=_SIGNATURE)
+    model_config = _example(
+        nanogrid=65_543, gateway=_ADDRESS, code_signature=_SIGNATURE, gateway_signature=_SIGNATURE, nonce="5f…",
+        access_signature=_SIGNATURE,
+    )  # fmt: skip
 
     nanogrid: int
     gateway: Address
     code_signature: HexSignature
     gateway_signature: HexSignature
+    nonce: Annotated[str, Field(min_length=8, max_length=64)]
+    access_signature: HexSignature

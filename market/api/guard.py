@@ -13,6 +13,7 @@ from sqlalchemy.exc import IntegrityError
 from starlette.middleware.base import BaseHTTPMiddleware
 
 from market.api.problems import problem_document, problem_response
+from market.services.access import NotSignedIn, principal_of
 from market.services.market import Market
 from market.store.work import IdempotencyKey
 
@@ -62,7 +63,10 @@ async def _once(market: Market, request: Request, key: str, call_next: Next) -> 
     if not 0 < len(key) <= _MAX_KEY_CHARACTERS:
         detail = f"Idempotency-Key has 1 to {_MAX_KEY_CHARACTERS} characters."
         return problem_response(problem_document("wrong-idempotency-key", "Wrong Idempotency-Key", 422, detail))
-    caller = hashlib.sha256(request.headers.get("authorization", "").encode()).hexdigest()[:_SUBJECT_CHARACTERS]
+    try:
+        caller = await asyncio.to_thread(_subject, market, request.headers.get("authorization", ""))
+    except NotSignedIn:
+        return await call_next(request)  # which says so
     body_hash = "0x" + hashlib.sha256(await request.body()).hexdigest()
     known = await asyncio.to_thread(_known, market, caller, request.url.path, key)
     if known is not None and known.request_hash != body_hash:
@@ -77,6 +81,17 @@ async def _once(market: Market, request: Request, key: str, call_next: Next) -> 
     if response.status_code < 300 and response.headers.get("cache-control") != "no-store":
         await asyncio.to_thread(_remember, market, caller, request.url.path, key, body_hash, response, body)
     return Response(body, response.status_code, dict(response.headers), media_type=response.media_type)
+
+
+def _subject(market: Market, authorization: str) -> str:
+    """Whose key it is: the same over all sessions of a wallet. Raises NotSignedIn."""
+    scheme, _, token = authorization.partition(" ")
+    if scheme.lower() != "bearer" or not token:
+        return "nobody"
+    with market.sessions() as session:
+        principal = principal_of(session, token, market.now_s())
+    limits = (principal.address, sorted(principal.scopes or ()), principal.nanogrid)
+    return hashlib.sha256(repr(limits).encode()).hexdigest()[:_SUBJECT_CHARACTERS]
 
 
 def _known(market: Market, caller: str, route: str, key: str) -> IdempotencyKey | None:

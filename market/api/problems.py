@@ -26,6 +26,7 @@ _STATUS: Final = {
     Category.CONFLICT: 409,
     Category.STATE: 409,
     Category.UNAFFORDABLE: 402,
+    Category.UNAVAILABLE: 503,
 }
 
 

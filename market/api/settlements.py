@@ -12,6 +12,7 @@ from market.api.examples import signed_example
 from market.api.paging import Page
 from market.domain.messages import Hold
 from market.services import holds, settlements
+from market.services.access import Scope
 
 router = APIRouter(tags=["settlements"])
 
@@ -87,6 +88,7 @@ def list_holds(
 
 
 @router.post("/holds/{offer}/{ordinal}/lapse", status_code=201)
-def lapse_hold(market: CurrentMarket, _: Caller, offer: OfferId, ordinal: Ordinal) -> dict[str, Any]:
+def lapse_hold(market: CurrentMarket, caller: Caller, offer: OfferId, ordinal: Ordinal) -> dict[str, Any]:
     """End a hold whose term is over without a decision: in the prosumer's favour."""
+    caller.require(Scope.DECISIONS)
     return holds.lapse_hold(market, offer, ordinal).document()

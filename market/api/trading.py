@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Path, Query
+from fastapi import APIRouter, Path, Query, Response
 from sqlalchemy import select
 
 from market.api.bodies import Bids, IntervalOf, Signature, SignedMessage, SignedMessageWithReason, SignedVerdict
@@ -15,8 +15,8 @@ from market.api.problems import problem_of
 from market.domain.messages import Command, Offer, Request, Verdict
 from market.domain.products import Direction, Product, Side
 from market.services import bids as bid_service
-from market.services import offers, requests, signals
-from market.services.market import purpose_key
+from market.services import clearing, offers, requests, signals
+from market.services.access import Scope
 from market.services.roles import Unknown, nanogrids_seen
 from market.store.projections import FlexibilityRequest
 from market.store.work import Dispatch
@@ -79,10 +79,10 @@ def show_request_position(market: CurrentMarket, caller: Caller, request: OfferI
 
 
 @router.post("/requests/{request}/reclaim", status_code=202)
-def reclaim(market: CurrentMarket, _: Caller, request: OfferId, body: IntervalOf) -> dict[str, Any]:
+def reclaim(market: CurrentMarket, caller: Caller, request: OfferId, body: IntervalOf) -> dict[str, Any]:
     """Give the DSO back what no offer took of an interval, once offers can no longer be opened for it."""
-    function = market.contracts.auction.functions.reclaimRequest(bytes.fromhex(request[2:]), body.interval)
-    receipt = market.relay(function, f"reclaimRequest:{purpose_key(request, body.interval)}")
+    caller.require(Scope.DECISIONS)
+    receipt = clearing.reclaim_interval(market, request, body.interval)
     return {"transaction": receipt.transaction_hash, "block": receipt.block}
 
 
@@ -141,9 +141,11 @@ def show_position(market: CurrentMarket, caller: Caller, offer: OfferId) -> dict
 
 
 @router.post("/offers/{offer}/bids")
-def bid(market: CurrentMarket, caller: Caller, offer: OfferId, body: Bids) -> dict[str, Any]:
+def bid(market: CurrentMarket, caller: Caller, offer: OfferId, body: Bids, response: Response) -> dict[str, Any]:
     """Bids, revisions and withdrawals, each with its signed receipt or the reason why it is refused."""
     results = bid_service.receive(market, caller, offer, [one.model_dump() for one in body.bids])
+    if any(result.refusal is not None for result in results):
+        response.headers["Cache-Control"] = "no-store"  # a refusal may be mended: it is not given again to a retry
     return {
         "results": [
             {

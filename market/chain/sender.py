@@ -31,7 +31,7 @@ from market.chain import fees
 from market.chain.bindings import Contracts, encode_call
 from market.chain.profiles import RpcError, rpc
 from market.chain.receipts import Receipt, find_receipt, is_success, read_receipt, refusal_of
-from market.domain.errors import ContractRefused, MeritgridError
+from market.domain.errors import Category, ContractRefused, MeritgridError
 from market.store.database import NONCE_LOCK, lock, read_scope, session_scope
 from market.store.models import SenderNonce, Transaction, TransactionState
 
@@ -41,11 +41,21 @@ _SENT = Counter("meritgrid_transactions_total", "Transactions by their end", ["s
 _SECONDS = Histogram("meritgrid_transaction_seconds", "From the signature to the receipt [s]")
 
 _SLOWEST_POLL_S: Final = 1.0
+RECEIPT_WITHIN_S: Final = 45.0
+"""How long a call waits for a receipt [s]; the transaction goes on by itself."""
 _FEE_BUMP: Final = (5, 4)
 """Nodes want at least a tenth more for a replacement."""
 _FEE_REFUSALS: Final = ("underpriced", "base fee", "fee too low")
 _FAILED_MARK: Final = "#failed-"
 _OPEN: Final = (TransactionState.PREPARED, TransactionState.SENT)
+
+
+class NotMinedYet(MeritgridError):
+    """A transaction is on its way and has no receipt; asking again waits for the same one."""
+
+    def __init__(self, purpose: str) -> None:
+        sentence = f"The chain has not taken the transaction in yet ({purpose}). It is kept and goes on; ask again."
+        super().__init__("not-mined-yet", "The chain is slow", sentence, {}, Category.UNAVAILABLE)
 
 
 def _no_checkpoint(_name: str) -> None:
@@ -315,6 +325,8 @@ class TransactionSender:
             time.sleep(poll_s)
             poll_s = min(2 * poll_s, _SLOWEST_POLL_S)
             now_s = time.monotonic()
+            if now_s - started_s > RECEIPT_WITHIN_S:
+                return NotMinedYet(transaction.purpose)
             if now_s - replaced_s > self._profile.replace_after_s:
                 self._replace(id_)
                 replaced_s = now_s

@@ -16,7 +16,7 @@ from market.desks.market_client import Json, MarketProblem
 from market.desks.node_grid import SECONDS_PER_HOUR, NodeGrid
 from market.domain.calendar import Moment
 from market.domain.messages import Command, Request, Signal, Verdict
-from market.domain.products import Direction, Phase, Product, SignalKind
+from market.domain.products import Direction, Kind, Phase, Product, SignalKind
 from market.domain.records import rejected_bitmap
 from market.domain.traffic_light import START, GridFacts, Light, light_after_market, light_by_forecast
 from market.domain.traffic_light import Limits as LightLimits
@@ -29,7 +29,6 @@ from market.jobs import Job
 log = structlog.get_logger(__name__)
 
 _ALREADY_DONE = frozenset({"stale-sequence", "request-exists", "verdict-already-given", "command-exists"})
-_TOO_LATE = frozenset({"request-too-late", "verdict-too-late", "command-too-late"})
 _ACTUAL_AFTER_END_HUNDREDTHS = 10
 
 
@@ -109,7 +108,9 @@ class DsoDesk:
             awards = self._changes(offer)
             if not awards:
                 continue
-            check = check_awards(self._grid.power_flow, baseline, awards, limits=self._limits)
+            # What the other results of the interval bring is there already.
+            others = with_changes(baseline, self._awarded(interval, without=offer["id"]))
+            check = check_awards(self._grid.power_flow, others, awards, limits=self._limits)
             if check.accepted:
                 continue  # silence accepts
             reasons = {str(position): reason for position, reason in sorted(check.rejected.items())}
@@ -186,6 +187,8 @@ class DsoDesk:
                 yield offer
 
     def _changes(self, offer: Json) -> list[AwardedChange]:
+        if Product(int(offer["product"])).kind is not Kind.ACTIVE:
+            return []  # varh move no watts
         hours = self._desk.calendar.time_unit_s / SECONDS_PER_HOUR
         sign = Direction(offer["direction"]).load_sign
         return [
@@ -195,9 +198,9 @@ class DsoDesk:
             for award in self._desk.client.items(f"/v1/offers/{offer['id']}/awards")
         ]
 
-    def _awarded(self, interval: int) -> Mapping[int, float]:
+    def _awarded(self, interval: int, without: str = "") -> Mapping[int, float]:
         change_w: dict[int, float] = {}
-        for offer in self._offers(interval, "CLEARED", "FINAL"):
+        for offer in (each for each in self._offers(interval, "CLEARED", "FINAL") if each["id"] != without):
             for award in self._changes(offer):
                 change_w[award.bus] = change_w.get(award.bus, 0.0) + award.delta_w
         return change_w
@@ -278,6 +281,5 @@ class DsoDesk:
         except MarketProblem as problem:
             if problem.code in _ALREADY_DONE:
                 return  # said before this desk was started again
-            if problem.code not in _TOO_LATE:
-                raise
-            log.warning("too late", decision=type(message).__name__, problem=problem.describe())
+            # One that is refused stops none of the others: commands to other nanogrids, verdicts on other offers.
+            log.error("refused", decision=type(message).__name__, code=problem.code, problem=problem.describe())

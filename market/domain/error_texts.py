@@ -28,6 +28,8 @@ class Category(StrEnum):
     """It contradicts what has happened already (409)."""
     STATE = "state"
     """Too early, too late, or not in this phase or state (409)."""
+    UNAVAILABLE = "unavailable"
+    """It cannot be done now; asking again later is harmless (503)."""
     UNAFFORDABLE = "unaffordable"
     """Money, bond or cover do not reach (402 or 409)."""
 

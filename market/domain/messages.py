@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import ClassVar, Final
 
+from market.domain.hashing import keccak256
 from market.domain.typed_data import Message
 
 
@@ -362,7 +363,8 @@ class Envelope(Message):
     """Seal of a whole payload: whose topic it is on (gateway), which channel and message (kind = keccak256 of
     `channel`), and keccak256 of its canonical JSON without the signature. Never sent on chain.
 
-    Signer: oracle (receipts, dispatch, plan) or gateway (status).
+    Signer: oracle (receipts, dispatch, plan) or gateway (status; enrolment, whose content is keccak256 of the market's
+    nonce).
     """
 
     TYPE: ClassVar[str] = "Envelope(address gateway,bytes32 kind,bytes32 content)"
@@ -371,6 +373,11 @@ class Envelope(Message):
     gateway: str
     kind: bytes
     content: bytes
+
+
+def access_request(gateway: str, nonce: str) -> Envelope:
+    """What a gateway signs to be given its access to API and broker: the market's one-time nonce."""
+    return Envelope(gateway, keccak256(b"enrolment"), keccak256(nonce.encode()))
 
 
 @dataclass(frozen=True, slots=True)

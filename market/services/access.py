@@ -19,12 +19,14 @@ from sqlalchemy.orm import Session
 
 from market.domain.errors import Category, MeritgridError, ValidationFailed, Violation
 from market.domain.typed_data import checksum_address
+from market.store.projections import Nanogrid
 from market.store.work import ApiKey, SignInNonce, WalletSession
 
 NONCE_LIFETIME_S: Final = 600
 SESSION_LIFETIME_S: Final = 12 * 3600
 STATEMENT: Final = "Sign in to the Meritgrid market. This costs nothing and moves nothing."
 KEY_PREFIX: Final = "mg_"
+GATEWAY_ROLE: Final = "GATEWAY"
 _TOKEN_BYTES: Final = 32
 _USE_NOTED_EVERY_S: Final = 3600
 
@@ -101,7 +103,7 @@ def sign_in(
         raise NotSignedIn(f"The signed message is refused: {type(problem).__name__} {problem}".strip()) from problem
     except ValueError as problem:
         raise NotSignedIn(f"The signature is malformed: {problem}") from problem
-    _use_nonce(session, message.nonce, now_s)
+    use_nonce(session, message.nonce, now_s)
     token = secrets.token_urlsafe(_TOKEN_BYTES)
     opened = WalletSession(
         token_hash=token_hash(token),
@@ -114,7 +116,8 @@ def sign_in(
     return token, opened
 
 
-def _use_nonce(session: Session, nonce: str, now_s: int) -> None:
+def use_nonce(session: Session, nonce: str, now_s: int) -> None:
+    """Use a nonce up. Raises NotSignedIn where it is unknown, used or expired."""
     known = session.get(SignInNonce, nonce, with_for_update=True)
     if known is None or known.used_at is not None or known.expires_at < now_s:
         raise NotSignedIn("The nonce is unknown, used or expired. Ask for a new one at /v1/auth/nonce.")
@@ -162,6 +165,11 @@ def new_api_key(
     return key, text
 
 
+def _serves(session: Session, key: ApiKey) -> bool:
+    seat = None if key.nanogrid is None else session.get(Nanogrid, key.nanogrid)
+    return seat is not None and seat.gateway == key.subject
+
+
 def principal_of(session: Session, token: str, now_s: int) -> Principal:
     """The caller with a session token or an API key.
 
@@ -172,6 +180,8 @@ def principal_of(session: Session, token: str, now_s: int) -> Principal:
         key = session.scalar(select(ApiKey).where(ApiKey.key_hash == token_hash(token)))
         if key is None or key.revoked_at is not None or (key.expires_at is not None and key.expires_at <= now_s):
             raise NotSignedIn("The API key is unknown, revoked or expired.")
+        if key.role == GATEWAY_ROLE and not _serves(session, key):
+            raise NotSignedIn("The API key is of a gateway that serves its nanogrid no more.")
         if key.last_used_at is None or key.last_used_at + _USE_NOTED_EVERY_S <= now_s:
             key.last_used_at = now_s
         return Principal(key.subject, frozenset(Scope(scope) for scope in key.scopes), key.nanogrid)

@@ -25,6 +25,7 @@ from market.domain.errors import (
     ValidationFailed,
     Violation,
     bid_refused,
+    contract_error,
 )
 from market.domain.messages import Bid, BidReceipt
 from market.domain.products import Product, Side
@@ -36,6 +37,8 @@ from market.domain.units import MAX_PRICE_UEUR_KWH, MAX_QUANTITY, MIN_PRICE_UEUR
 from market.services.access import NotAllowed, Principal, Scope
 from market.services.decisions import audit
 from market.services.market import Market, purpose_key
+from market.services.signals import is_red
+from market.store.books import BaselineAnchor
 from market.store.facts import BidReceived, BidState
 from market.store.projections import Award, Nanogrid, Offer, PostedBid, SkippedBid
 
@@ -45,6 +48,7 @@ BATCH: Final = 400
 """Bids posted in one transaction."""
 MAX_POSTS: Final = 3
 _SECONDS_A_DAY: Final = 86_400
+_SECONDS_AN_HOUR: Final = 3600
 _LIVE: Final = (BidState.RECEIVED, BidState.POSTED)
 
 
@@ -90,6 +94,8 @@ def _open_offer(market: Market, session: Session, offer_id: str, now_s: int) -> 
         raise MeritgridError(
             "unknown-offer", "Unknown offer", f"There is no offer {offer_id}.", category=Category.NOT_FOUND
         )
+    if is_red(session, offer):
+        raise contract_error("NodeIsRed", {"node": offer.node, "interval": offer.interval})
     if offer.status != OfferStatus.OPEN:
         raise OfferClosed(offer_id, f"The offer is {OfferStatus(offer.status).name}.")
     closes_at = api_closes_at(market, offer)
@@ -125,7 +131,7 @@ def _receive_one(
         return BidResult(digest, _receipt(market, known), None)
     signature = Signature.from_hex(str(fields["signature"]))
     signer = _require_valid(
-        session, offer, bid, nanogrid_id, recover_message(bid, market.domain(bid), signature), now_s
+        market, session, offer, bid, nanogrid_id, recover_message(bid, market.domain(bid), signature), now_s
     )
     row = BidReceived(
         offer=offer.offer,
@@ -166,7 +172,9 @@ def _receipt(market: Market, row: BidReceived) -> dict[str, Any]:
     }
 
 
-def _require_valid(session: Session, offer: Offer, bid: Bid, nanogrid_id: int, signer: str, now_s: int) -> str:
+def _require_valid(
+    market: Market, session: Session, offer: Offer, bid: Bid, nanogrid_id: int, signer: str, now_s: int
+) -> str:
     """The signer of a bid that the contract would accept.
 
     Raises:
@@ -185,8 +193,11 @@ def _require_valid(session: Session, offer: Offer, bid: Bid, nanogrid_id: int, s
     if seat.suspended or not seat.active_from <= offer.interval < active_until:
         raise bid_refused(BidRejection.SEAT_NOT_ACTIVE, nanogrid=nanogrid_id, interval=offer.interval)
     _require_revision(session, offer, bid, nanogrid_id, signer == seat.owner)
+    if is_delegate and now_s // _SECONDS_A_DAY > seat.signer_expiry_day:
+        raise bid_refused(BidRejection.DELEGATE_EXPIRED, expiry_day=seat.signer_expiry_day)
     if bid.quantity:
-        _require_limits(seat, bid, is_delegate, signer == seat.signer, now_s, Side(offer.side))
+        _require_baseline(session, offer, bid, nanogrid_id)
+        _require_limits(market, seat, bid, signer == seat.signer, Side(offer.side))
         if session.scalar(_sold(nanogrid_id, offer)):
             raise bid_refused(BidRejection.ALREADY_SOLD, nanogrid=nanogrid_id, interval=offer.interval)
     return signer
@@ -230,14 +241,19 @@ def _require_revision(session: Session, offer: Offer, bid: Bid, nanogrid_id: int
         raise bid_refused(BidRejection.OWNER_SIGNATURE_REQUIRED, revision=bid.revision)
 
 
-def _require_limits(seat: Nanogrid, bid: Bid, is_delegate: bool, is_seated: bool, now_s: int, side: Side) -> None:
+def _require_baseline(session: Session, offer: Offer, bid: Bid, nanogrid_id: int) -> None:
+    """What has no baseline in the anchored vector could be neither dispatched nor settled."""
+    anchor = session.get(BaselineAnchor, (offer.portfolio, offer.interval, int(Product(offer.product).kind)))
+    if anchor is not None and bid.index >= anchor.count:
+        raise bid_refused(BidRejection.SEAT_NOT_ACTIVE, nanogrid=nanogrid_id, interval=offer.interval)
+
+
+def _require_limits(market: Market, seat: Nanogrid, bid: Bid, is_seated: bool, side: Side) -> None:
     cover_cents = seat.signer_cover_cents if is_seated else seat.cover_cents
-    if is_seated and bid.quantity > seat.largest_quantity:
-        raise bid_refused(
-            BidRejection.QUANTITY_OUT_OF_RANGE, quantity=bid.quantity, largest_quantity=seat.largest_quantity
-        )
-    if is_delegate and now_s // _SECONDS_A_DAY > seat.signer_expiry_day:
-        raise bid_refused(BidRejection.DELEGATE_EXPIRED, expiry_day=seat.signer_expiry_day)
+    swing = 2 * seat.rated_power_w * market.calendar.time_unit_s // _SECONDS_AN_HOUR
+    largest_quantity = seat.largest_quantity if is_seated else swing
+    if bid.quantity > largest_quantity:
+        raise bid_refused(BidRejection.QUANTITY_OUT_OF_RANGE, quantity=bid.quantity, largest_quantity=largest_quantity)
     if is_seated and side is Side.BUY and bid.price_ueur_kwh < seat.lowest_price_ueur_kwh:
         raise bid_refused(
             BidRejection.PRICE_BELOW_DELEGATE_LIMIT,
@@ -302,30 +318,35 @@ def record_posted(market: Market, offer: str) -> None:
     """Note for each received bid of an offer whether the chain accepted it, skipped it, or never saw it."""
     with market.sessions() as session:
         accepted = {
-            (row.nanogrid, row.revision): row.position
-            for row in session.scalars(select(PostedBid).where(PostedBid.offer == offer))
+            _content(row): row.position for row in session.scalars(select(PostedBid).where(PostedBid.offer == offer))
         }
         skipped = {
-            (row.nanogrid, row.revision): BidRejection(row.reason).name
+            _content(row): BidRejection(row.reason).name
             for row in session.scalars(select(SkippedBid).where(SkippedBid.offer == offer))
         }
         waiting = session.scalars(
             select(BidReceived).where(BidReceived.offer == offer, BidReceived.state == BidState.RECEIVED)
         )
         for bid in waiting:
-            place = (bid.nanogrid, bid.revision)
+            place = _content(bid)
             if place in accepted:
                 bid.state, bid.position = BidState.POSTED, accepted[place]
             elif place in skipped:
                 bid.state, bid.reason = BidState.SKIPPED, skipped[place]
 
 
+def _content(bid: BidReceived | PostedBid | SkippedBid) -> tuple[int, ...]:
+    """What makes a record of an offer this one and no other."""
+    return (bid.nanogrid, bid.revision, bid.price_ueur_kwh, bid.quantity, bid.minimum)
+
+
 def mark_late(market: Market, offer: str) -> None:
     """Bids that the chain has not seen when the gate is closed are late; the reason is kept for their bidder."""
     record_posted(market, offer)
     with market.sessions() as session:
+        reason = "NODE_IS_RED" if is_red(session, session.get_one(Offer, offer)) else "GATE_CLOSED"
         session.execute(
             update(BidReceived)
             .where(BidReceived.offer == offer, BidReceived.state == BidState.RECEIVED)
-            .values(state=BidState.LATE, reason="GATE_CLOSED")
+            .values(state=BidState.LATE, reason=reason)
         )

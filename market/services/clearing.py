@@ -10,15 +10,18 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import structlog
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from market.chain.receipts import Receipt
 from market.domain.errors import ContractRefused
+from market.domain.hashing import keccak256
 from market.domain.merit_order import Clearing, MeritCurve, claim_of, clear_greedy, merit_curve, without_rejected
-from market.domain.products import Phase, Side
+from market.domain.products import Side
 from market.domain.records import AwardRecord, BidRecord, PostedBid, pack_awards, pack_bids, rejected_positions
 from market.services.market import Market, purpose_key
-from market.services.signals import phase_of
+from market.services.signals import is_red
+from market.store.books import EscrowMovement
 from market.store.projections import FlexibilityRequest, GridVerdict, Offer, RequestInterval
 from market.store.projections import PostedBid as PostedRow
 
@@ -26,6 +29,10 @@ log = structlog.get_logger(__name__)
 
 # No record replayed, nothing summed: where the first chunk of a clearing starts.
 _START: Final[tuple[Any, ...]] = (bytes(32), 0, 0, [], 0, [], 0, b"", [])
+
+
+_RECLAIMED_WITHIN_S: Final = 7 * 86_400
+"""How far back escrows are looked at for what is left [s]."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,25 +117,47 @@ def expire(market: Market, offer: str) -> None:
 
 
 def reclaim(market: Market) -> None:
-    """Give the DSOs back what no offer took of their requests for intervals that have begun."""
+    """Give the DSOs back what is left in the escrows of their requests for intervals that have begun."""
     with market.reading() as session:
         parts = session.execute(
             select(RequestInterval.request, RequestInterval.interval)
-            .where(
-                RequestInterval.interval <= market.now_s(),
-                RequestInterval.accepted < RequestInterval.quantity,
-                RequestInterval.reclaimed_ueur.is_(None),
-            )
+            .where(RequestInterval.interval.between(market.now_s() - _RECLAIMED_WITHIN_S, market.now_s()))
             .order_by(RequestInterval.interval, RequestInterval.request)
         ).all()
-    for request, interval in parts:
-        function = market.contracts.auction.functions.reclaimRequest(_bytes32(request), interval)
-        _relay(market, function, "reclaimRequest", request, interval)
+        left = [part for part in parts if _escrow_left_ueur(session, *part)]
+    for request, interval in left:
+        try:
+            reclaim_interval(market, request, interval)
+        except ContractRefused as refusal:
+            log.info("not done now", call="reclaimRequest", about=request, why=refusal.sentence, code=refusal.code)
 
 
-def is_red(session: Session, offer: Offer) -> bool:
-    """Whether the node is RED for the offer's interval, so that nothing of it may go on."""
-    return phase_of(session, offer.node, offer.interval) is Phase.RED
+def reclaim_interval(market: Market, request: str, interval: int) -> Receipt:
+    """Give the DSO back what is left of a request's interval.
+
+    Raises:
+        ContractRefused: nothing is left, or offers can still be opened for it.
+    """
+    with market.reading() as session:
+        moved = session.scalar(
+            select(func.max(EscrowMovement.block)).where(EscrowMovement.to_id == _request_escrow(request, interval))
+        )
+    function = market.contracts.auction.functions.reclaimRequest(_bytes32(request), interval)
+    # What came into the escrow since is another thing to reclaim.
+    return market.relay(function, f"reclaimRequest:{purpose_key(request, interval, moved)}")
+
+
+def _request_escrow(request: str, interval: int) -> str:
+    """Id of the escrow: keccak256(abi.encode(request, interval))."""
+    return "0x" + keccak256(_bytes32(request) + interval.to_bytes(32, "big")).hex()
+
+
+def _escrow_left_ueur(session: Session, request: str, interval: int) -> int:
+    escrow = _request_escrow(request, interval)
+    amount = func.coalesce(func.sum(EscrowMovement.amount_ueur), 0)
+    came = session.scalar(select(amount).where(EscrowMovement.to_id == escrow)) or 0
+    went = session.scalar(select(amount).where(EscrowMovement.from_id == escrow)) or 0
+    return int(came) - int(went)
 
 
 def _auction(market: Market, offer: str) -> Auction:

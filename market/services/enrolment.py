@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+from dataclasses import dataclass
 from typing import Any, Final
 
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from market.domain.errors import BadSignature, Category, MeritgridError
-from market.domain.messages import Enrolment
+from market.domain.messages import Enrolment, access_request
 from market.domain.signing import Signature, recover_message
 from market.domain.typed_data import CONTRACT_KEYS, checksum_address
-from market.services.access import Scope, new_api_key
+from market.services.access import GATEWAY_ROLE, Scope, new_api_key, use_nonce
 from market.services.decisions import audit
 from market.services.market import Market
 from market.store.books import GatewayEnrolmentOpened
@@ -25,7 +26,6 @@ from market.store.projections import Nanogrid, Node, RoleHolding
 from market.store.work import ApiKey, BrokerCredential
 
 _PASSWORD_BYTES: Final = 32
-_ROLE: Final = "GATEWAY"
 
 
 class EnrolmentUnknown(MeritgridError):
@@ -36,18 +36,38 @@ class EnrolmentUnknown(MeritgridError):
         super().__init__("enrolment-unknown", "Unknown enrolment code", sentence, {}, Category.FORBIDDEN)
 
 
-def enrol(market: Market, nanogrid: int, gateway: str, code_signature: str, gateway_signature: str) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True)
+class EnrolmentRequest:
+    """What a gateway sends. Code's and gateway's signatures over Enrolment are public once they are on the chain;
+    `access_signature` over the market's one-time nonce shows that it is the gateway that asks now."""
+
+    nanogrid: int
+    gateway: str
+    code_signature: str
+    gateway_signature: str
+    nonce: str
+    access_signature: str
+
+
+def enrol(market: Market, request: EnrolmentRequest) -> dict[str, Any]:
     """Bind a gateway to its nanogrid and give it its configuration.
 
     Raises:
         BadSignature: the gateway has not signed. EnrolmentUnknown: no such code is open.
+        NotSignedIn: the nonce is unknown, used or expired.
         ContractRefused: the code is used up or expired, or the gateway serves another nanogrid.
     """
-    message = Enrolment(nanogrid, checksum_address(gateway))
+    nanogrid, code_signature, gateway_signature = request.nanogrid, request.code_signature, request.gateway_signature
+    message = Enrolment(nanogrid, checksum_address(request.gateway))
     domain = market.domain(message)
     if recover_message(message, domain, Signature.from_hex(gateway_signature)) != message.gateway:
         raise BadSignature("The gateway's own key has not signed this enrolment.")
+    asked = access_request(message.gateway, request.nonce)
+    if recover_message(asked, domain, Signature.from_hex(request.access_signature)) != message.gateway:
+        raise BadSignature("The gateway's own key has not signed the nonce.")
     code = recover_message(message, domain, Signature.from_hex(code_signature))
+    with market.sessions() as session:
+        use_nonce(session, request.nonce, market.now_s())
     market.index()
     if not _is_bound(market, nanogrid, message.gateway, code):
         function = market.contracts.settlement.functions.enrolGateway(
@@ -81,16 +101,16 @@ def _access(market: Market, session: Session, nanogrid: int, gateway: str) -> di
     node = session.get_one(Node, row.node)
     session.execute(
         update(ApiKey)
-        .where(ApiKey.nanogrid == nanogrid, ApiKey.role == _ROLE, ApiKey.revoked_at.is_(None))
+        .where(ApiKey.nanogrid == nanogrid, ApiKey.role == GATEWAY_ROLE, ApiKey.revoked_at.is_(None))
         .values(revoked_at=now_s)
     )
-    _, api_key = new_api_key(session, gateway, _ROLE, [Scope.READ, Scope.BIDS], now_s, nanogrid)
+    _, api_key = new_api_key(session, gateway, GATEWAY_ROLE, [Scope.READ, Scope.BIDS], now_s, nanogrid)
     password = secrets.token_urlsafe(_PASSWORD_BYTES)
     session.merge(
         BrokerCredential(
             username=gateway.lower(),
             password_sha256="0x" + hashlib.sha256(password.encode()).hexdigest(),
-            kind=_ROLE,
+            kind=GATEWAY_ROLE,
             gateway=gateway,
             nanogrid=nanogrid,
             created_at=now_s,

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
+import structlog
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
@@ -18,6 +19,8 @@ from market.domain.states import OfferStatus
 from market.services import bids, clearing
 from market.services.market import Market
 from market.store.projections import Offer
+
+log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,14 +47,20 @@ def run_due(market: Market) -> None:
     """Do what is due now for every offer, in the order of the steps."""
     market.index()
     now_s = market.now_s()
+    failed: list[Exception] = []
     for step in _STEPS:
         with market.reading() as session:
-            due = [
-                offer.offer for offer in _offers(session, step.statuses) if _is_due(market.calendar, step, offer, now_s)
-            ]
-        for offer in due:
-            step.action(market, offer)
+            offers = _offers(session, step.statuses)
+        for offer in (each for each in offers if _is_due(market.calendar, step, each, now_s)):
+            try:
+                step.action(market, offer.offer)
+            except Exception as problem:
+                # One offer's trouble stops no other; the round fails in the end, and comes again.
+                log.exception("a step failed", step=step.action.__name__, offer=offer.offer)
+                failed.append(problem)
     clearing.reclaim(market)
+    if failed:
+        raise failed[0]
 
 
 def next_moment(market: Market, after_s: int) -> int:

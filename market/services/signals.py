@@ -13,7 +13,7 @@ from market.domain.products import Phase, SignalKind
 from market.services.access import Principal
 from market.services.decisions import Carried, carry, parse, require_hash, wire_signature
 from market.services.market import Market
-from market.store.projections import GridSignal
+from market.store.projections import GridSignal, Offer
 
 
 def set_signal(
@@ -73,3 +73,8 @@ def phase_of(session: Session, node: int, interval: int) -> Phase:
         return Phase.RED
     forecast = latest_signal(session, node, interval, SignalKind.FORECAST)
     return Phase.GREEN if forecast is None else Phase(forecast.phase)
+
+
+def is_red(session: Session, offer: Offer) -> bool:
+    """Whether the node is RED for the offer's interval, so that nothing of it may go on."""
+    return phase_of(session, offer.node, offer.interval) is Phase.RED

@@ -12,6 +12,7 @@ import structlog
 from amqtt.broker import Broker
 
 from market.settings import MqttSettings, Settings, SettingsError, read_secret
+from oracle.broker import door
 
 log = structlog.get_logger(__name__)
 
@@ -68,6 +69,7 @@ def _is_loopback(host: str) -> bool:
 
 async def serve(settings: Settings, *, insecure: bool = False) -> None:
     """Run the broker until SIGTERM or SIGINT. Raises SettingsError."""
+    door.put_in_place()
     broker = Broker(configuration(settings, insecure=insecure))
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()

@@ -42,6 +42,7 @@ def figures(result: DayResult) -> Iterator[dict[str, Any]]:
         "set_up_s": (round(result.set_up_s, 1), "s"),
         "day_s": (round(result.day_s, 1), "s"),
         **phases,
+        "intervals_red_by_measurement": (report.intervals_actually_red, "intervals"),
         "requests": (report.requests, "requests"),
         "offers": (report.offers, "offers"),
         "bids": (report.bids, "bids"),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import shutil
 import signal
@@ -134,7 +133,7 @@ def _hours(text: str) -> tuple[int, int]:
 
 
 def _run(options: DemoOptions, resumed: Manifest | None, *, once: bool, as_json: bool) -> bool:
-    from scripts.demo.run import ClockStalled, document_of, run_demo
+    from scripts.demo.run import ClockStalled, DayResult, document_of, run_demo
     from scripts.demo.stage import Stage
     from scripts.demo.summary import print_result
     from scripts.demo.supervisor import ProcessFailed
@@ -148,8 +147,14 @@ def _run(options: DemoOptions, resumed: Manifest | None, *, once: bool, as_json:
     def progress(what: str, done: int, total: int) -> None:
         bars.update(task, description=what, completed=done, total=total)
 
-    async def watched(stage: Stage) -> None:
+    async def judged(stage: Stage, result: DayResult) -> None:
         bars.stop()
+        if as_json:
+            typer.echo(json.dumps(document_of(result)))
+        else:
+            print_result(console, result)
+        if once:
+            return
         err.print(f"The page stays up at {stage.market_url} until Ctrl-C.")
         stop = asyncio.Event()
         asyncio.get_running_loop().add_signal_handler(signal.SIGINT, stop.set)
@@ -161,16 +166,11 @@ def _run(options: DemoOptions, resumed: Manifest | None, *, once: bool, as_json:
 
     try:
         with bars:
-            result = asyncio.run(run_demo(options, progress, None if once else watched, resumed, announced))
+            result = asyncio.run(run_demo(options, progress, judged, resumed, announced))
     except (ProcessFailed, ClockStalled, EmbeddedChainError) as failure:
         typer.echo(str(failure), err=True)
         return False
     except KeyboardInterrupt:
         typer.echo("Stopped.", err=True)
         sys.exit(130)
-    with contextlib.suppress(BrokenPipeError):
-        if as_json:
-            typer.echo(json.dumps(document_of(result)))
-        else:
-            print_result(console, result)
     return result.holds

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from random import Random
 from typing import Any, Final
@@ -93,28 +93,29 @@ def households_of(scenario: Scenario, willing_percent: int, faults: bool) -> lis
     order = list(range(len(scenario.nanogrids)))
     random.shuffle(order)
     willing = set(order[: round(len(order) * willing_percent / 100)])
-    offline, stubborn = _faulty(scenario) if faults else (None, None)
-    return [
-        _household(scenario, nanogrid, nanogrid.index in willing, nanogrid.index == offline, nanogrid.index == stubborn)
-        for nanogrid in scenario.nanogrids
-    ]
+    households = [_household(scenario, nanogrid, nanogrid.index in willing) for nanogrid in scenario.nanogrids]
+    return _with_faults(scenario, households) if faults else households
 
 
-def _faulty(scenario: Scenario) -> tuple[int | None, int | None]:
-    """Which gateway loses its uplink, and whose device is stubborn: two of the smaller ones with PV."""
+def _with_faults(scenario: Scenario, households: list[Household]) -> list[Household]:
+    """One gateway loses its uplink and one device is stubborn: of the smaller ones with PV those who ask least, so that
+    they have won what they fail to deliver."""
     with_pv = sorted(
-        (nanogrid for nanogrid in scenario.nanogrids if nanogrid.plant.pv.power_w),
-        key=lambda nanogrid: nanogrid.plant.pv.power_w,
+        (household for household in households if household.nanogrid.plant.pv.power_w),
+        key=lambda household: household.nanogrid.plant.pv.power_w,
     )
-    chosen = (
-        Random(f"{scenario.seed}:faults").sample(with_pv[: max(2, len(with_pv) // 2)], 2) if len(with_pv) > 2 else []
-    )
-    return (chosen[0].index, chosen[1].index) if chosen else (None, None)
+    smaller = with_pv[: max(2, len(with_pv) // 2)]
+    if len(smaller) < 2:
+        return households
+    offline, stubborn = sorted(smaller, key=lambda household: max(household.floors_ueur_kwh.values()))[:2]
+    faulty = {
+        offline.index: replace(offline, outages=(_window(scenario, OUTAGE_HOURS),)),
+        stubborn.index: replace(stubborn, stubborn=(_window(scenario, STUBBORN_HOURS),)),
+    }
+    return [faulty.get(household.index, household) for household in households]
 
 
-def _household(
-    scenario: Scenario, nanogrid: SimulatedNanogrid, willing: bool, is_offline: bool, is_stubborn: bool
-) -> Household:
+def _household(scenario: Scenario, nanogrid: SimulatedNanogrid, willing: bool) -> Household:
     random = Random(f"{scenario.seed}:owner:{nanogrid.index}")
     largest_wh = max(1, nanogrid.rated_power_w * scenario.step_s // SECONDS_PER_HOUR)
     cover_cents = -(-exposure_ueur(largest_wh, REQUEST_PRICE_UEUR_KWH) // UEUR_PER_CENT) + 1
@@ -130,8 +131,8 @@ def _household(
         floors_ueur_kwh={kind: random.randint(*FLOORS_UEUR_KWH[kind]) for kind, power_w in devices.items() if power_w},
         willing=willing,
         signs_by_hand=nanogrid.index % OWNER_SIGNS_EVERY == 0,
-        outages=(_window(scenario, OUTAGE_HOURS),) if is_offline else (),
-        stubborn=(_window(scenario, STUBBORN_HOURS),) if is_stubborn else (),
+        outages=(),
+        stubborn=(),
     )
 
 

@@ -30,7 +30,7 @@ from scripts.demo.supervisor import ProcessFailed
 TICK_S = 0.25
 STALLED_AFTER_S = 120.0
 
-Watch = Callable[[Stage], Awaitable[None]]
+Watch = Callable[[Stage, "DayResult"], Awaitable[None]]
 
 
 class ClockStalled(Exception):
@@ -159,7 +159,7 @@ async def run_demo(
         result = await asyncio.to_thread(judge, stage, set_up_s, time.monotonic() - begun)
         write_result(result, stage.layout.report)
         if afterwards is not None:
-            await afterwards(stage)
+            await afterwards(stage, result)
     return result
 
 

@@ -32,7 +32,8 @@ def _figures(report: DayReport) -> Table:
     phases = ", ".join(f"{count} {phase}" for phase, count in report.intervals_by_phase.items())
     outcomes = ", ".join(f"{count} {outcome}" for outcome, count in sorted(report.awards_by_outcome.items()))
     rows = {
-        "intervals": phases,
+        "intervals by forecast": phases,
+        "RED by what was measured": f"{report.intervals_actually_red}",
         "requests, offers, bids": f"{report.requests}, {report.offers}, {report.bids} ({report.bids_skipped} skipped)",
         "awards by outcome": outcomes or "none",
         "partial, rejected by the DSO": f"{report.partial_awards}, {report.awards_rejected}",

@@ -126,4 +126,4 @@ def test_a_gateway_reads_its_own_nanogrid_until_it_is_replaced(room: Room) -> No
         replace = room.world.contracts.settlement.functions.setGateway(nanogrid(0), address_of(gateway_key(77)))
         room.world.send("operator", replace)
         room.market.index()
-        assert status(key, f"/v1/nanogrids/{nanogrid(0)}/readings") == HIDDEN
+        assert status(key, f"/v1/nanogrids/{nanogrid(0)}/readings") == 401, "its key is worth nothing any more"

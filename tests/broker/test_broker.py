@@ -12,8 +12,10 @@ import pytest
 
 from market.domain.hashing import keccak256
 from market.domain.signing import address_of
+from market.domain.typed_data import checksum_address
 from market.settings import MqttSettings, Settings, SettingsError
 from market.store.database import session_scope
+from market.store.projections import Nanogrid
 from market.store.work import BrokerCredential
 from oracle.broker.credentials import Access, new_service_account, password_hash, revoke_service_account
 from oracle.broker.server import configuration
@@ -28,13 +30,19 @@ NOW_S = 1_780_000_000
 
 
 def enrolled(broker: RunningBroker) -> None:
-    """Accounts for both gateways, with their own address as password."""
+    """Accounts for both gateways, which serve nanogrids 0 and 1, with their own address as password."""
     with session_scope(broker.engine) as session:
-        for gateway in GATEWAYS:
+        for index, gateway in enumerate(GATEWAYS):
+            session.add(
+                Nanogrid(
+                    nanogrid=index, portfolio=0, node=1, index=index, owner=gateway, rated_power_w=1,
+                    emergency_price_ueur_kwh=1, active_from=0, gateway=checksum_address(gateway), registered_at=NOW_S,
+                )
+            )  # fmt: skip
             session.add(
                 BrokerCredential(
-                    username=gateway, password_sha256=password_hash(gateway), kind="GATEWAY", gateway=gateway,
-                    nanogrid=None, created_at=NOW_S, revoked_at=None,
+                    username=gateway, password_sha256=password_hash(gateway), kind="GATEWAY",
+                    gateway=checksum_address(gateway), nanogrid=index, created_at=NOW_S, revoked_at=None,
                 )
             )  # fmt: skip
 
@@ -82,6 +90,34 @@ async def test_a_gateway_writes_and_reads_on_its_own_topics_only(start_broker: S
         await oracle.publish(topic_for(other, Channel.DISPATCH), b"for the other", qos=1)
         await oracle.publish(topic_for(own, Channel.DISPATCH), b"for me", qos=1)
         assert await heard(gateway) == (topic_for(own, Channel.DISPATCH), b"for me")
+
+
+async def test_a_gateway_that_was_replaced_is_not_let_in_again(start_broker: StartBroker) -> None:
+    broker = start_broker()
+    enrolled(broker)
+    with session_scope(broker.engine) as session:
+        session.get_one(Nanogrid, 0).gateway = checksum_address(GATEWAYS[1])
+    with pytest.raises(aiomqtt.MqttError):
+        async with client(broker, GATEWAYS[0]):
+            pass
+
+
+async def test_nobody_can_silence_another_by_its_client_id(start_broker: StartBroker) -> None:
+    """Neither without a password nor with one's own."""
+    broker = start_broker()
+    enrolled(broker)
+    password = new_service_account(broker.engine, "oracle", NOW_S)
+    async with client(broker, "oracle", password, identifier="meritgrid-oracle", clean_session=False) as oracle:
+        await oracle.subscribe(topic_for("+", Channel.READINGS), qos=1)
+        for clean in (True, False):
+            with pytest.raises(aiomqtt.MqttError):
+                async with client(broker, "oracle", "guess", identifier="meritgrid-oracle", clean_session=clean):
+                    pass
+            async with client(broker, GATEWAYS[1], identifier="meritgrid-oracle", clean_session=clean):
+                pass
+        async with client(broker, GATEWAYS[0]) as gateway:
+            await gateway.publish(topic_for(GATEWAYS[0], Channel.READINGS), b"still heard", qos=1)
+        assert await heard(oracle) == (topic_for(GATEWAYS[0], Channel.READINGS), b"still heard")
 
 
 async def test_a_revoked_account_is_not_let_in_again(start_broker: StartBroker) -> None:

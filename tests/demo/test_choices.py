@@ -6,6 +6,7 @@ import json
 from dataclasses import fields
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -80,12 +81,14 @@ def test_the_noted_time_is_the_last_one(tmp_path: Path) -> None:
 def test_the_exit_code_says_whether_every_check_holds(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, findings: list[str], code: int
 ) -> None:
-    async def judged(*_: object) -> DayResult:
+    async def judged(_options: object, _progress: object, afterwards: Any, *_: object) -> DayResult:
         grid = GridDay([], 0.0, 0, 0.0, 1.0, 1.0)
         numbers = {each.name: 0 for each in fields(DayReport)}
         texts = {"grid": "g", "day": "d", "intervals_by_phase": {}, "awards_by_outcome": {}, "series": []}
         report = DayReport(**{**numbers, **texts, "with_market": grid, "without_market": grid})  # type: ignore[arg-type]
-        return DayResult(report, {"a check": findings}, 1.0, 1.0)
+        result = DayResult(report, {"a check": findings}, 1.0, 1.0)
+        await afterwards(None, result)
+        return result
 
     monkeypatch.setattr("scripts.demo.run.run_demo", judged)
     answer = call("demo", "--once", "--data", tmp_path / "day")

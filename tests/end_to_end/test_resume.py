@@ -24,7 +24,7 @@ async def test_a_resumed_day_pays_what_the_undisturbed_one_does(tmp_path: Path, 
     manifest = read_manifest(tmp_path)
     assert (manifest.is_set_up, manifest.ports, noted_time(tmp_path)) == (True, ports, moment)
     async with opened(manifest.options, quiet, manifest) as stage:
-        assert stage.authority.now == moment
+        assert stage.authority.start_s == moment
         await play_day(stage, quiet)
         evidence = collect_evidence(stage)
     assert payments(evidence) == payments(calm_day.evidence)

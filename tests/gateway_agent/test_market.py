@@ -27,7 +27,7 @@ from gateway_agent.gateway import Parts
 from gateway_agent.identity import UnsafeFile, load_identity, load_or_create_identity
 from gateway_agent.metrics import Metrics
 from market.domain.enrolment_code import EnrolmentCode, MalformedCode
-from market.domain.messages import Bid, BidReceipt, Enrolment
+from market.domain.messages import Bid, BidReceipt, Enrolment, access_request
 from market.domain.products import Direction, Product, Side
 from market.domain.signing import address_of, recover_message, sign_message
 from tests.gateway_agent.world import (
@@ -75,8 +75,17 @@ class SmallMarket:
         def market() -> dict[str, Any]:
             return {"chain_id": SETTLEMENT.chain_id, "contracts": {"settlement": SETTLEMENT.contract}, "more": 1}
 
+        @app.post("/v1/auth/nonce")
+        def nonce() -> dict[str, Any]:
+            return {"nonce": "0123456789abcdef"}
+
         @app.post("/v1/enrolments")
         def enrolments(body: dict[str, Any]) -> dict[str, Any]:
+            asked = access_request(body["gateway"], "0123456789abcdef")
+            assert body["nonce"] == "0123456789abcdef"
+            access = bytes.fromhex(body["access_signature"][2:])
+            if recover_message(asked, SETTLEMENT, access) != body["gateway"]:
+                raise HTTPException(403, "the nonce's signature is wrong")
             message = Enrolment(body["nanogrid"], body["gateway"])
             for name, address in (("code", self.code.address), ("gateway", body["gateway"])):
                 signature = bytes.fromhex(body[f"{name}_signature"][2:])

@@ -5,15 +5,17 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from market.clock import SimulatedClock, SystemClock
 from market.clock_authority import ClockAuthority
-from market.jobs import CATCH_UP_INTERVALS, Job, MomentTrigger, Rounds, Schedule, run_job
+from market.jobs import CATCH_UP_INTERVALS, Job, Moments, NextMomentTrigger, Rounds, Schedule, run_job
 
 UNIT_S = 900
 T0 = 1_463_698_800
@@ -21,7 +23,7 @@ T0 = 1_463_698_800
 
 @given(offset_s=st.integers(-4000, 4000), time_s=st.integers(T0, T0 + 10 * UNIT_S))
 def test_a_trigger_names_the_first_moment_from_a_time_on_and_its_interval(offset_s: int, time_s: int) -> None:
-    trigger = MomentTrigger(UNIT_S, offset_s)
+    trigger = Moments(UNIT_S, offset_s)
     moment = trigger.moment_from(time_s)
     assert time_s <= moment < time_s + UNIT_S
     assert (moment - offset_s) % UNIT_S == 0
@@ -29,11 +31,16 @@ def test_a_trigger_names_the_first_moment_from_a_time_on_and_its_interval(offset
     assert trigger.moment_from(moment) == moment
 
 
-def test_apscheduler_is_told_the_next_moment_after_the_last_one() -> None:
-    trigger = MomentTrigger(UNIT_S, -450)
-    first = trigger.get_next_fire_time(None, datetime.fromtimestamp(T0, UTC))
-    assert first == datetime.fromtimestamp(T0 + 450, UTC)
-    assert trigger.get_next_fire_time(first, first) == datetime.fromtimestamp(T0 + 1350, UTC)
+def test_apscheduler_is_told_the_next_moment_and_lives_when_it_cannot_be_told() -> None:
+    now = datetime.fromtimestamp(T0, UTC)
+    assert NextMomentTrigger(lambda after_s: after_s + 450).get_next_fire_time(None, now) == datetime.fromtimestamp(
+        T0 + 450, UTC
+    )
+
+    def away(_: int) -> int:
+        raise OSError("no database")
+
+    assert NextMomentTrigger(away).get_next_fire_time(None, now) > now
 
 
 def test_jobs_that_are_due_at_once_run_by_time_and_then_in_the_given_order() -> None:
@@ -43,16 +50,51 @@ def test_jobs_that_are_due_at_once_run_by_time_and_then_in_the_given_order() -> 
     assert schedule.next_moment(T0) == T0 + 60
 
 
-def test_a_job_that_raises_is_tried_again_and_stops_nobody() -> None:
-    tries: list[int] = []
+def test_a_job_that_raises_is_tried_again_after_a_pause_and_stops_nobody() -> None:
+    tries: list[float] = []
 
-    def fail_once(interval: int) -> None:
-        tries.append(interval)
-        if len(tries) == 1:
+    def fail_twice(_: int) -> None:
+        tries.append(time.monotonic())
+        if len(tries) < 3:
             raise RuntimeError("passing fault")
 
-    run_job(Job("flaky", 0, fail_once), T0)
-    assert tries == [T0, T0]
+    assert run_job(Job("flaky", 0, fail_twice), T0)
+    assert len(tries) == 3
+    assert tries[2] - tries[0] > 0.1
+
+
+def test_what_failed_for_longer_is_done_at_a_later_moment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("market.jobs._PATIENCE_S", 0.0)
+    is_away, done = [True], []
+
+    def work(interval: int) -> None:
+        if is_away[0]:
+            raise OSError("no chain")
+        done.append(interval)
+
+    schedule = Schedule(UNIT_S, [Job("post", -100, work), Job("other", 0, _nothing)])
+    clock = Stopped(T0 + 800)
+    until_s = schedule._run_due(T0 + 700, clock)
+    assert done == []
+    is_away[0], clock.time = False, T0 + UNIT_S
+    schedule._run_due(until_s, clock)
+    assert done == [T0 + UNIT_S], "its own interval, once"
+
+
+@dataclass
+class Stopped:
+    """A clock that the test moves."""
+
+    time: int
+
+    def now(self) -> float:
+        return self.time
+
+    async def sleep_until(self, at_s: float) -> None:
+        raise NotImplementedError
+
+    def wait_until(self, at_s: float) -> None:
+        raise NotImplementedError
 
 
 async def test_simulated_time_waits_until_the_jobs_that_are_due_have_run() -> None:

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 from sqlalchemy import select
 
 from market.domain.calendar import Moment
+from market.domain.errors import ContractRefused
 from market.domain.messages import Bid
 from market.domain.messages import Offer as OfferMessage
 from market.domain.products import Direction, Phase, Product, Side
 from market.domain.signing import sign_message
 from market.domain.states import OfferStatus
 from market.server import schedule_of
-from market.services import bids, rounds
+from market.services import bids, clearing, rounds
 from market.services.access import Principal
 from market.services.bids import OfferClosed
 from market.store.facts import BidReceived, BidState
@@ -170,3 +172,44 @@ def test_the_process_wakes_for_every_moment_of_the_calendar_and_for_an_offers_ow
     expected = {calendar.at(step, T + k * U, internal=flag) for step in steps for k in range(-2, 5) for flag in (0, 1)}
     own = {calendar.for_gate(step, EARLY_GATE) for step in steps[:-1]}
     assert set(wakes) == {each for each in expected | own if before(T, 275) < each <= T}
+
+
+def test_what_comes_back_after_an_early_reclaim_is_reclaimed_too(room: Room, open_offer: Callable[[int], str]) -> None:
+    offer = open_offer(CALENDAR_GATE)
+    room.world.at(before(T, 250))
+    receive(room, offer, 0)
+    with room.market.reading() as session:
+        request = str(session.get_one(Offer, offer).request)
+    room.world.at(before(T, 180))
+    with pytest.raises(ContractRefused):
+        clearing.reclaim_interval(room.market, request, T)
+    for moment in (145, 120, 93):
+        room.world.at(before(T, moment))
+        rounds.run_due(room.market)
+    first = clearing.reclaim_interval(room.market, request, T)
+    assert first.events, "1,500 Wh were not awarded and came back"
+    room.world.at(T)
+    rounds.run_due(room.market)
+    again = clearing.reclaim_interval(room.market, request, T)
+    assert again.transaction_hash == first.transaction_hash, "nothing has come since"
+    with room.market.reading() as session:
+        assert session.scalars(select(RequestInterval.reclaimed_ueur)).one() == 1500 * REQUEST_PRICE_UEUR_KWH // 1000
+
+
+def test_one_offers_trouble_stops_no_other(
+    room: Room, open_offer: Callable[[int], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    offer = open_offer(CALENDAR_GATE)
+    room.world.at(before(T, 145))
+    done: list[str] = []
+
+    def step(_: object, each: str) -> None:
+        done.append(each)
+        if len(done) == 1:
+            raise OSError("no chain")
+
+    steps = [replace(rounds._STEPS[0], action=step), replace(rounds._STEPS[0], action=step)]
+    monkeypatch.setattr(rounds, "_STEPS", tuple(steps))
+    with pytest.raises(OSError, match="no chain"):
+        rounds.run_due(room.market)
+    assert done == [offer, offer]

@@ -201,6 +201,40 @@ def test_orders_that_nobody_acknowledges_are_marked_and_a_late_answer_still_coun
         assert session.get_one(Dispatch, rows[0].id).state == OutboxState.ACCEPTED
 
 
+def test_a_command_given_by_hand_after_the_moment_of_dispatch_is_dispatched_all_the_same(desk: Desk) -> None:
+    nominated(desk)
+    desk.world.at(before(T, 90))
+    assert dispatching.write_dispatches(desk.oracle, T) == set()
+    desk.world.at(before(T, 40))
+    desk.world.signal(T, Phase.RED, 1)
+    command(desk, 2)
+    assert dispatching.write_changes(desk.oracle, T) == {address_of(gateway_key(2))}
+
+
+def test_red_takes_awards_back_that_were_dispatched_before(desk: Desk) -> None:
+    internal_award(desk, index=1, price_ueur_kwh=100_000)
+    desk.world.at(before(T, 90))
+    gateways = dispatching.write_dispatches(desk.oracle, T)
+    assert len(snapshot_of(dispatching.snapshots(desk.oracle, gateways), 1).dispatches) == 1
+    assert dispatching.write_changes(desk.oracle, T) == set(), "nothing has changed"
+    desk.world.at(before(T, 60))
+    desk.world.signal(T, Phase.RED, 1)
+    assert dispatching.write_changes(desk.oracle, T) == gateways
+    assert snapshot_of(dispatching.snapshots(desk.oracle, gateways), 1).dispatches == (), "missing means withdrawn"
+
+
+def test_the_command_on_the_chain_is_dispatched_and_not_another_signed_one(desk: Desk) -> None:
+    nominated(desk)
+    desk.world.at(before(T, 96))
+    desk.world.signal(T, Phase.RED, 1)
+    signed_only(desk, 0, 999)
+    command(desk, 0, 600)
+    gateways = dispatching.write_dispatches(desk.oracle, T)
+    [order] = snapshot_of(dispatching.snapshots(desk.oracle, gateways), 0).dispatches
+    assert order.command is not None
+    assert order.command.quantity == 600
+
+
 # SETTLE
 
 
@@ -213,6 +247,32 @@ def test_what_was_delivered_is_paid_and_the_readings_root_is_anchored(desk: Desk
     with read_scope(desk.oracle.engine) as session:
         [root] = session.scalars(select(ReadingRoot))
         assert (root.interval, root.count) == (T, 3)
+
+
+def test_readings_that_come_late_are_anchored_with_the_others(desk: Desk) -> None:
+    auction(desk)
+    deliver(desk, {0: 900})
+    settle.settle(desk.oracle, T)
+    deliver(desk, {1: 1000, 2: 300})
+    settle.settle(desk.oracle, T + U)
+    settle.settle(desk.oracle, T + U)
+    with read_scope(desk.oracle.engine) as session:
+        assert [root.count for root in session.scalars(select(ReadingRoot).order_by(ReadingRoot.block))] == [1, 3]
+
+
+def test_a_nanogrid_without_baseline_stops_none_of_the_others(desk: Desk) -> None:
+    offer = auction(desk)
+    with session_scope(desk.oracle.engine) as session:
+        row = session.get_one(Baseline, (PORTFOLIO, T, 0))
+        row.values = [*row.values[:2]]
+    desk.world.at(before(T, 90))
+    assert dispatching.write_dispatches(desk.oracle, T) == {address_of(gateway_key(index)) for index in (0, 1)}
+    with session_scope(desk.oracle.engine) as session:
+        row = session.get_one(Baseline, (PORTFOLIO, T, 0))
+        row.values = [BASELINE_WH] * NANOGRIDS
+    deliver(desk, {0: 900, 1: 1000})
+    settle.settle(desk.oracle, T)
+    assert [outcomes(desk, offer)[index] for index in (0, 1)] == [Outcome.DELIVERED] * 2
 
 
 def test_settling_again_after_a_restart_pays_nobody_twice(desk: Desk) -> None:
@@ -287,6 +347,14 @@ def command(desk: Desk, index: int, quantity: int = 600) -> None:
     world = desk.world
     message = Command(nanogrid(index), T, Product.VC_EMERGENCY_P, Direction.DOWN, quantity, NO_REASON)
     world.decide(world.contracts.signals.functions.giveCommand, message, "dso")
+    signed_only(desk, index, quantity)
+    desk.oracle.index()
+
+
+def signed_only(desk: Desk, index: int, quantity: int) -> None:
+    """A command that is written down, and not on the chain (yet)."""
+    world = desk.world
+    message = Command(nanogrid(index), T, Product.VC_EMERGENCY_P, Direction.DOWN, quantity, NO_REASON)
     with session_scope(desk.oracle.engine) as session:
         session.add(
             SignedDecision(
@@ -295,7 +363,6 @@ def command(desk: Desk, index: int, quantity: int = 600) -> None:
                 digest="0x" + message.digest(world.contracts.domain_of(message)).hex(),
             )
         )  # fmt: skip
-    desk.oracle.index()
 
 
 @pytest.mark.parametrize("has_award", [False, True])

@@ -10,11 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import event, func, select
 
+from gateway_agent.buffer import PASSING_REFUSALS
 from market.domain.hashing import keccak256
 from market.domain.signing import address_of
 from market.domain.states import DispatchState
 from market.store.database import read_scope, session_scope
 from market.store.facts import Acknowledgement, GatewayStatus, Quarantined, Reading
+from market.store.projections import Nanogrid
 from market.store.work import Dispatch, OutboxState
 from oracle.messages import (
     MAX_PAYLOAD_BYTES,
@@ -149,6 +151,20 @@ def test_a_reading_that_comes_too_early_is_taken_when_it_comes_again(late: Desk)
     assert [receipt.code for receipt in late.take(meter, early, behind)] == ["interval-not-over"] * 2
     late.world.at(T + 12 * U)
     assert [receipt.outcome for receipt in late.take(meter, early, behind)] == [STORED, STORED]
+
+
+def test_readings_wait_while_the_seats_are_not_known(late: Desk) -> None:
+    """As while the projections are built anew: the gateway sends them again, and its chain has no hole."""
+    meter = late.meter(1)
+    reading = meter.read(T)
+    with session_scope(late.oracle.engine) as session:
+        seat = session.get_one(Nanogrid, nanogrid(1))
+        known, seat.gateway = seat.gateway, None
+    [receipt] = late.take(meter, reading)
+    assert receipt.code in PASSING_REFUSALS
+    with session_scope(late.oracle.engine) as session:
+        session.get_one(Nanogrid, nanogrid(1)).gateway = known
+    assert [each.outcome for each in late.take(meter, reading, meter.read(T + U))] == [STORED, STORED]
 
 
 def test_a_forged_reading_takes_no_place(late: Desk) -> None:

@@ -98,6 +98,8 @@ def check_settlements(evidence: Evidence) -> Iterator[str]:
         terms = AwardTerms(offer.side, offer.direction, end["awarded"], price, offer.request_price_ueur_kwh)
         name = f"offer {offer.offer}, award {end['ordinal']}"
         reading = own.get((end["nanogrid"], offer.interval))
+        if reading is not None and _has_expired(evidence, event, offer.interval):
+            reading = None  # the stated reason: the chain had none by the deadline
         yield from (f"{name}: {finding}" for finding in _check_end(end, terms, offer, reading))
         if reading is not None and not _is_signed(evidence, reading, gateways.get(reading.nanogrid)):
             yield f"{name}: the gateway's reading does not carry its signature"
@@ -118,6 +120,8 @@ def check_commands(evidence: Evidence) -> Iterator[str]:
             continue
         end, reading = ends[key][0].arguments, own.get(key)
         expected = 0
+        if _has_expired(evidence, ends[key][0], command["interval"]):
+            reading = None
         if reading is not None:
             expected = delivered(
                 command["quantity"], Direction(command["direction"]), end["baseline"], reading.active_energy_wh
@@ -140,6 +144,12 @@ def check_sold_once(evidence: Evidence) -> Iterator[str]:
             if sale in seen:
                 yield f"nanogrid {sale[0]} won interval {sale[1]} twice"
             seen.add(sale)
+
+
+def _has_expired(evidence: Evidence, event: Event, interval: int) -> bool:
+    """Whether an award or command ended without a reading, as it may once the deadline for readings is over."""
+    is_empty = event.arguments["baseline"] == event.arguments["metered"] == 0
+    return is_empty and event.at >= interval + evidence.reading_deadline_s
 
 
 def _check_end(end: Mapping[str, int], terms: AwardTerms, offer: _Offer, reading: OwnReading | None) -> Iterator[str]:

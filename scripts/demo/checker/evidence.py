@@ -27,6 +27,8 @@ class Event:
     contract: str
     name: str
     arguments: Mapping[str, Any]
+    at: int = 0
+    """Time of its block [epoch s]."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +55,7 @@ class Evidence:
     chain_id: int
     settlement: str
     time_unit_s: int
+    reading_deadline_s: int
     events: tuple[Event, ...]
     token_supply: int
     token_balances: Mapping[str, int]
@@ -86,6 +89,7 @@ def collect(web3: Web3, contracts: Mapping[str, Contract], readings: Iterable[Ow
         chain_id=web3.eth.chain_id,
         settlement=settlement.address,
         time_unit_s=contracts["ParticipantRegistry"].functions.timeUnitS().call(),
+        reading_deadline_s=settlement.functions.readingDeadlineS().call(),
         events=events,
         token_supply=token.functions.totalSupply().call(),
         token_balances={holder: token.functions.balanceOf(holder).call() for holder in holders if int(holder, 16)},
@@ -111,12 +115,16 @@ def _events(web3: Web3, contracts: Iterable[Contract]) -> Iterable[Event]:
         for event_abi in contract.abi
         if event_abi["type"] == "event"
     }
+    times: dict[int, int] = {}
     head = web3.eth.block_number
     for first in range(0, head + 1, BLOCKS_A_QUERY):
         last = min(head, first + BLOCKS_A_QUERY - 1)
         for entry in web3.eth.get_logs({"address": list(by_address), "fromBlock": first, "toBlock": last}):
             decoder = decoders[entry["address"], "0x" + entry["topics"][0].hex().removeprefix("0x")]
-            yield _event(decoder.process_log(entry))
+            block = entry["blockNumber"]
+            if block not in times:
+                times[block] = web3.eth.get_block(block)["timestamp"]
+            yield _event(decoder.process_log(entry), times[block])
 
 
 def _topic(event_abi: Any) -> str:
@@ -131,7 +139,7 @@ def _canonical_type(argument: Any) -> str:
     return f"({inner}){argument['type'].removeprefix('tuple')}"
 
 
-def _event(data: EventData) -> Event:
+def _event(data: EventData, at: int) -> Event:
     return Event(
         block=data["blockNumber"],
         log_index=data["logIndex"],
@@ -139,4 +147,5 @@ def _event(data: EventData) -> Event:
         contract=data["address"],
         name=data["event"],
         arguments={name: _plain(value) for name, value in data["args"].items()},
+        at=at,
     )
