@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import shutil
 import signal
 import sys
@@ -12,6 +13,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Annotated
 
+import structlog
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
@@ -133,6 +135,10 @@ def _hours(text: str) -> tuple[int, int]:
 
 
 def _run(options: DemoOptions, resumed: Manifest | None, *, once: bool, as_json: bool) -> bool:
+    structlog.configure(
+        wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
     from scripts.demo.run import ClockStalled, DayResult, document_of, run_demo
     from scripts.demo.stage import Stage
     from scripts.demo.summary import print_result
