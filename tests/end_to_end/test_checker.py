@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from sqlalchemy import select
 
 from market.chain.sender import TransactionSender
-from market.store.database import migrate, open_engine
+from market.domain.settlement import Outcome
+from market.store.database import migrate, open_engine, read_scope
+from market.store.facts import BidReceived, SignedDecision
 from scripts.demo.checker.evidence import Event, Evidence
 from scripts.demo.checker.verdict import check
 from scripts.demo.options import DemoOptions
@@ -29,6 +32,42 @@ def _transfer_to_settlement(stage: Stage, folder: Path) -> None:
     token = contracts.token.functions
     operator.send(token.mint(operator.address, 1, bytes(32)), "mint", "mint")
     operator.send(token.transfer(contracts.settlement.address, 1), "transfer", "transfer")
+
+
+def _require_nothing_staged(stage: Stage, set_up_until: int) -> None:
+    """After set-up only the parties act: relayer and oracle send, DSO and aggregator decide, owners' keys bid."""
+    web3, keys = stage.contracts().web3, stage.layout.keys
+    senders = {
+        sent["from"]
+        for number in range(set_up_until + 1, web3.eth.block_number + 1)
+        for sent in web3.eth.get_block(number, full_transactions=True)["transactions"]
+        if isinstance(sent, Mapping)
+    }
+    assert senders == {keys.address("relayer"), keys.address("oracle")}
+    engine = open_engine(f"sqlite:///{stage.layout.database}")
+    with read_scope(engine) as session:
+        decided = {(row.kind, row.signer) for row in session.scalars(select(SignedDecision))}
+        bidders = {(row.index, row.signer) for row in session.scalars(select(BidReceived))}
+    engine.dispose()
+    assert decided == {
+        ("Signal", keys.address("dso")), ("Request", keys.address("dso")), ("Offer", keys.address("aggregator"))
+    }  # fmt: skip
+    by_hand = {each.index for each in stage.households if each.signs_by_hand}
+    assert bidders == {(each.index, keys.address(each.key_name)) for each in stage.households} & bidders
+    assert {index for index, _ in bidders} & by_hand, "some owners sign with their own key"
+    assert {index for index, _ in bidders} - by_hand, "the others' delegates do"
+
+
+def _require_causes(stage: Stage, evidence: Evidence) -> None:
+    """The gateway without uplink and the stubborn device have won, and have not delivered."""
+    [offline] = [each.index for each in stage.households if each.outages]
+    [stubborn] = [each.index for each in stage.households if each.stubborn]
+    ends: dict[int, list[Mapping[str, int]]] = {offline: [], stubborn: []}
+    for end in evidence.named("AwardSettled"):
+        ends.get(end.arguments["nanogrid"] & 0xFFFF, []).append(end.arguments)
+    failed, short = int(Outcome.FAILED), int(Outcome.SHORT)
+    assert any((end["outcome"], end["metered"]) == (failed, 0) for end in ends[offline]), "no reading in time"
+    assert any(end["outcome"] in {failed, short} and end["metered"] for end in ends[stubborn]), "measured, not done"
 
 
 def _failing(evidence: Evidence) -> set[str]:
@@ -50,8 +89,11 @@ def _award_one_more(event: Event) -> Event:
 
 async def test_evidence_that_was_tampered_with_fails(tmp_path: Path) -> None:
     async with opened(DemoOptions(tmp_path / "day", first_hour=11, last_hour=13), lambda *_: None) as stage:
+        set_up_until = stage.contracts().web3.eth.block_number
         await play_day(stage, lambda *_: None)
         honest = await asyncio.to_thread(collect_evidence, stage)
+        await asyncio.to_thread(_require_nothing_staged, stage, set_up_until)
+        _require_causes(stage, honest)
         await asyncio.to_thread(_transfer_to_settlement, stage, tmp_path)
         with_transfer = await asyncio.to_thread(collect_evidence, stage)
     assert _failing(honest) == set()

@@ -26,11 +26,17 @@ async def _day(options: DemoOptions) -> DayResult:
     return await run_demo(options, _quiet)
 
 
+def _command(folder: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
+    """`meritgrid demo --once` in a folder, as a user runs it."""
+    command = [sys.executable, "-m", "market.cli", "demo", "--once", "--json", *map(str, arguments)]
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "TMPDIR": str(folder)}
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+
+
 def test_the_congested_noon_is_relieved_and_the_command_leaves_its_report(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "market.cli", "demo", "--once", "--hours", "10-15", "--json"]
-    path = {"PYTHONPATH": str(ROOT)}
-    done = subprocess.run(command, cwd=tmp_path, env=os.environ | path, capture_output=True, text=True, check=False)
+    done = _command(tmp_path, "--hours", "10-15")
     assert done.returncode == 0, done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["demo-report"], "the data folder is gone"
     report = json.loads(done.stdout)
     assert json.loads((tmp_path / "demo-report" / "report.json").read_text()) == report
     assert (tmp_path / "demo-report" / "day.png").read_bytes().startswith(b"\x89PNG")
@@ -73,8 +79,23 @@ async def test_with_nobody_willing_to_bid_the_node_turns_red_and_the_dso_command
     assert report.with_market.overload_kwh < report.without_market.overload_kwh
 
 
-async def test_another_grid_and_day_plays_as_well(tmp_path: Path) -> None:
-    result = await _day(DemoOptions(tmp_path, grid="1-LV-semiurb4--2-sw", first_hour=9, last_hour=11))
-    assert result.findings == {name: [] for name in result.findings}
-    assert result.report.grid == "1-LV-semiurb4--2-sw"
-    assert result.report.intervals_by_phase["YELLOW"] > 0
+def test_another_grid_with_other_households_plays_as_well_and_is_kept(tmp_path: Path) -> None:
+    done = _command(
+        tmp_path, "--grid", "1-LV-semiurb4--2-sw", "--hours", "9-11", "--households", 41, "--seed", 3, "--keep"
+    )
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)
+    assert (report["grid"], report["nanogrids"]) == ("1-LV-semiurb4--2-sw", 41)
+    assert report["intervals_by_phase"]["YELLOW"] > 0
+    [folder] = tmp_path.iterdir()
+    assert (folder / "report" / "report.json").exists()
+    assert len(list((folder / "gateways").iterdir())) == 41
+
+
+def test_the_evening_peak_is_relieved_by_drawing_less(tmp_path: Path) -> None:
+    done = _command(tmp_path, "--date", "2016-02-27", "--hours", "18-20")
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)
+    assert report["transformer_kva"] == 63
+    assert report["awards_by_outcome"]["DELIVERED"] > 0
+    assert report["with_market"]["overload_kwh"] < report["without_market"]["overload_kwh"]

@@ -10,7 +10,10 @@ from pathlib import Path
 import pytest
 
 from gateway_agent.drivers.simulated.profile import ProfileError, nanogrid_from_json, read_nanogrid
+from market.grid.congestion import Limits, violations
 from market.grid.forecasts import FORECAST_FILE, ForecastError, read_forecast
+from market.grid.network import load_network
+from market.grid.powerflow import PowerFlow
 from scripts.demo.extract import GRIDS_FOLDER, Extract, ExtractError, extract_folder, read_extract
 from scripts.demo.extract_simbench import export
 from scripts.demo.forecast_error import CLOUDS, error_factors
@@ -57,6 +60,15 @@ def test_simulated_batteries_leave_the_pv_day_congested_at_160_kva_and_not_at_40
     assert own["highest_loading_percent"] == 162.5
     assert own["intervals_above_rating"] == 14
     assert larger["intervals_above_rating"] == larger["intervals_outside_voltage"] == 0
+
+
+def test_no_forecast_of_the_pv_day_comes_near_the_limits_at_400_kva(rural: Extract) -> None:
+    """What the DSO's desk sees: the whole day is GREEN."""
+    scenario = build_scenario(rural, ScenarioOptions(PV_DAY, 7, None, 400))
+    forecast = node_forecast(scenario)
+    power_flow = PowerFlow(load_network(scenario.grid, 400))
+    for interval in scenario.intervals:
+        assert not violations(power_flow.solve(forecast.injections(interval)), Limits().tightened(10.0)), interval
 
 
 def test_the_evening_is_congested_by_import_at_the_stated_rating(rural: Extract) -> None:

@@ -49,6 +49,7 @@ async def test_the_page_shows_light_loading_auction_and_trades(tmp_path: Path) -
             phase, reason = await page.locator("#phase").text_content(), await page.locator("#reason").text_content()
             trades = await page.locator("#trades tr").count()
             bars = await page.locator("#auction-chart rect.step").count()
+            lines = [await page.locator(f"#auction-chart line.{name}").count() for name in ("limit", "cut")]
             bands = await page.locator("#loading-chart rect").count()
             await page.screenshot(path=tmp_path / "page.png")
             await browser.close()
@@ -59,3 +60,4 @@ async def test_the_page_shows_light_loading_auction_and_trades(tmp_path: Path) -
     assert trades > 0
     assert bars > 10
     assert bands > 0
+    assert lines == [1, 1], "the limit price, and the quantity where the curve is cut"
