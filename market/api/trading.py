@@ -214,7 +214,8 @@ def list_commands(
     market: CurrentMarket, page: Page, caller: Caller, node: int, interval: int | None = None
 ) -> dict[str, Any]:
     with market.reading() as session:
-        nanogrids = nanogrids_seen(session, caller, node)
+        rows = requests.commands_of(session, nanogrids_seen(session, caller, node), interval)
+        answers = requests.command_answers(session, rows)
         items = [
             {
                 "nanogrid": row.nanogrid,
@@ -228,8 +229,9 @@ def list_commands(
                 "delivered": row.delivered,
                 "paid_ueur": row.paid_ueur,
                 "unpaid_ueur": row.unpaid_ueur,
+                "answers": answers.get((row.nanogrid, row.interval), []),
             }
-            for row in requests.commands_of(session, nanogrids, interval)
+            for row in rows
         ]
         return page.page(items)
 
@@ -249,6 +251,8 @@ def list_dispatches(
         query = select(Dispatch).where(Dispatch.nanogrid.in_(visible)).order_by(Dispatch.interval, Dispatch.nanogrid)
         if interval is not None:
             query = query.where(Dispatch.interval == interval)
+        rows = session.scalars(query).all()
+        answers = requests.answers_of(session, [row.id for row in rows])
         items = [
             {
                 "id": row.id,
@@ -260,7 +264,8 @@ def list_dispatches(
                 "lease_end": row.lease_end,
                 "state": row.state,
                 "reason": row.reason,
+                "answers": answers[row.id],
             }
-            for row in session.scalars(query)
+            for row in rows
         ]
         return page.page(items)

@@ -10,12 +10,14 @@ from sqlalchemy.orm import Session
 
 from market.domain.messages import Cancellation, Command, Offer, Request
 from market.domain.settlement import amount_ueur
-from market.domain.states import OfferStatus
+from market.domain.states import DispatchState, OfferStatus
 from market.services.access import NotAllowed, Principal
 from market.services.decisions import Carried, carry, parse, require_hash, wire_signature
 from market.services.market import Market
+from market.store.facts import Acknowledgement
 from market.store.projections import Award, FlexibilityRequest, GridCommand, Portfolio, RequestInterval
 from market.store.projections import Offer as OfferRow
+from market.store.work import Dispatch, DispatchKind
 
 
 def publish_request(market: Market, principal: Principal, message: Mapping[str, Any], signature: str) -> Carried:
@@ -150,3 +152,35 @@ def commands_of(session: Session, nanogrids: Sequence[int], interval: int | None
     if interval is not None:
         query = query.where(GridCommand.interval == interval)
     return session.scalars(query.order_by(GridCommand.interval, GridCommand.nanogrid)).all()
+
+
+def answers_of(session: Session, dispatches: Sequence[str]) -> dict[str, list[dict[str, Any]]]:
+    """The gateways' signed answers to dispatches, oldest first, by dispatch."""
+    found: dict[str, list[dict[str, Any]]] = {each: [] for each in dispatches}
+    rows = session.scalars(
+        select(Acknowledgement).where(Acknowledgement.dispatch.in_(dispatches)).order_by(Acknowledgement.id)
+    )
+    for row in rows:
+        found[row.dispatch].append(
+            {
+                "state": DispatchState(row.state).name,
+                "at": row.at,
+                "reason": row.reason,
+                "gateway": row.gateway,
+                "signature": "0x" + row.signature.hex(),
+            }
+        )
+    return found
+
+
+def command_answers(session: Session, commands: Sequence[GridCommand]) -> dict[tuple[int, int], list[dict[str, Any]]]:
+    """The same for RED commands, by nanogrid and interval."""
+    rows = session.scalars(
+        select(Dispatch).where(
+            Dispatch.kind == DispatchKind.COMMAND,
+            Dispatch.nanogrid.in_({each.nanogrid for each in commands}),
+            Dispatch.interval.in_({each.interval for each in commands}),
+        )
+    ).all()
+    answers = answers_of(session, [row.id for row in rows])
+    return {(row.nanogrid, row.interval): answers[row.id] for row in rows}

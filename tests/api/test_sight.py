@@ -9,6 +9,9 @@ import pytest
 from market.desks.market_client import MarketClient, MarketProblem
 from market.domain.hashing import keccak256
 from market.domain.signing import address_of
+from market.domain.states import DispatchState
+from market.store.facts import Acknowledgement
+from market.store.work import Dispatch
 from tests.api.conftest import Caller
 from tests.chain.world import NODE, U, gateway_key, nanogrid, owner_key
 from tests.cli.conftest import Room
@@ -127,3 +130,26 @@ def test_a_gateway_reads_its_own_nanogrid_until_it_is_replaced(room: Room) -> No
         room.world.send("operator", replace)
         room.market.index()
         assert status(key, f"/v1/nanogrids/{nanogrid(0)}/readings") == 401, "its key is worth nothing any more"
+
+
+def test_a_dispatch_shows_the_gateways_signed_answers(room: Room, caller: Caller) -> None:
+    gateway = address_of(gateway_key(0))
+    with room.market.sessions() as session:
+        session.add(
+            Dispatch(
+                id="0x" + "cd" * 32, kind="AWARD", nanogrid=nanogrid(0), gateway=gateway, interval=T, product=0,
+                direction=1, quantity=100, baseline=500, change=-100, target_w=1600, target_var=0, lease_end=T + 960,
+                signature=bytes(64), state="STARTED", reason=None, offer=None, ordinal=None, decision=None,
+                created_at=T, published_at=T, answered_at=T, started_at=T, ended_at=None,
+            )
+        )  # fmt: skip
+        for state in (DispatchState.ACCEPTED, DispatchState.STARTED):
+            session.add(
+                Acknowledgement(
+                    dispatch="0x" + "cd" * 32, gateway=gateway, nanogrid=nanogrid(0), state=int(state), at=T,
+                    reason=None, signature=b"\x01" * 64, received_at=T,
+                )
+            )  # fmt: skip
+    [dispatch] = caller("dso").items("/v1/dispatches", node=7)
+    assert [answer["state"] for answer in dispatch["answers"]] == ["ACCEPTED", "STARTED"]
+    assert dispatch["answers"][0]["gateway"] == gateway
