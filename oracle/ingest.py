@@ -88,7 +88,8 @@ class _Place:
 
 @dataclass(frozen=True)
 class Ingest:
-    """Takes messages in. now: the market's time [epoch s]; changed: is told whose dispatches moved."""
+    """Takes messages in. now: the market's time [epoch s]; changed: is told whose dispatches moved; came: who is online
+    (again)."""
 
     engine: Engine
     settlement: Domain
@@ -96,6 +97,7 @@ class Ingest:
     calendar: Calendar
     now: Callable[[], float]
     changed: Callable[[str], None] = lambda _: None
+    came: Callable[[str], None] = lambda _: None
 
     def take(self, topic: str, payload: bytes) -> list[Outgoing]:
         """Handle one message; what it returns is published after the commit."""
@@ -284,7 +286,7 @@ class Ingest:
                 )
             )
         if online:
-            self.changed(gateway)
+            self.came(gateway)
 
     # QUARANTINE
 

@@ -64,10 +64,11 @@ class OracleService:
         sender = TransactionSender(contracts, engine, key, now=self._clock.now)
         indexer = Indexer(contracts, engine, settings.confirmations)
         self._oracle = Oracle(engine, contracts, sender, key, indexer.index_now, self._clock, contracts.calendar)
-        self._ingest = Ingest(
-            engine, self._oracle.settlement, key, contracts.calendar, self._clock.now, self._dispatches_moved
-        )
         self._moved: set[str] = set()
+        self._came: set[str] = set()
+        self._ingest = Ingest(
+            engine, self._oracle.settlement, key, contracts.calendar, self._clock.now, self._moved.add, self._came.add
+        )
         self._stop = threading.Event()
         self._connected = asyncio.Event()
         self._client: aiomqtt.Client | None = None
@@ -147,25 +148,28 @@ class OracleService:
             payload = message.payload if isinstance(message.payload, bytes) else str(message.payload).encode()
             outgoing = await asyncio.to_thread(self._ingest.take, str(message.topic), payload)
             await self._publish_all(client, outgoing)
-            moved, self._moved = self._moved, set()
-            if moved:
-                await self._publish_all(client, await asyncio.to_thread(self._snapshots_of, moved))
+            if self._moved or self._came:
+                await self._publish_all(client, await asyncio.to_thread(self._snapshots_of_news))
 
     async def _publish_all(self, client: aiomqtt.Client, outgoing: Sequence[Outgoing]) -> None:
         for message in outgoing:
             await client.publish(message.topic, message.payload, qos=1, retain=message.retain)
-
-    def _dispatches_moved(self, gateway: str) -> None:
-        self._moved.add(gateway)
 
     def _open_snapshots(self) -> list[Outgoing]:
         with read_scope(self._oracle.engine) as session:
             gateways = dispatching.open_gateways(session, self._oracle.now_s())
         return dispatching.snapshots(self._oracle, gateways)
 
-    def _snapshots_of(self, moved: set[str]) -> list[Outgoing]:
-        # Those too for whom nothing is left: what is retained of them must not come back as new.
-        return dispatching.snapshots(self._oracle, map(checksum_address, moved))
+    def _snapshots_of_news(self) -> list[Outgoing]:
+        moved, came = set(self._moved), set(self._came)
+        self._moved -= moved
+        self._came -= came
+        with read_scope(self._oracle.engine) as session:
+            waiting = {
+                each for each in dispatching.open_gateways(session, self._oracle.now_s()) if each.lower() in came
+            }
+        # To whose dispatches have moved also when nothing is left: what is retained must not come back as new.
+        return dispatching.snapshots(self._oracle, waiting | set(map(checksum_address, moved)))
 
     def _publish(self, outgoing: Sequence[Outgoing]) -> None:
         """From the jobs thread: publish, and wait until the broker has it; tries again while the broker is away."""

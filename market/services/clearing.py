@@ -5,6 +5,7 @@ Anyone may clear and finalise; the market does it so that nobody has to.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -124,7 +125,8 @@ def reclaim(market: Market) -> None:
             .where(RequestInterval.interval.between(market.now_s() - _RECLAIMED_WITHIN_S, market.now_s()))
             .order_by(RequestInterval.interval, RequestInterval.request)
         ).all()
-        left = [part for part in parts if _escrow_left_ueur(session, *part)]
+        left_ueur = _escrows_left_ueur(session, [_request_escrow(*part) for part in parts])
+    left = [(request, interval) for request, interval in parts if left_ueur[_request_escrow(request, interval)]]
     for request, interval in left:
         try:
             reclaim_interval(market, request, interval)
@@ -152,12 +154,14 @@ def _request_escrow(request: str, interval: int) -> str:
     return "0x" + keccak256(_bytes32(request) + interval.to_bytes(32, "big")).hex()
 
 
-def _escrow_left_ueur(session: Session, request: str, interval: int) -> int:
-    escrow = _request_escrow(request, interval)
-    amount = func.coalesce(func.sum(EscrowMovement.amount_ueur), 0)
-    came = session.scalar(select(amount).where(EscrowMovement.to_id == escrow)) or 0
-    went = session.scalar(select(amount).where(EscrowMovement.from_id == escrow)) or 0
-    return int(came) - int(went)
+def _escrows_left_ueur(session: Session, escrows: Sequence[str]) -> Counter[str]:
+    """What is left in each of some escrows [micro-euro]."""
+    left: Counter[str] = Counter()
+    for column, sign in ((EscrowMovement.to_id, 1), (EscrowMovement.from_id, -1)):
+        sums = select(column, func.sum(EscrowMovement.amount_ueur)).where(column.in_(escrows)).group_by(column)
+        for escrow, amount_ueur in session.execute(sums):
+            left[str(escrow)] += sign * int(amount_ueur)
+    return left
 
 
 def _auction(market: Market, offer: str) -> Auction:
