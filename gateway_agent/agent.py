@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import signal
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,6 +24,8 @@ log = structlog.get_logger(__name__)
 RECEIPTS_WITHIN_S = 10.0
 """How long (real time) the agent stays busy for receipts of its readings before it sleeps on."""
 FIRST_CONTACT_S = 30.0
+STOP_WITHIN_S = 12.0
+"""After a signal to end, how long the goodbyes to broker and clock may take."""
 
 
 @dataclass(frozen=True)
@@ -109,8 +112,14 @@ async def run_agent(folders: Sequence[Path], clock: Clock, metrics_file: Path | 
     """Run until SIGTERM or SIGINT."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
+
+    def end() -> None:
+        stop.set()
+        # Whatever hangs on a peer that is gone must not keep the process: all that counts is on disk.
+        loop.call_later(STOP_WITHIN_S, os._exit, 1)
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
+        loop.add_signal_handler(number, end)
     log.info("agent starts", gateways=len(folders))
     try:
         await Agent(folders, clock, metrics_file).run(stop)

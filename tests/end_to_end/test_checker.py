@@ -62,12 +62,15 @@ def _require_causes(stage: Stage, evidence: Evidence) -> None:
     """The gateway without uplink and the stubborn device have won, and have not delivered."""
     [offline] = [each.index for each in stage.households if each.outages]
     [stubborn] = [each.index for each in stage.households if each.stubborn]
-    ends: dict[int, list[Mapping[str, int]]] = {offline: [], stubborn: []}
-    for end in evidence.named("AwardSettled"):
-        ends.get(end.arguments["nanogrid"] & 0xFFFF, []).append(end.arguments)
-    failed, short = int(Outcome.FAILED), int(Outcome.SHORT)
-    assert any((end["outcome"], end["metered"]) == (failed, 0) for end in ends[offline]), "no reading in time"
-    assert any(end["outcome"] in {failed, short} and end["metered"] for end in ends[stubborn]), "measured, not done"
+    intervals = {event.arguments["offer"]: event.arguments["interval"] for event in evidence.named("OfferOpened")}
+    # Awards that failed: index and whether the deadline for readings was over when they ended.
+    failed = {
+        (end.arguments["nanogrid"] & 0xFFFF, end.at >= intervals[end.arguments["offer"]] + evidence.reading_deadline_s)
+        for end in evidence.named("AwardSettled")
+        if end.arguments["outcome"] == int(Outcome.FAILED)
+    }
+    assert (offline, True) in failed, "no reading in time"
+    assert (stubborn, False) in failed, "measured in time, and not done"
 
 
 def _failing(evidence: Evidence) -> set[str]:
