@@ -18,6 +18,8 @@ from scripts.demo.run import DayResult, run_demo
 
 ROOT = Path(__file__).resolve().parents[2]
 FIGURES = ROOT / "docs" / "benchmarks" / "demo.json"
+ALLOWED_S = 180
+"""What set-up and day may take each, on two cores [s]."""
 PICTURE = ROOT / "docs" / "pictures" / "day.png"
 
 
@@ -30,6 +32,8 @@ def main() -> None:
         raise SystemExit(f"the day's checks do not hold: {result.findings}")
     FIGURES.parent.mkdir(parents=True, exist_ok=True)
     FIGURES.write_text(json.dumps(list(figures(result)), indent=1) + "\n")
+    if max(result.set_up_s, result.day_s) > ALLOWED_S:
+        raise SystemExit(f"set-up {result.set_up_s:.0f} s, day {result.day_s:.0f} s: each may take {ALLOWED_S} s")
 
 
 def figures(result: DayResult) -> Iterator[dict[str, Any]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +29,7 @@ from scripts.demo.supervisor import ProcessFailed
 
 TICK_S = 0.25
 STALLED_AFTER_S = 120.0
+NEGLIGIBLE_KWH = 0.05
 
 Watch = Callable[[Stage, "DayResult"], Awaitable[None]]
 
@@ -137,7 +138,16 @@ def judge(stage: Stage, set_up_s: float, day_s: float) -> DayResult:
     """Check the evidence and count the day."""
     evidence = collect_evidence(stage)
     intervals = [each for each in stage.scenario.intervals if stage.first_interval <= each < stage.end]
-    return DayResult(report_of(stage.scenario, intervals, evidence), check(evidence), set_up_s, day_s)
+    report = report_of(stage.scenario, intervals, evidence)
+    findings = check(evidence) | {"the market leaves the grid better off, or as it was": list(_harm(report))}
+    return DayResult(report, findings, set_up_s, day_s)
+
+
+def _harm(report: DayReport) -> Iterator[str]:
+    """What the market has made worse; readings are whole Wh, which is a few VA."""
+    before, after = report.without_market, report.with_market
+    if after.overload_kwh > before.overload_kwh + NEGLIGIBLE_KWH:
+        yield f"{after.overload_kwh:.2f} kWh of overload with the market, {before.overload_kwh:.2f} without"
 
 
 async def run_demo(
