@@ -38,7 +38,7 @@ class ProcessSpec:
     command: Sequence[str]
     environment: Mapping[str, str] = field(default_factory=dict)
     ready: Probe | None = None
-    ready_within_s: float = 60.0
+    ready_within_s: float = 180.0
     stop_within_s: float = 15.0
 
 
