@@ -137,7 +137,7 @@ def _hours(text: str) -> tuple[int, int]:
 def _run(options: DemoOptions, resumed: Manifest | None, *, once: bool, as_json: bool) -> bool:
     structlog.configure(
         wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=structlog.PrintLoggerFactory(sys.__stderr__),  # open as long as there is anything to say
     )
     from scripts.demo.run import ClockStalled, DayResult, document_of, run_demo
     from scripts.demo.stage import Stage

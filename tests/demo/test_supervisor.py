@@ -104,14 +104,17 @@ async def test_a_start_that_is_cancelled_leaves_no_process(tmp_path: Path) -> No
 
 
 def test_a_supervisor_that_is_killed_takes_its_processes_with_it(tmp_path: Path) -> None:
+    sleeper = f"import time; open({str(tmp_path / 'up')!r}, 'w'); time.sleep(600)"
+    command = (sys.executable, "-c", sleeper)
     program = f"""
 import asyncio, sys
 from pathlib import Path
-from scripts.demo.supervisor import ProcessSpec, Supervisor
+from scripts.demo.supervisor import ProcessSpec, Supervisor, file_probe
 
 async def main():
     supervisor = Supervisor(Path({str(tmp_path)!r}))
-    await supervisor.start(ProcessSpec("one", {SLEEPER!r}))
+    up = file_probe(Path({str(tmp_path / "up")!r}))
+    await supervisor.start(ProcessSpec("one", {command!r}, ready=up))
     print(supervisor.pids()["one"], flush=True)
     await asyncio.sleep(600)
 
