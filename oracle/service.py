@@ -45,7 +45,7 @@ _PUBLISH_WITHIN_S: Final = 20.0
 _ANSWERS_WITHIN_S: Final = 8.0
 _LOOK_EVERY_S: Final = 0.01
 _EXPIRY_AFTER_DEADLINE_S: Final = 1
-_LATER_DISPATCH_HUNDREDTHS: Final = (70, 50, 30, 10)
+_LATER_DISPATCH_HUNDREDTHS: Final = (50, 10)
 """Hundredths of u before the interval at which what has changed since is dispatched: commands given by hand, results
 made final late, awards that RED has taken back."""
 
