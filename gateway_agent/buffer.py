@@ -217,22 +217,19 @@ class Buffer:
             expected = reading.entry_hash(domain)
         return None
 
-    def dispatches(self, *, only_open: bool = False) -> dict[str, Tracked]:
-        """Dispatches by id."""
+    def dispatches(self, *, only_open: bool = False, ids: Iterable[str] | None = None) -> dict[str, Tracked]:
+        """Dispatches by id: all, those that are open, or those of `ids` that are known."""
         statement = select(dispatches).order_by(dispatches.c.interval)
         if only_open:
             statement = statement.where(dispatches.c.is_open)
+        if ids is not None:
+            statement = statement.where(dispatches.c.id.in_(list(ids)))
         return {
             row.id: Tracked(
                 DispatchOrder.model_validate_json(row.document), DispatchState[row.state], row.changed_at, row.reason
             )
             for row in self._rows(statement)
         }
-
-    def dispatches_of(self, ids: Iterable[str]) -> dict[str, Tracked]:
-        """Those of some dispatches that are known, by id."""
-        wanted = set(ids)
-        return {id_: each for id_, each in self.dispatches().items() if id_ in wanted} if wanted else {}
 
     def unsent_acknowledgements(self, limit: int = 32) -> list[tuple[int, bytes]]:
         """Number and payload of acknowledgements that the broker has not taken yet, oldest first."""

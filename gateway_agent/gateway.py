@@ -322,7 +322,7 @@ class Gateway:
         now = self._now()
         await self._catch_up(now)
         # What has ended long ago is not remembered, but it is written down: it never comes back as new.
-        ended = self._buffer.dispatches_of(order.id for order in snapshot.dispatches if order.id not in self._book)
+        ended = self._buffer.dispatches(ids=[each.id for each in snapshot.dispatches if each.id not in self._book])
         arrived = receive(self._book | ended, snapshot, self._authorities, self._conditions(now))
         await self._step(now, arrived, snapshot.revision if snapshot.revision > known else None)
         self._repeat_acknowledgements(snapshot)

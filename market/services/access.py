@@ -165,9 +165,10 @@ def new_api_key(
     return key, text
 
 
-def _serves(session: Session, key: ApiKey) -> bool:
-    seat = None if key.nanogrid is None else session.get(Nanogrid, key.nanogrid)
-    return seat is not None and seat.gateway == key.subject
+def serves(session: Session, gateway: str, nanogrid: int | None) -> bool:
+    """Whether a gateway is the present one of a nanogrid: replaced or unseated, its access is worth nothing."""
+    seat = None if nanogrid is None else session.get(Nanogrid, nanogrid)
+    return seat is not None and seat.gateway == gateway
 
 
 def principal_of(session: Session, token: str, now_s: int) -> Principal:
@@ -180,7 +181,7 @@ def principal_of(session: Session, token: str, now_s: int) -> Principal:
         key = session.scalar(select(ApiKey).where(ApiKey.key_hash == token_hash(token)))
         if key is None or key.revoked_at is not None or (key.expires_at is not None and key.expires_at <= now_s):
             raise NotSignedIn("The API key is unknown, revoked or expired.")
-        if key.role == GATEWAY_ROLE and not _serves(session, key):
+        if key.role == GATEWAY_ROLE and not serves(session, key.subject, key.nanogrid):
             raise NotSignedIn("The API key is of a gateway that serves its nanogrid no more.")
         if key.last_used_at is None or key.last_used_at + _USE_NOTED_EVERY_S <= now_s:
             key.last_used_at = now_s

@@ -12,8 +12,8 @@ from typing import Final
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
+from market.services.access import serves
 from market.store.database import read_scope, session_scope
-from market.store.projections import Nanogrid
 from market.store.work import BrokerCredential
 from oracle.messages import Channel, topic_for
 
@@ -53,20 +53,14 @@ def let_in(engine: Engine, username: str | None, password: str | None) -> Access
         return None
     with read_scope(engine) as session:
         known = session.get(BrokerCredential, username)
-        serves = known is not None and _serves(session, known)
+        is_seated = known is None or known.gateway is None or serves(session, known.gateway, known.nanogrid)
     if known is None or known.revoked_at is not None:
         return None
     if not hmac.compare_digest(known.password_sha256, password_hash(password)):
         return None
-    if known.gateway is not None and not serves:
-        return None  # replaced or unseated since
+    if not is_seated:
+        return None
     return Access(username, known.gateway.lower() if known.gateway else None)
-
-
-def _serves(session: Session, account: BrokerCredential) -> bool:
-    """Whether a gateway's account is that of a nanogrid's present gateway."""
-    seat = None if account.nanogrid is None else session.get(Nanogrid, account.nanogrid)
-    return seat is not None and seat.gateway == account.gateway
 
 
 def new_service_account(engine: Engine, username: str, now_s: int) -> str:
