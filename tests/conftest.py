@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator
 
 import pytest
+import structlog
 
 from market.chain.embedded import EmbeddedChain, start_anvil
 from scripts.demo.supervisor import free_port as taken_by_nobody
@@ -14,6 +16,17 @@ __all__ = ["anvil", "database_url", "free_port", "free_ports", "module_anvil", "
 
 TEST_EPOCH = 1_780_000_200
 """Time at which test chains stand at first: a multiple of 900 s. [epoch seconds]"""
+
+
+@pytest.fixture(autouse=True)
+def _own_log() -> Iterator[None]:
+    """A command line that runs within a test sets up the process's log, on streams that end with the test: undo it."""
+    root = logging.getLogger()
+    before, handlers, level = structlog.get_config(), root.handlers[:], root.level
+    yield
+    structlog.configure(**before)
+    root.handlers[:] = handlers
+    root.setLevel(level)
 
 
 @pytest.fixture

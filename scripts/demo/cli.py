@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import logging
 import shutil
 import signal
 import sys
@@ -13,7 +12,6 @@ from datetime import datetime
 from pathlib import Path
 from typing import Annotated
 
-import structlog
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
@@ -135,15 +133,14 @@ def _hours(text: str) -> tuple[int, int]:
 
 
 def _run(options: DemoOptions, resumed: Manifest | None, *, once: bool, as_json: bool) -> bool:
-    structlog.configure(
-        wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),
-        logger_factory=structlog.PrintLoggerFactory(sys.__stderr__),  # open as long as there is anything to say
-    )
+    from market.observability import set_up_logging
+    from market.settings import LogSettings
     from scripts.demo.run import ClockStalled, DayResult, document_of, run_demo
     from scripts.demo.stage import Stage
     from scripts.demo.summary import print_result
     from scripts.demo.supervisor import ProcessFailed
 
+    set_up_logging(LogSettings(level="WARNING"), "demo")
     bars = Progress(
         SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
         console=err, disable=as_json,

@@ -13,7 +13,6 @@ from typing import Any
 
 import httpx
 import pytest
-import structlog
 import uvicorn
 from fastapi import FastAPI, Header, HTTPException, Request
 from typer.testing import CliRunner
@@ -220,7 +219,6 @@ def test_a_key_that_others_can_read_is_refused(tmp_path: Path) -> None:
         load_identity(path)
 
 
-@pytest.mark.usefixtures("own_log")
 def test_the_command_line_enrols_and_says_what_is_wrong(tmp_path: Path, small_market: SmallMarket) -> None:
     run = CliRunner().invoke
     arguments = ["enrol", "--market", small_market.url, "--data", str(tmp_path), "--code"]
@@ -255,13 +253,6 @@ class Bidding:
     async def run(self, now: int, url: str, is_online: bool = True) -> None:
         api = MarketApi(self.client, url, "mg_test", patience_s=2)
         await Bidder(self.parts, api, self.board, self.metrics).run_due(now, is_online)
-
-
-@pytest.fixture
-def own_log() -> Iterator[None]:
-    """The command line configures the process' log; give it back."""
-    yield
-    structlog.reset_defaults()
 
 
 @pytest.fixture
