@@ -71,8 +71,12 @@ class Control:
             return True
         if self._is_certain and present is not None and present.dispatches == ids:
             return False
-        if present is not None and not self._is_certain:
+        if present is not None and present.dispatches == ids:
+            # After a restart: the very set-point, not one that is worked out anew from what is left of the interval.
             log.warning("a set-point is taken up again after a restart", dispatches=ids)
+            await self._driver.apply(SetPoint(present.target_w, present.target_var, present.expires_at), now)
+            self._is_certain = True
+            return True
         await self._apply(ids, orders, now)
         return True
 

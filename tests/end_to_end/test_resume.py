@@ -16,9 +16,8 @@ pytestmark = [pytest.mark.processes, pytest.mark.slow, pytest.mark.timeout(900)]
 
 async def test_a_resumed_day_pays_what_the_undisturbed_one_does(tmp_path: Path, calm_day: CalmDay) -> None:
     async with opened(part_of_the_day(tmp_path), quiet) as stage:
-        # With an auction cleared and another one open. At the start of an interval: within one the simulated plant is
-        # integrated in other steps than undisturbed, and a plant at its limits then gives a little more or less.
-        moment = stage.first_interval + 5 * 900
+        # Within an interval, with an auction cleared, another one open and dispatches running.
+        moment = stage.first_interval + 5 * 900 + 400
         stage.authority.stop_at(moment)
         await stage.authority.reached(moment)
         ports = stage.ports

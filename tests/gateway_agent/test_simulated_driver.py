@@ -33,10 +33,26 @@ async def energy_wh(driver: SimulatedDriver, start: int, end: int) -> int:
 
 async def test_how_often_one_looks_does_not_change_what_is_measured(profile: Path) -> None:
     often, once = await opened(profile), await opened(profile)
-    for at in range(T0, T0 + 20 * UNIT_S, 61):
+    set_points = {T0 + UNIT_S: SetPoint(-1_200, None, T0 + 2 * UNIT_S), T0 + 4 * UNIT_S: SetPoint(900, None, T0 + 4500)}
+    for at in range(T0, T0 + 20 * UNIT_S + 1, 60):
         await often.measure(at)
-    one, other = await often.measure(T0 + 20 * UNIT_S), await once.measure(T0 + 20 * UNIT_S)
-    assert abs(one.registers.active_wh - other.registers.active_wh) <= 1
+        if at in set_points:
+            for driver in (often, once):
+                await driver.apply(set_points[at], at)
+        elif at > T0 + UNIT_S:  # renewed at every look, as a gateway does that starts again and again
+            await often.apply(set_points[max(start for start in set_points if start < at)], at)
+        assert at % UNIT_S or await often.measure(at) == await once.measure(at)
+
+
+async def test_a_driver_that_is_opened_again_within_an_interval_changes_nothing(profile: Path) -> None:
+    straight, driver = await opened(profile), await opened(profile)
+    for at in range(T0, T0 + 20 * UNIT_S, 7 * 60):
+        await driver.measure(at)
+        again = SimulatedDriver(read_nanogrid(profile))
+        await again.open(json.loads(json.dumps(driver.state())), at)
+        driver = again
+    end = T0 + 20 * UNIT_S
+    assert (await driver.measure(end)).registers == (await straight.measure(end)).registers
 
 
 async def test_a_set_point_is_met_and_ends_with_its_lease(profile: Path) -> None:

@@ -2,6 +2,9 @@
 
 The plant is a world of its own: it goes on while the gateway is down, follows a set-point until that expires and then
 its default. In a stubborn window it takes set-points and ignores them.
+
+What happens does not depend on who looks: the plant is moved on over whole pieces, which end where its profile, its
+set-point or a stubborn window changes; a measurement within a piece is worked out from the piece's start and not kept.
 """
 
 from __future__ import annotations
@@ -51,6 +54,7 @@ class SimulatedDriver:
         self._set_point: SetPoint | None = None
         self._registers: Registers | None = None
         self._power: tuple[int, int] | None = None
+        self._seen_at = 0
 
     @classmethod
     def from_options(cls, options: Mapping[str, Any], folder: Path) -> Self:
@@ -87,17 +91,22 @@ class SimulatedDriver:
     async def measure(self, at: int) -> Measurement:
         self._advance(at)
         plant = self._nanogrid.plant
-        active_w, reactive_var = self._power if self._power is not None else (None, None)
-        storages = {"battery": soc_permille(plant, self._state)} if plant.battery.energy_wh else {}
-        return Measurement(self._opened(), active_w, reactive_var, storages)
+        state, registers, power = self._moved_on(at)
+        active_w, reactive_var = power if power is not None else (None, None)
+        storages = {"battery": soc_permille(plant, state)} if plant.battery.energy_wh else {}
+        return Measurement(registers, active_w, reactive_var, storages)
 
     async def apply(self, set_point: SetPoint, at: int) -> None:
-        self._advance(at)
-        self._set_point = set_point
+        self._change(set_point, at)
 
     async def release(self, at: int) -> None:
+        self._change(None, at)
+
+    def _change(self, set_point: SetPoint | None, at: int) -> None:
         self._advance(at)
-        self._set_point = None
+        if set_point != self._set_point:
+            self._state, self._registers, _ = self._moved_on(at)
+            self._set_point = set_point
 
     async def flexibility(self, interval: int, span_s: int, at: int) -> FlexibilityForecast:
         """From the forecast; the part of the running interval that is left, from what is measured now."""
@@ -157,19 +166,28 @@ class SimulatedDriver:
         return edges | ({self._set_point.expires_at} if self._set_point else set())
 
     def _advance(self, at: int) -> None:
+        """Move the plant on over the pieces that are over at `at`."""
         registers = self._opened()
-        if at < registers.at:
-            raise NoMeasurement(f"the meter is at {registers.at} already and keeps no value of {at}")
+        if at < max(registers.at, self._seen_at):
+            raise NoMeasurement(f"the meter is at {self._seen_at} already and keeps no value of {at}")
+        self._seen_at = at
+        ends = [end for _, end in _pieces(registers.at, at + 1, self._nanogrid.actual, self._edges())][:-1]
+        if ends:
+            self._state, self._registers, self._power = self._moved_on(ends[-1])
+
+    def _moved_on(self, at: int) -> tuple[PlantState, Registers, tuple[int, int] | None]:
+        """State, meter and mean power [W, var] at a moment to come, or now."""
+        registers, state, power = self._opened(), self._state, self._power
         active_wh, reactive_varh = registers.active_wh, registers.reactive_varh
         for start, end in _pieces(registers.at, at, self._nanogrid.actual, self._edges()):
             target_w, target_var = self._targets(start)
-            self._state, energies = advance(
-                self._nanogrid.plant, self._state, self._nanogrid.actual.at(start), end - start, target_w, target_var
+            state, energies = advance(
+                self._nanogrid.plant, state, self._nanogrid.actual.at(start), end - start, target_w, target_var
             )
             active_wh += energies.active_wh
             reactive_varh += energies.reactive_varh
-            self._power = (energies.net_w, energies.reactive_varh * J_PER_WH // (end - start))
-        self._registers = Registers(at, active_wh, reactive_varh)
+            power = (energies.net_w, energies.reactive_varh * J_PER_WH // (end - start))
+        return state, Registers(at, active_wh, reactive_varh), power
 
     def _targets(self, moment: int) -> tuple[int | None, int | None]:
         set_point = self._set_point
