@@ -77,10 +77,16 @@ def _red_nodes(session: Session, interval: int) -> list[int]:
 
 
 def _write_new(session: Session, oracle: Oracle, interval: int) -> None:
+    """Orders that are not written yet; none for awards at a node on RED, which nobody is paid for."""
     for award, offer in session.execute(
         select(Award, Offer)
         .join(Offer, Offer.offer == Award.offer)
-        .where(Award.interval == interval, Offer.status == int(OfferStatus.FINAL), Award.outcome.is_(None))
+        .where(
+            Award.interval == interval,
+            Award.outcome.is_(None),
+            Offer.status == int(OfferStatus.FINAL),
+            Offer.node.not_in(_red_nodes(session, interval)),
+        )
     ):
         _write_award(session, oracle, award, offer)
     for command in session.scalars(

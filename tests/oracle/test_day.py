@@ -223,6 +223,14 @@ def test_red_takes_awards_back_that_were_dispatched_before(desk: Desk) -> None:
     assert snapshot_of(dispatching.snapshots(desk.oracle, gateways), 1).dispatches == (), "missing means withdrawn"
 
 
+def test_awards_at_a_node_that_is_red_already_are_not_dispatched_at_all(desk: Desk) -> None:
+    internal_award(desk, index=1, price_ueur_kwh=100_000)
+    desk.world.at(before(T, 92))
+    desk.world.signal(T, Phase.RED, 1)
+    desk.world.at(before(T, 90))
+    assert dispatching.write_dispatches(desk.oracle, T) == set()
+
+
 def test_the_command_on_the_chain_is_dispatched_and_not_another_signed_one(desk: Desk) -> None:
     nominated(desk)
     desk.world.at(before(T, 96))
