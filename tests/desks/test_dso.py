@@ -9,13 +9,16 @@ import pytest
 
 from market.desks.desk import Desk
 from market.desks.dso import DeskPolicy, DsoDesk
-from market.domain.records import BidRecord
+from market.domain.products import Phase
+from market.domain.records import BidRecord, WireBid
 from market.services import rounds
-from tests.chain.world import NODE, REQUEST_PRICE_UEUR_KWH, U, before
+from tests.chain.world import NODE, REQUEST_PRICE_UEUR_KWH, U, World, before, nanogrid
 from tests.cli.conftest import Room
 from tests.desks.conftest import BUSES, T, anchor, node_grid
 
 OVERLOADING_W, HARMLESS_W = -110_000, -20_000
+NEARLY_TOO_MUCH_DRAWN_W = 178_000
+"""With 36 kW more the transformer is within its rating, with 72 kW more it is not: the nanogrids inject 72 kW."""
 
 
 @pytest.fixture
@@ -131,6 +134,54 @@ def test_without_enough_flexibility_the_node_goes_red_and_the_desk_commands_what
     assert len({command.nanogrid for command in given}) == len(given), "each commanded once"
 
 
+def test_a_command_that_is_refused_stops_none_of_the_others(room: Room, dso: Callable[[int], DsoDesk]) -> None:
+    desk = dso(OVERLOADING_W)
+    desk.assess_forecast(T)
+    # Nanogrid 0 leaves before T: commands to it are refused.
+    room.world.send("operator", room.world.contracts.registry.functions.closeSeat(nanogrid(0), T - U))
+    room.world.at(before(T, 96))
+    desk.decide_red(T)
+    given = {command.nanogrid for command in commands(room)}
+    assert nanogrid(0) not in given
+    assert given
+
+
+@pytest.mark.parametrize("others", [[], [2, 3]])
+def test_a_verdict_counts_what_the_other_results_of_the_interval_bring(
+    room: Room, desk_of: Callable[[str], Desk], others: list[int]
+) -> None:
+    world = room.world
+    world.at(before(T, 410))
+    anchor(room, T)
+    if others:  # the aggregator has bought from them for itself
+        world.at(before(T, 400))
+        internal = world.offer(T, 9_000)
+        world.at(before(T, 350))
+        world.post(internal, bids(world, internal, others))
+        world.at(before(T, 325))
+        awards = world.clear(internal)
+        world.at(before(T, 300))
+        world.finalise(internal, awards)
+    world.at(before(T, 299))
+    world.signal(T, Phase.YELLOW, 1)
+    request = world.request(T, [9_000])
+    world.at(before(T, 275))
+    offer = world.offer(T, 9_000, request)
+    world.at(before(T, 145))
+    world.post(offer, bids(world, offer, [0, 1]))
+    world.at(before(T, 120))
+    rounds.run_due(room.market)
+    world.at(before(T, 110))
+    DsoDesk(desk_of("dso"), NODE, node_grid(NEARLY_TOO_MUCH_DRAWN_W), DeskPolicy()).give_verdicts(T)
+    left = list(desk_of("aggregator").client.items(f"/v1/offers/0x{offer.hex()}/awards"))
+    # This result by itself is within the limits; beside the other one it is not.
+    assert len(left) == (0 if others else 2)
+
+
+def bids(world: World, offer: bytes, indices: list[int]) -> list[WireBid]:
+    return [world.wire(offer, BidRecord(100_000, 4_500, 0, index)) for index in indices]
+
+
 def test_with_enough_flexibility_the_node_stays_yellow_and_nobody_is_commanded(
     room: Room, dso: Callable[[int], DsoDesk], desk_of: Callable[[str], Desk]
 ) -> None:
@@ -150,7 +201,6 @@ def test_after_the_interval_the_desk_records_what_the_nanogrids_measured(
 ) -> None:
     from market.store.database import session_scope
     from market.store.facts import Reading
-    from tests.chain.world import nanogrid
 
     desk = dso(OVERLOADING_W)
     desk.assess_forecast(T)
