@@ -196,7 +196,7 @@ def _attempt(name: str, work: Callable[[], None], **about: object) -> bool:
     attempts = Retrying(
         retry=retry_if_exception_type(Exception),
         stop=stop_after_delay(_PATIENCE_S),
-        wait=wait_exponential_jitter(initial=0.1, max=5.0),
+        wait=wait_exponential_jitter(multiplier=0.1, max=5.0),
         after=note,
         retry_error_callback=lambda _: False,
     )

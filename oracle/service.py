@@ -45,9 +45,9 @@ _PUBLISH_WITHIN_S: Final = 20.0
 _ANSWERS_WITHIN_S: Final = 8.0
 _LOOK_EVERY_S: Final = 0.01
 _EXPIRY_AFTER_DEADLINE_S: Final = 1
-_LATER_DISPATCH_HUNDREDTHS: Final = (50, 10)
-"""Hundredths of u before the interval at which what has changed since is dispatched: commands given by hand, results
-made final late, awards that RED has taken back."""
+_LATER_DISPATCHES: Final = (Moment.ACKNOWLEDGED, Moment.LAST_CHANGES_DISPATCHED)
+"""When what has changed since is dispatched: commands given by hand, results made final late, awards that RED has taken
+back."""
 
 
 class OracleService:
@@ -202,8 +202,8 @@ class OracleService:
             Job("nominate", calendar.at(Moment.BASELINES_ANCHORED, 0), self._nominate),
             Job("dispatch", calendar.at(Moment.DISPATCHED, 0), self._dispatch),
             *(
-                Job(f"dispatch changes {hundredths}", -calendar.span_s(hundredths), self._dispatch_changes)
-                for hundredths in _LATER_DISPATCH_HUNDREDTHS
+                Job(f"dispatch changes, {moment}", calendar.at(moment, 0), self._dispatch_changes)
+                for moment in _LATER_DISPATCHES
             ),
             Job("unanswered", calendar.at(Moment.ACKNOWLEDGED, 0), partial(dispatching.mark_unanswered, self._oracle)),
             Job("settle", calendar.at(Moment.SETTLED, 0), partial(settle.settle, self._oracle)),

@@ -35,6 +35,7 @@ class Moment(StrEnum):
     FINALISED = "finalised"
     DISPATCHED = "dispatched"
     ACKNOWLEDGED = "acknowledged"
+    LAST_CHANGES_DISPATCHED = "last_changes_dispatched"
     DELIVERY_STARTS = "delivery_starts"
     DELIVERY_ENDS = "delivery_ends"
     LEASE_ENDS = "lease_ends"
@@ -60,6 +61,7 @@ REQUEST_OFFSETS: Final[Mapping[Moment, tuple[int, int]]] = MappingProxyType(
         Moment.FINALISED: (-93, 100),
         Moment.DISPATCHED: (-90, 100),
         Moment.ACKNOWLEDGED: (-50, 100),
+        Moment.LAST_CHANGES_DISPATCHED: (-10, 100),
         Moment.DELIVERY_STARTS: (0, 1),
         Moment.DELIVERY_ENDS: (1, 1),
         Moment.LEASE_ENDS: (16, 15),
