@@ -14,8 +14,11 @@ from eth_account.messages import encode_defunct
 
 from market.api.app import create_app
 from market.chain.bindings import Contracts
-from market.chain.profiles import connect
-from market.desks.market_client import MarketClient, MarketProblem, siwe_text
+from market.chain.profiles import connect, rpc
+from market.desks.desk import Desk, document_hash
+from market.desks.market_client import MarketClient, MarketProblem, MarketUnavailable, siwe_text
+from market.domain.messages import Signal
+from market.domain.products import Phase
 from market.domain.signing import address_of
 from market.domain.states import DispatchState
 from market.services.stream import TOPICS
@@ -183,6 +186,25 @@ def test_an_answer_with_a_secret_is_not_kept_for_a_retry(room: Room, caller: Cal
     first = owner.post("/v1/api-keys", wish, idempotency_key="one")
     second = owner.post("/v1/api-keys", wish, idempotency_key="one")
     assert first["key"] != second["key"]
+
+
+def test_a_chain_that_is_slow_is_said_so_and_the_same_post_ends_well_later(
+    room: Room, caller: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("market.chain.sender.RECEIPT_WITHIN_S", 0.3)
+    reason = {"text": "a test"}
+    signal = Signal(7, T, Phase.YELLOW, 0, document_hash(reason), 1)
+    impatient = MarketClient(room.url, private_key="0x" + KEYS["dso"].hex(), patience_s=0)
+    web3 = room.world.contracts.web3
+    rpc(web3, "evm_setAutomine", False)
+    with impatient, pytest.raises(MarketUnavailable) as slow:
+        Desk(impatient, KEYS["dso"]).decide("/v1/nodes/7/signals", signal, reason=reason)
+    problem(slow.value.response, 503, "not-mined-yet")
+    rpc(web3, "evm_setAutomine", True)
+    rpc(web3, "evm_mine")
+    Desk(caller("dso"), KEYS["dso"]).decide("/v1/nodes/7/signals", signal, reason=reason)
+    [signal_now] = caller("dso").items("/v1/nodes/7/signals", first=T, last=T)
+    assert signal_now["phase"] == 1
 
 
 # PROBLEMS, PAGES, DESCRIPTION

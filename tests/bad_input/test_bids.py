@@ -146,6 +146,20 @@ def test_a_replayed_bid_gets_its_first_receipt_again_and_the_contract_skips_it(h
     assert house.skip_reason(bid, signature) == BidRejection.WRONG_REVISION
 
 
+def test_a_refusal_is_not_given_again_to_a_retry_when_it_is_mended(house: House) -> None:
+    offer = house.open_offer()
+    bid = house.bid(offer)
+    document: dict[str, object] = {"index": 0, "price_ueur_kwh": 100_000, "quantity": 500}
+    document["signature"] = "0x" + house.sign(bid, DELEGATE).hex()  # who is no delegate yet
+    path = f"/v1/offers/{offer}/bids"
+    with house.client(OWNER) as client:
+        [refused] = client.post(path, {"bids": [document]}, idempotency_key="one")["results"]
+        house.delegate()
+        [accepted] = client.post(path, {"bids": [document]}, idempotency_key="one")["results"]
+    assert not refused["accepted"]
+    assert accepted["accepted"]
+
+
 def test_a_second_sale_of_the_same_interval_is_refused(house: House) -> None:
     house.sold_internally(index=0)
     offer = house.open_offer()

@@ -18,7 +18,7 @@ from market.chain.deployment import write_deployment
 from market.chain.embedded import EmbeddedChain
 from market.chain.profiles import rpc
 from market.chain.receipts import carry
-from market.chain.sender import TransactionSender
+from market.chain.sender import NotMinedYet, TransactionSender
 from market.domain.errors import ContractRefused, ValidationFailed
 from market.store.database import read_scope, session_scope
 from market.store.models import Transaction, TransactionState
@@ -68,6 +68,21 @@ def test_a_refused_call_costs_no_nonce_and_names_the_error(world: World) -> None
     world.send("operator", world.contracts.token.functions.mint(world.address("stranger"), 1, bytes(32)))
     sent = world.send("stranger", world.contracts.token.functions.transfer(STRANGER, 1))
     assert sent.event("Transfer")["value"] == 1
+
+
+def test_waiting_for_a_receipt_ends_and_asking_again_gives_the_same_one(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("market.chain.sender.RECEIPT_WITHIN_S", 0.3)
+    rpc(world.contracts.web3, "evm_setAutomine", False)
+    with pytest.raises(NotMinedYet, match="ask again"):
+        world.sender("operator").send(mint(world), "mint", "one")
+    rpc(world.contracts.web3, "evm_setAutomine", True)
+    rpc(world.contracts.web3, "evm_mine")
+    world.sender("operator").send(mint(world), "mint", "one")
+    assert minted(world) == 5
+    (row,) = rows(world)
+    assert row.state == TransactionState.MINED
 
 
 def test_a_call_that_fails_when_mined_is_surfaced_and_may_be_tried_again(world: World) -> None:
@@ -127,7 +142,7 @@ import os, signal, sys
 from market.chain.bindings import Contracts
 from market.chain.deployment import read_deployment
 from market.chain.profiles import PROFILES, connect
-from market.chain.sender import TransactionSender
+from market.chain.sender import NotMinedYet, TransactionSender
 from market.settings import ChainProfile
 from market.store.database import open_engine
 from pathlib import Path

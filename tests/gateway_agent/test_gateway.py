@@ -129,6 +129,24 @@ async def test_an_award_is_acknowledged_executed_and_measured(
         assert energies[3] != energies[2]
 
 
+async def test_a_dispatch_that_has_ended_long_ago_never_comes_back_as_new(
+    tmp_path: Path, broker: Broker, small_oracle: SmallOracle
+) -> None:
+    async with at_work(install(tmp_path / "gw", broker.port)) as found:
+        await found.at(T0)
+        award = order("a", T0 + UNIT_S, -300)
+        await small_oracle.publish(found.address, snapshot(found.address, 1, [award]).payload())
+        await eventually(lambda: small_oracle.states_of("a") == ["ACCEPTED"])
+        for step in range(1, 20):
+            await found.at(T0 + step * UNIT_S)
+        ended = ["ACCEPTED", "STARTED", "SUCCEEDED"]
+        await eventually(lambda: small_oracle.states_of("a") == ended)
+        after = order("b", T0 + 20 * UNIT_S)
+        await small_oracle.publish(found.address, snapshot(found.address, 2, [award, after]).payload())
+        await eventually(lambda: small_oracle.states_of("b") == ["ACCEPTED"])
+        assert small_oracle.states_of("a") == ended
+
+
 async def test_a_forged_snapshot_changes_nothing(tmp_path: Path, broker: Broker, small_oracle: SmallOracle) -> None:
     async with at_work(install(tmp_path / "gw", broker.port)) as found:
         await found.at(T0)
