@@ -25,6 +25,7 @@ PYTEST_ARGS ?=
 timed = @started=$$SECONDS; $(2) || exit 1; echo "── $(1): $$((SECONDS - started)) s"
 
 .PHONY: help setup demo test test-fast lint bench contracts brownie-env brownie-lock brownie-test clean clean-all
+.PHONY: pytest-light brownie-beside
 
 help: ## Show this help
 	@echo "make TARGET, where TARGET is one of:"
@@ -36,8 +37,18 @@ setup: .venv/.stamp node_modules/.stamp ## Install everything that the product a
 demo: setup ## Play one day of a real grid and watch it; ONCE=1 ends by itself, ARGS="--households 40" passes options on
 	$(RUN) meritgrid demo $(if $(ONCE),--once) $(ARGS)
 
-test: setup brownie-env .stamp-test-packages lint brownie-test ## Set up, lint and run every test (what .ci/run does)
-	$(call timed,pytest,$(RUN) pytest $(PYTEST_ARGS))
+test: setup brownie-env .stamp-test-packages lint ## Set up, lint and run every test (what .ci/run does)
+	@$(MAKE) --no-print-directory -j2 brownie-beside pytest-light
+	$(call timed,pytest of the processes,$(RUN) pytest -m processes $(PYTEST_ARGS))
+
+# Side by side, file by file: what starts several processes of the product wants the machine for itself, the rest does not.
+pytest-light:
+	$(call timed,pytest,$(RUN) pytest -m "not processes" -n 2 --dist loadfile $(PYTEST_ARGS))
+
+brownie-beside:
+	@mkdir -p build; echo "Brownie's tests run beside: build/brownie.log"
+	@$(MAKE) --no-print-directory brownie-test >build/brownie.log 2>&1 || { cat build/brownie.log; exit 1; }
+	@tail -2 build/brownie.log
 
 test-fast: setup ## Run the tests that take seconds: no browser, no network of nodes, no swarm of processes
 	$(call timed,pytest,$(RUN) pytest -q -m "not slow and not browser and not network and not processes" $(PYTEST_ARGS))

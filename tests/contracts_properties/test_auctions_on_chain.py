@@ -156,7 +156,7 @@ def assert_final(house: AuctionHouse, id_: bytes, offer: Offer, awards: Sequence
 
 @pytest.mark.slow
 @settings(
-    max_examples=120,
+    max_examples=300,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )

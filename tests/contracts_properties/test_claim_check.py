@@ -120,7 +120,7 @@ def test_the_contract_awards_what_the_greedy_reference_awards(
     assert progress == filled
 
 
-@settings(max_examples=500, **ON_A_NODE)
+@settings(max_examples=1000, **ON_A_NODE)
 @given(ANY_AUCTION, st.data())
 def test_a_forged_claim_is_refused_by_the_same_rule_or_gives_identical_awards(
     harness: Contract, auction: Auction, data: st.DataObject

@@ -291,7 +291,7 @@ def expire(house: SettlingHouse, story: Story, id_: bytes, awards: Sequence[Awar
 
 
 @settings(
-    max_examples=40,
+    max_examples=100,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )

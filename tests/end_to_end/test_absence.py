@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from pathlib import Path
 
+import aiomqtt
 import pytest
 
+from gateway_agent.configuration import load_enrolled
 from market.domain.intervals import QUARTER_HOUR_S as U
 from market.domain.products import Direction, Side
 from market.domain.records import unpack_awards
 from market.domain.settlement import AwardTerms, Outcome, settle_award
+from oracle.messages import Channel, DispatchSnapshot, topic_for
 from scripts.demo.checker.evidence import Event, Evidence
 from scripts.demo.checker.verdict import check
 from scripts.demo.run import collect_evidence, opened, play_day
@@ -55,6 +59,10 @@ async def test_an_absence_beyond_the_lease_costs_what_the_reference_predicts(tmp
         await stage.supervisor.start(spec(stage, agent))
         await play_day(stage, quiet)
         absent = collect_evidence(stage)
+        retained = [await _retained(stage, household.index) for household in stage.households]
+    # What the broker hands a gateway that connects again has nothing in it that has ended.
+    assert any(retained)
+    assert [order for snapshot in retained if snapshot for order in snapshot.dispatches] == []
     calm = calm_day.evidence
     undisturbed, disturbed = settlements(calm), settlements(absent)
     assert undisturbed.keys() == disturbed.keys(), "the same awards in both days"
@@ -69,6 +77,22 @@ async def test_an_absence_beyond_the_lease_costs_what_the_reference_predicts(tmp
         difference = _total(absent, name) - _total(calm, name)
         assert difference == sum(predicted[key][place] - _amounts(undisturbed[key])[place] for key in missed), name
     assert not any(check(absent).values())
+
+
+async def _retained(stage: Stage, index: int) -> DispatchSnapshot | None:
+    """What the broker hands a gateway when it connects; None for one that never had a dispatch."""
+    enrolled = load_enrolled(stage.layout.gateway(index))
+    account = enrolled.mqtt
+    async with aiomqtt.Client(
+        account.host, account.port, username=account.username, password=account.password
+    ) as client:
+        await client.subscribe(topic_for(enrolled.gateway.lower(), Channel.DISPATCH), qos=1)
+        try:
+            message = await asyncio.wait_for(anext(aiter(client.messages)), 0.5)
+        except TimeoutError:
+            return None
+    assert isinstance(message.payload, bytes)
+    return DispatchSnapshot.model_validate_json(message.payload)
 
 
 def _of(evidence: Evidence, interval: int) -> set[tuple[str, int]]:
