@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import structlog
 from sqlalchemy import func, select, update
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from market.domain.calendar import Moment
@@ -82,10 +83,22 @@ def receive(market: Market, principal: Principal, offer_id: str, bids: Sequence[
         offer = _open_offer(market, session, offer_id, now_s)
         for bid in bids:
             try:
-                results.append(_receive_one(market, session, principal, offer, bid, now_s))
+                results.append(_receive_once(market, session, principal, offer, bid, now_s))
             except MeritgridError as refusal:
                 results.append(BidResult(None, None, refusal))
     return results
+
+
+def _receive_once(
+    market: Market, session: Session, principal: Principal, offer: Offer, fields: Mapping[str, Any], now_s: int
+) -> BidResult:
+    """One bid, also when another process receives it, or another of its revision, at this moment."""
+    try:
+        with session.begin_nested():
+            return _receive_one(market, session, principal, offer, fields, now_s)
+    except IntegrityError:
+        # The other one is stored now: this is the same bid, which has its receipt, or of a revision that is taken.
+        return _receive_one(market, session, principal, offer, fields, now_s)
 
 
 def _open_offer(market: Market, session: Session, offer_id: str, now_s: int) -> Offer:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Final
 
-from sqlalchemy import Index, Text, UniqueConstraint
+from sqlalchemy import Index, Text, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from market.store.base import Address, Base, BigInt, Code, Hash32, JsonValue, Name, Raw, RowId, SmallInt
@@ -19,8 +20,6 @@ class BidState(StrEnum):
     """The chain accepted it at `position`."""
     SKIPPED = "SKIPPED"
     """The chain refused it for `reason`."""
-    WITHDRAWN = "WITHDRAWN"
-    """A later revision took its place before or after it was posted."""
     LATE = "LATE"
     """It was not posted before the gate closed."""
 
@@ -55,6 +54,9 @@ class Document(Base):
     created_at: Mapped[BigInt]
 
 
+_IS_LIVE: Final = text("state IN ('RECEIVED', 'POSTED')")
+
+
 class BidReceived(Base):
     """A signed bid with the relayer's receipt."""
 
@@ -62,6 +64,16 @@ class BidReceived(Base):
     __table_args__ = (
         Index(None, "offer", "state"),
         Index(None, "nanogrid", "interval"),
+        # Two processes may receive bids of one nanogrid at once: only one of a revision gets a receipt.
+        Index(
+            "uq_bids_received_live",
+            "offer",
+            "nanogrid",
+            "revision",
+            unique=True,
+            sqlite_where=_IS_LIVE,
+            postgresql_where=_IS_LIVE,
+        ),
     )
 
     id: Mapped[RowId]

@@ -72,9 +72,15 @@ class Room:
 
 
 @pytest.fixture
-def room(anvil: Any, tmp_path: Path, free_port: int) -> Iterator[Room]:
+def room_database_url(tmp_path: Path) -> str:
+    """A SQLite file; a test that is about another database has its own fixture of this name."""
+    return f"sqlite:///{tmp_path / 'market.sqlite'}"
+
+
+@pytest.fixture
+def room(anvil: Any, tmp_path: Path, free_port: int, room_database_url: str) -> Iterator[Room]:
     """The market of a registered and funded world, served on a free port."""
-    world = World.build(anvil, f"sqlite:///{tmp_path / 'market.sqlite'}")
+    world = World.build(anvil, room_database_url)
     world.at(TEST_EPOCH)
     world.register()
     world.fund()

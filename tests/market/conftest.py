@@ -1,5 +1,5 @@
 """The market of a registered and funded world."""
 
-from tests.cli.conftest import room
+from tests.cli.conftest import room, room_database_url
 
-__all__ = ["room"]
+__all__ = ["room", "room_database_url"]

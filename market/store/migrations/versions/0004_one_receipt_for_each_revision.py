@@ -1,0 +1,28 @@
+"""Of a nanogrid's bids on an offer, only one of each revision waits or is posted."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0004"
+down_revision = "0003"
+branch_labels = None
+depends_on = None
+
+_IS_LIVE = sa.text("state IN ('RECEIVED', 'POSTED')")
+
+
+def upgrade() -> None:
+    op.create_index(
+        "uq_bids_received_live",
+        "bids_received",
+        ["offer", "nanogrid", "revision"],
+        unique=True,
+        sqlite_where=_IS_LIVE,
+        postgresql_where=_IS_LIVE,
+    )
+
+
+def downgrade() -> None:
+    op.drop_index("uq_bids_received_live", table_name="bids_received")
