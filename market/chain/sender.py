@@ -10,7 +10,9 @@ killed (the names are those of the checkpoints):
 4. "mined" — the receipt is known, not yet committed: it is looked up again by the stored hashes.
 5. after the commit: the purpose is answered from the table and the chain.
 
-A call is tried before it gets a nonce, so that a refusal costs nothing and leaves no hole.
+A call is tried before it gets a nonce, so that a refusal costs nothing and leaves no hole. One that the node never
+takes although the contract would (too much gas, too many bytes) gives its nonce to an empty transaction, so that those
+behind it go on, and its purpose is free again.
 """
 
 from __future__ import annotations
@@ -46,6 +48,11 @@ RECEIPT_WITHIN_S: Final = 45.0
 _FEE_BUMP: Final = (5, 4)
 """Nodes want at least a tenth more for a replacement."""
 _FEE_REFUSALS: Final = ("underpriced", "base fee", "fee too low")
+_REFUSALS_FOR_GOOD: Final = (
+    "intrinsic gas", "floor data gas", "exceeds block gas limit", "gas limit too high", "oversized data",
+)  # fmt: skip
+"""What nodes say of a transaction that no waiting mends: too little or too much gas, too many bytes."""
+_EMPTY_GAS: Final = 21_000
 _FAILED_MARK: Final = "#failed-"
 _OPEN: Final = (TransactionState.PREPARED, TransactionState.SENT)
 
@@ -56,6 +63,14 @@ class NotMinedYet(MeritgridError):
     def __init__(self, purpose: str) -> None:
         sentence = f"The chain has not taken the transaction in yet ({purpose}). It is kept and goes on; ask again."
         super().__init__("not-mined-yet", "The chain is slow", sentence, {}, Category.UNAVAILABLE)
+
+
+class RefusedByNode(MeritgridError):
+    """The node refuses a transaction for good; nothing has changed on the chain."""
+
+    def __init__(self, purpose: str, reason: str) -> None:
+        sentence = f"The chain's node refuses the transaction for good ({purpose}): {reason}."
+        super().__init__("refused-by-node", "Refused by the node", sentence, {"reason": reason}, Category.STATE)
 
 
 def _no_checkpoint(_name: str) -> None:
@@ -265,6 +280,10 @@ class TransactionSender:
                 if signed and may_sign_again:
                     self._send_raw(self._load(transaction.id), may_sign_again=False)
                 return
+            if any(phrase in message for phrase in _REFUSALS_FOR_GOOD) and may_sign_again:
+                self._give_up(transaction.id, error.message)
+                self._send_raw(self._load(transaction.id), may_sign_again=False)
+                return
             if "already" not in message and "known transaction" not in message:
                 raise
         self._checkpoint("sent")
@@ -274,6 +293,23 @@ class TransactionSender:
                 row.state = TransactionState.SENT
                 row.attempts += 1
                 row.sent_at = row.sent_at or int(self._now())
+
+    def _give_up(self, id_: int, reason: str) -> None:
+        """Fill the nonce of a transaction that the node refuses for good with an empty one."""
+        with session_scope(self._engine) as session:
+            row = session.get_one(Transaction, id_, with_for_update=True)
+            if row.state not in _OPEN or _FAILED_MARK in row.purpose_key:
+                return
+            log.error("the node refuses a transaction for good", purpose=row.purpose, nonce=row.nonce, reason=reason)
+            row.error = _error_document(RefusedByNode(row.purpose, reason))
+            row.purpose_key = _key_of_failed(row)
+            row.gas_limit = _EMPTY_GAS
+            self._empty(row)
+
+    def _empty(self, row: Transaction) -> None:
+        """Nothing but its nonce is left of a transaction."""
+        row.to, row.data, row.replaced_hashes = self.address, b"", []
+        self._sign(row)
 
     def _take_new_nonce(self, transaction: Transaction) -> bool:
         """Its nonce is used: by itself, which its receipt will show, or elsewhere: then sign it anew and say so."""
@@ -348,12 +384,13 @@ class TransactionSender:
                 log.warning("the chain has lost a transaction", purpose=row.purpose, block=row.receipt_block)
                 row.state, row.receipt_block, row.mined_at = TransactionState.SENT, None, None
                 if _FAILED_MARK in row.purpose_key:
-                    row.to, row.data, row.replaced_hashes = self.address, b"", []
-                    self._sign(row)
+                    self._empty(row)
 
     def _finish(self, transaction: Transaction, raw: Mapping[str, Any]) -> Receipt | MeritgridError:
-        refusal = None
-        if not is_success(raw):
+        refusal: MeritgridError | None = None
+        if transaction.error is not None:  # what was mined is the empty one in its place
+            refusal = RefusedByNode(transaction.purpose, str(transaction.error["arguments"].get("reason", "")))
+        elif not is_success(raw):
             refusal = refusal_of(
                 self._contracts, raw, transaction.sender, transaction.to, transaction.data, transaction.purpose
             )
@@ -370,7 +407,7 @@ class TransactionSender:
             row.receipt_block = int(raw["blockNumber"], 16)
             row.gas_used = int(raw["gasUsed"], 16)
             row.mined_at = int(self._now())
-            row.error = None if refusal is None else _error_document(refusal)
+            row.error = None if refusal is None else row.error or _error_document(refusal)
         _SENT.labels("mined" if refusal is None else "failed").inc()
 
 
@@ -378,8 +415,12 @@ def _free_key_of_failed(session: Session, key: str) -> None:
     """A failed transaction keeps its row; its purpose may be tried again under its own key."""
     failed = session.scalar(select(Transaction).where(Transaction.purpose_key == key))
     if failed is not None:
-        failed.purpose_key = f"{key[:160]}{_FAILED_MARK}{failed.id}"
+        failed.purpose_key = _key_of_failed(failed)
         session.flush()
+
+
+def _key_of_failed(row: Transaction) -> str:
+    return f"{row.purpose_key[:160]}{_FAILED_MARK}{row.id}"
 
 
 def _error_document(refusal: MeritgridError) -> dict[str, Any]:

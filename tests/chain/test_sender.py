@@ -18,7 +18,7 @@ from market.chain.deployment import write_deployment
 from market.chain.embedded import EmbeddedChain
 from market.chain.profiles import rpc
 from market.chain.receipts import carry
-from market.chain.sender import NotMinedYet, TransactionSender
+from market.chain.sender import NotMinedYet, RefusedByNode, TransactionSender
 from market.domain.errors import ContractRefused, ValidationFailed
 from market.store.database import read_scope, session_scope
 from market.store.models import Transaction, TransactionState
@@ -85,6 +85,22 @@ def test_waiting_for_a_receipt_ends_and_asking_again_gives_the_same_one(
     assert row.state == TransactionState.MINED
 
 
+def test_a_transaction_that_the_node_never_takes_stops_none_of_the_others(world: World) -> None:
+    operator = world.sender("operator")
+    beyond_any_block = 10**9
+    with pytest.raises(RefusedByNode, match="mint"):
+        operator.send(mint(world), "mint", "one", gas_limit=beyond_any_block)
+    assert minted(world) == 0
+    operator.send(mint(world, 7), "mint", "two")
+    assert minted(world) == 7
+    operator.send(mint(world), "mint", "one")  # its purpose was free again
+    assert minted(world) == 12
+    given_up, *others = rows(world)
+    assert (given_up.state, given_up.error["code"]) == (TransactionState.FAILED, "refused-by-node")
+    assert {row.state for row in others} == {TransactionState.MINED}
+    assert [row.nonce for row in (given_up, *others)] == list(range(given_up.nonce, given_up.nonce + 3))
+
+
 def test_a_call_that_fails_when_mined_is_surfaced_and_may_be_tried_again(world: World) -> None:
     """Two transfers pass their trial, and only one can be paid."""
     token = world.contracts.token.functions
@@ -142,7 +158,7 @@ import os, signal, sys
 from market.chain.bindings import Contracts
 from market.chain.deployment import read_deployment
 from market.chain.profiles import PROFILES, connect
-from market.chain.sender import NotMinedYet, TransactionSender
+from market.chain.sender import NotMinedYet, RefusedByNode, TransactionSender
 from market.settings import ChainProfile
 from market.store.database import open_engine
 from pathlib import Path
