@@ -30,7 +30,7 @@ from scripts.demo.extract import (
     day_start_s,
     read_extract,
 )
-from scripts.demo.scenario import ScenarioOptions, build_scenario, congestion_figures, without_market, without_storages
+from scripts.demo.scenario import ScenarioOptions, as_published, build_scenario, congestion_figures, without_market
 
 UTC_OFFSET_H: Final = 1
 SIMBENCH_YEAR: Final = 2016
@@ -75,7 +75,7 @@ def export(
     _write_profiles(out / "profiles.csv.gz", net, absolute, storage_pv, extract_days)
     (out / "extract.json").write_text(json.dumps(_extract_json(code, net, extract_days), indent=1) + "\n")
     pp.to_json(_slim(net), str(out / "grid.json"))
-    figures = _figures(out)
+    figures = _figures(out, {i: absolute[("storage", "p_mw")][i].to_numpy() * 1e6 for i in net.storage.index})
     (out / "congestion.json").write_text(json.dumps(figures, indent=1) + "\n")
     (out / "SOURCE.md").write_text(_source(code, figures), encoding="utf-8")
     typer.echo(json.dumps(figures, indent=1))
@@ -169,20 +169,24 @@ def _slim(net: Any) -> Any:
     return slim
 
 
-def _figures(out: Path) -> dict[str, Any]:
-    """Congestion of each day: storages at 0, and with PV and simulated batteries; seed 1, nobody dispatched."""
+def _figures(out: Path, storages_w: dict[int, Any]) -> dict[str, Any]:
+    """Congestion of each day: as published, with storages at 0, and with PV and simulated batteries; seed 1, nobody
+    dispatched."""
     extract = read_extract(out)
     figures: dict[str, Any] = {"name": extract.name, "seed": 1, "days": []}
     for day in extract.days:
         ratings = sorted({extract.transformer_kva, day.transformer_kva or extract.transformer_kva})
         for kva in ratings:
             scenario = build_scenario(extract, ScenarioOptions(day=day.date, seed=1, transformer_kva=kva))
+            steps = slice(day.first_step, day.first_step + STEPS_PER_DAY)
+            published = {i: series[steps] for i, series in storages_w.items()}
             figures["days"].append(
                 {
                     "date": day.date.isoformat(),
                     "label": day.label,
                     "transformer_kva": kva,
-                    "storages_at_0": congestion_figures(without_storages(extract, day, kva)),
+                    "as_published": congestion_figures(as_published(extract, day, kva, published)),
+                    "storages_at_0": congestion_figures(as_published(extract, day, kva, {})),
                     "simulated_batteries": congestion_figures(without_market(scenario)),
                 }
             )
@@ -196,6 +200,7 @@ def _source(code: str, figures: dict[str, Any]) -> str:
         f"{f['lowest_vm_pu']} … {f['highest_vm_pu']} |"
         for day in figures["days"]
         for how, f in (
+            ("as published", day["as_published"]),
             ("storages at 0", day["storages_at_0"]),
             ("PV and simulated batteries", day["simulated_batteries"]),
         )

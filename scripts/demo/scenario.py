@@ -117,8 +117,14 @@ def build_scenario(extract: Extract, options: ScenarioOptions) -> Scenario:
     )
 
 
-def without_storages(extract: Extract, day: ExtractDay, transformer_kva: float) -> DayRun:
-    """The day with the storages at 0, neither their PV nor their batteries: to compare with the published data."""
+def as_published(
+    extract: Extract, day: ExtractDay, transformer_kva: float, storages_w: Mapping[int, Sequence[float]]
+) -> DayRun:
+    """The day of the published series alone, with nothing simulated.
+
+    storages_w: index of a storage → what it draws in each step [W]; those that are missing stand at 0, with neither
+    their PV nor their battery.
+    """
     profiles = read_profiles(extract, day)
     drawn: dict[int, tuple[Injection, ...]] = {}
     bus_of: dict[int, int] = {}
@@ -129,6 +135,9 @@ def without_storages(extract: Extract, day: ExtractDay, transformer_kva: float) 
     for plant in extract.plants:
         drawn[len(drawn)] = tuple(Injection(-p_w) for p_w in profiles.pv_w[plant.index])
         bus_of[len(bus_of)] = plant.bus
+    for storage in (each for each in extract.storages if each.index in storages_w):
+        drawn[len(drawn)] = tuple(Injection(p_w) for p_w in storages_w[storage.index])
+        bus_of[len(bus_of)] = storage.bus
     power_flow = PowerFlow(load_network(extract.grid_path, transformer_kva))
     intervals = tuple(day.start_s + step * extract.step_s for step in range(STEPS_PER_DAY))
     return DayRun(intervals, drawn, grid_states(power_flow, bus_of, drawn))

@@ -20,11 +20,11 @@ from scripts.demo.forecast_error import CLOUDS, error_factors
 from scripts.demo.scenario import (
     Scenario,
     ScenarioOptions,
+    as_published,
     build_scenario,
     congestion_figures,
     node_forecast,
     without_market,
-    without_storages,
 )
 from scripts.demo.scenario_files import nanogrid_path, read_scenario, write_scenario
 
@@ -39,7 +39,7 @@ def pv_day(rural: Extract) -> Scenario:
 def test_the_day_of_step_13488_with_storages_at_0_is_loaded_to_141_percent(rural: Extract) -> None:
     day = rural.day(PV_DAY)
     assert day.first_step <= 13_488 < day.first_step + 96
-    figures = congestion_figures(without_storages(rural, day, rural.transformer_kva))
+    figures = congestion_figures(as_published(rural, day, rural.transformer_kva, {}))
     assert figures["highest_loading_percent"] == 141.2
     assert figures["intervals_above_rating"] == 11
 
@@ -189,10 +189,24 @@ def test_bad_files_and_unknown_days_are_named(rural: Extract, tmp_path: Path) ->
         read_forecast(bad)
 
 
+DAYS = {
+    "1-LV-rural1--2-sw": ["2016-05-20=congested by PV", "2016-02-27=evening peak@63", "2016-11-20=quiet"],
+    "1-LV-semiurb4--2-sw": ["2016-01-12=morning peak@100"],
+}
+
+
 @pytest.mark.slow
-def test_the_script_makes_the_committed_extract_byte_for_byte(semiurban: Extract, tmp_path: Path) -> None:
-    export(semiurban.name, tmp_path, ["2016-01-12=morning peak@100"])
+@pytest.mark.parametrize("name", DAYS)
+def test_the_script_makes_the_committed_extract_byte_for_byte(name: str, tmp_path: Path) -> None:
+    folder = extract_folder(name)
+    export(name, tmp_path, DAYS[name])
     made = sorted(path.name for path in tmp_path.iterdir())
-    assert made == sorted(path.name for path in semiurban.folder.iterdir())
-    for name in made:
-        assert (tmp_path / name).read_bytes() == (semiurban.folder / name).read_bytes(), name
+    assert made == sorted(path.name for path in folder.iterdir())
+    for file in made:
+        assert (tmp_path / file).read_bytes() == (folder / file).read_bytes(), file
+
+
+def test_the_published_series_drive_the_transformer_to_209_percent(rural: Extract) -> None:
+    first = json.loads((rural.folder / "congestion.json").read_text())["days"][0]
+    assert first["as_published"]["highest_loading_percent"] == pytest.approx(209, abs=0.5)
+    assert first["as_published"]["highest_vm_pu"] == pytest.approx(1.075, abs=0.0005)
