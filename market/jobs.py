@@ -21,6 +21,7 @@ from prometheus_client import Counter, Histogram
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_delay, wait_exponential_jitter
 
 from market.clock import Clock, SimulatedClock
+from market.domain.intervals import moment_after
 
 log = structlog.get_logger(__name__)
 
@@ -58,8 +59,7 @@ class Moments:
 
     def moment_from(self, time_s: int) -> int:
         """The first moment at or after a time [epoch s]."""
-        intervals = -((self.offset_s - time_s) // self.time_unit_s)
-        return intervals * self.time_unit_s + self.offset_s
+        return moment_after(time_s - 1, self.offset_s, self.time_unit_s)
 
     def interval_at(self, time_s: int) -> int:
         """The interval whose moment was the last one at or before a time [epoch s]."""

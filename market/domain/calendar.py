@@ -12,7 +12,7 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Final
 
-from market.domain.intervals import QUARTER_HOUR_S, interval_of, is_interval
+from market.domain.intervals import QUARTER_HOUR_S, interval_of, is_interval, moment_after
 
 
 class Moment(StrEnum):
@@ -126,8 +126,7 @@ class Calendar:
 
     def next_moment(self, after_s: int, moment: Moment, *, internal: bool = False) -> int:
         """The first time after another [epoch s] at which some interval has `moment`."""
-        offset_s = self.at(moment, 0, internal=internal)
-        return ((after_s - offset_s) // self.time_unit_s + 1) * self.time_unit_s + offset_s
+        return moment_after(after_s, self.at(moment, 0, internal=internal), self.time_unit_s)
 
     def for_gate(self, moment: Moment, gate_closure: int, *, internal: bool = False) -> int:
         """When `moment` is for an offer whose gate closes earlier than the calendar's [epoch s]: as long after (or

@@ -96,3 +96,8 @@ def from_iso(text: str) -> int:
     if moment.tzinfo is None:
         raise ValueError(f"moment without an offset: {text!r}")
     return int(moment.timestamp())
+
+
+def moment_after(after_s: int, offset_s: int, time_unit_s: int = QUARTER_HOUR_S) -> int:
+    """The first time after another that is `offset_s` from the start of some interval [epoch s]."""
+    return ((after_s - offset_s) // time_unit_s + 1) * time_unit_s + offset_s
