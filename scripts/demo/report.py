@@ -130,6 +130,13 @@ def report_of(scenario: Scenario, intervals: Sequence[int], evidence: Evidence) 
     )
 
 
+def missing_readings(scenario: Scenario, intervals: Sequence[int], evidence: Evidence) -> list[tuple[int, int]]:
+    """(index of the nanogrid, interval) for which a gateway has kept no reading."""
+    measured = {(reading.nanogrid & 0xFFFF, reading.interval) for reading in evidence.readings}
+    wanted = [(point.index, interval) for interval in intervals for point in scenario.nanogrids]
+    return [each for each in wanted if each not in measured]
+
+
 def marginal_prices(evidence: Evidence) -> dict[int, int]:
     """Interval → highest price that was awarded [micro-euro per kWh]."""
     interval_of = {event.arguments["offer"]: event.arguments["interval"] for event in evidence.named("OfferOpened")}
@@ -144,20 +151,21 @@ def marginal_prices(evidence: Evidence) -> dict[int, int]:
 def _states_by_readings(
     scenario: Scenario, intervals: Sequence[int], evidence: Evidence, power_flow: PowerFlow
 ) -> tuple[GridState, ...]:
+    """The grid as it was measured; where nothing was measured, as if nobody had been dispatched."""
     hours = scenario.step_s / SECONDS_PER_HOUR
     measured = {(reading.nanogrid & 0xFFFF, reading.interval): reading for reading in evidence.readings}
-    passive = {point.index: play(point, point.actual) for point in scenario.passive}
+    undisturbed = {point.index: play(point, point.actual) for point in scenario.points}
     net: dict[int, list[Injection]] = defaultdict(list)
     for interval in intervals:
         step = (interval - scenario.first_interval) // scenario.step_s
-        for point in scenario.nanogrids:
+        for point in scenario.points:
             reading = measured.get((point.index, interval))
-            if reading is None:
-                raise LookupError(f"nanogrid {point.index} has no reading of interval {interval} in its buffer")
-            net[point.index].append(Injection(reading.active_energy_wh / hours, reading.reactive_energy_varh / hours))
-        for point in scenario.passive:
-            energies = passive[point.index][step]
-            net[point.index].append(Injection(energies.net_j / energies.span_s, point.actual.load_var[step]))
+            if reading is not None:
+                power = Injection(reading.active_energy_wh / hours, reading.reactive_energy_varh / hours)
+            else:  # a passive point, or one whose reading is missing
+                energies = undisturbed[point.index][step]
+                power = Injection(energies.net_j / energies.span_s, point.actual.load_var[step])
+            net[point.index].append(power)
     return grid_states(power_flow, {point.index: point.bus for point in scenario.points}, net)
 
 

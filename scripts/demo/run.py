@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +22,7 @@ from scripts.demo.extract import extract_folder, read_extract
 from scripts.demo.layout import PICTURE_FILE, REPORT_FILE
 from scripts.demo.manifest import Manifest
 from scripts.demo.options import DemoOptions
-from scripts.demo.report import DayReport, report_of
+from scripts.demo.report import DayReport, missing_readings, report_of
 from scripts.demo.scenario import Scenario, ScenarioOptions, build_scenario
 from scripts.demo.stage import Stage
 from scripts.demo.supervisor import ProcessFailed
@@ -138,9 +138,24 @@ def judge(stage: Stage, set_up_s: float, day_s: float) -> DayResult:
     """Check the evidence and count the day."""
     evidence = collect_evidence(stage)
     intervals = [each for each in stage.scenario.intervals if stage.first_interval <= each < stage.end]
-    report = report_of(stage.scenario, intervals, evidence)
-    findings = check(evidence) | {"the market leaves the grid better off, or as it was": list(_harm(report))}
+    report, findings = findings_of(stage.scenario, intervals, evidence)
     return DayResult(report, findings, set_up_s, day_s)
+
+
+def findings_of(
+    scenario: Scenario, intervals: Sequence[int], evidence: Evidence
+) -> tuple[DayReport, dict[str, list[str]]]:
+    """The report of a day and what each check found; a gap in the evidence is a finding, not an error."""
+    report = report_of(scenario, intervals, evidence)
+    gaps = [
+        f"nanogrid {index} has no reading of interval {interval}"
+        for index, interval in missing_readings(scenario, intervals, evidence)
+    ]
+    findings = check(evidence) | {
+        "every gateway has measured every interval": gaps,
+        "the market leaves the grid better off, or as it was": list(_harm(report)),
+    }
+    return report, findings
 
 
 def _harm(report: DayReport) -> Iterator[str]:

@@ -17,7 +17,7 @@ from market.store.facts import BidReceived, SignedDecision
 from scripts.demo.checker.evidence import Event, Evidence
 from scripts.demo.checker.verdict import check
 from scripts.demo.options import DemoOptions
-from scripts.demo.run import collect_evidence, opened, play_day
+from scripts.demo.run import collect_evidence, findings_of, opened, play_day
 from scripts.demo.stage import Stage
 
 pytestmark = [pytest.mark.processes, pytest.mark.slow, pytest.mark.timeout(600)]
@@ -90,6 +90,12 @@ def _award_one_more(event: Event) -> Event:
     return replace(event, arguments={**event.arguments, "awarded": event.arguments["awarded"] + 1})
 
 
+def _another_baseline(event: Event) -> Event:
+    """Of energy that has not flowed, with amounts that fit it."""
+    changed = {name: event.arguments[name] + 1 for name in ("baseline", "metered")}
+    return replace(event, arguments={**event.arguments, **changed})
+
+
 async def test_evidence_that_was_tampered_with_fails(tmp_path: Path) -> None:
     async with opened(DemoOptions(tmp_path / "day", first_hour=11, last_hour=13), lambda *_: None) as stage:
         set_up_until = stage.contracts().web3.eth.block_number
@@ -111,6 +117,11 @@ async def test_evidence_that_was_tampered_with_fails(tmp_path: Path) -> None:
     missing = (delivered.arguments["nanogrid"], settled[delivered.arguments["offer"]])
     without = tuple(reading for reading in honest.readings if (reading.nanogrid, reading.interval) != missing)
     assert "settlements follow from baselines and signed readings" in _failing(replace(honest, readings=without))
+    intervals = [each for each in stage.scenario.intervals if stage.first_interval <= each < stage.end]
+    _, findings = findings_of(stage.scenario, intervals, replace(honest, readings=without))
+    assert len(findings["every gateway has measured every interval"]) == 1
+
+    assert "baselines are those that were anchored" in _failing(_with_settlement(honest, _another_baseline))
 
     without_end = tuple(event for event in honest.events if event is not delivered)
     assert "every award ends once" in _failing(replace(honest, events=without_end))

@@ -10,9 +10,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from eth_typing import ChecksumAddress
+from hexbytes import HexBytes
 from web3 import Web3
 from web3.contract import Contract
 from web3.types import EventData
+
+from market.domain.trees import baseline_root, baseline_values, baseline_vector, leaf_hash, verify
+from market.domain.units import RECORDS_PER_LEAF
 
 BLOCKS_A_QUERY = 2_000
 
@@ -44,6 +48,31 @@ class OwnReading:
 
 
 @dataclass(frozen=True, slots=True)
+class ShownBaselines:
+    """Baselines that a settling transaction gave to the contract: values from an index on [Wh or varh].
+
+    proof: of the one leaf that they are; None: they are the whole vector.
+    """
+
+    transaction: str
+    first_index: int
+    values: tuple[int, ...]
+    proof: tuple[bytes, ...] | None = None
+
+    def value_of(self, index: int) -> int | None:
+        """Value of a nanogrid index; None when it is not among them."""
+        place = index - self.first_index
+        return self.values[place] if 0 <= place < len(self.values) else None
+
+    def are_of(self, root: bytes) -> bool:
+        """Whether they belong to the vector with this root."""
+        if self.proof is None:
+            return baseline_root(self.values) == root
+        leaf = leaf_hash(self.first_index // RECORDS_PER_LEAF, baseline_vector(self.values))
+        return verify(root, leaf, self.proof)
+
+
+@dataclass(frozen=True, slots=True)
 class Evidence:
     """Everything that the checker judges by. Amounts in micro-euro.
 
@@ -62,6 +91,7 @@ class Evidence:
     owed: int
     escrows: Mapping[str, int]
     readings: tuple[OwnReading, ...]
+    baselines: tuple[ShownBaselines, ...] = ()
 
     def named(self, *names: str) -> list[Event]:
         """The events of these names, in the chain's order."""
@@ -96,7 +126,24 @@ def collect(web3: Web3, contracts: Mapping[str, Contract], readings: Iterable[Ow
         owed=settlement.functions.totalOwed().call(),
         escrows={_hex(escrow_id): settlement.functions.escrowOf(escrow_id).call() for escrow_id in escrow_ids},
         readings=tuple(readings),
+        baselines=tuple(_shown_baselines(web3, settlement, events)),
     )
+
+
+def _shown_baselines(web3: Web3, settlement: Contract, events: Iterable[Event]) -> Iterable[ShownBaselines]:
+    """From the data of every transaction that settled something at the contract itself."""
+    settled = {event.transaction for event in events if event.name in {"AwardSettled", "CommandSettled"}}
+    for transaction in sorted(settled):
+        sent = web3.eth.get_transaction(HexBytes(transaction))
+        if sent["to"] != settlement.address:
+            continue
+        function, given = settlement.decode_function_input(sent["input"])
+        if function.fn_name == "settle":
+            yield ShownBaselines(transaction, 0, tuple(baseline_values(given["baselines"])))
+        elif function.fn_name in {"settleOne", "settleCommand"}:
+            leaf_index, content, proof = given["baseline"].values()
+            first = leaf_index * RECORDS_PER_LEAF
+            yield ShownBaselines(transaction, first, tuple(baseline_values(content)), tuple(proof))
 
 
 def _hex(value: bytes | str) -> str:

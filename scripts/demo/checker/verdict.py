@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Final
 
-from scripts.demo.checker import awards, money
+from scripts.demo.checker import awards, baselines, money
 from scripts.demo.checker.evidence import Evidence
 
 Check = Callable[[Evidence], Iterator[str]]
@@ -18,6 +18,7 @@ CHECKS: Final[dict[str, Check]] = {
     "awards follow the merit order": awards.check_merit_order,
     "every award ends once": awards.check_awards_end,
     "settlements follow from baselines and signed readings": awards.check_settlements,
+    "baselines are those that were anchored": baselines.check_baselines,
     "every command ends once, by its reading": awards.check_commands,
     "no delivery is sold twice": awards.check_sold_once,
 }
