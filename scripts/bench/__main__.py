@@ -3,21 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import os
-import platform
 import shutil
 import tempfile
-from collections.abc import Iterator
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
+from scripts.bench.figures import ROOT, write
 from scripts.demo.options import DemoOptions
 from scripts.demo.run import DayResult, run_demo
 
-ROOT = Path(__file__).resolve().parents[2]
-FIGURES = ROOT / "docs" / "benchmarks" / "demo.json"
 ALLOWED_S = 180
 """What set-up and day may take each, on two cores [s]."""
 PICTURE = ROOT / "docs" / "pictures" / "day.png"
@@ -27,22 +20,23 @@ def main() -> None:
     """Play the default day once."""
     with tempfile.TemporaryDirectory(prefix="meritgrid-bench-") as folder:
         result = asyncio.run(run_demo(DemoOptions(Path(folder)), _quiet))
+        if not result.holds:
+            raise SystemExit(f"the day's checks do not hold: {result.findings}")
+        if max(result.set_up_s, result.day_s) > ALLOWED_S:
+            raise SystemExit(f"set-up {result.set_up_s:.0f} s, day {result.day_s:.0f} s: each may take {ALLOWED_S} s")
         shutil.copy(Path(folder) / "report" / "day.png", PICTURE)
-    if not result.holds:
-        raise SystemExit(f"the day's checks do not hold: {result.findings}")
-    FIGURES.parent.mkdir(parents=True, exist_ok=True)
-    FIGURES.write_text(json.dumps(list(figures(result)), indent=1) + "\n")
-    if max(result.set_up_s, result.day_s) > ALLOWED_S:
-        raise SystemExit(f"set-up {result.set_up_s:.0f} s, day {result.day_s:.0f} s: each may take {ALLOWED_S} s")
+    report = result.report
+    how = f"python -m scripts.bench: {report.grid}, {report.day}, seed {report.seed}, one run, packages installed"
+    write("demo.json", report.nanogrids, how, figures(result))
 
 
-def figures(result: DayResult) -> Iterator[dict[str, Any]]:
-    """The day's figures in the form of every benchmark file."""
+def figures(result: DayResult) -> dict[str, tuple[float, str]]:
+    """The day's figures, each with its unit."""
     report = result.report
     before, after = report.without_market, report.with_market
     outcomes = {f"awards_{name.lower()}": (count, "awards") for name, count in report.awards_by_outcome.items()}
     phases = {f"intervals_{name.lower()}": (count, "intervals") for name, count in report.intervals_by_phase.items()}
-    values: dict[str, tuple[float, str]] = {
+    return {
         "set_up_s": (round(result.set_up_s, 1), "s"),
         "day_s": (round(result.day_s, 1), "s"),
         **phases,
@@ -71,13 +65,6 @@ def figures(result: DayResult) -> Iterator[dict[str, Any]]:
         "worst_voltage_without_market": (before.worst_voltage_pu, "p.u."),
         "worst_voltage_with_market": (after.worst_voltage_pu, "p.u."),
     }
-    common = {
-        "machine": f"{os.cpu_count()} cores, {platform.system()} {platform.machine()}",
-        "date": datetime.now(UTC).date().isoformat(),
-        "how": f"python -m scripts.bench: {report.grid}, {report.day}, seed {report.seed}, one run, packages installed",
-    }
-    for figure, (value, unit) in values.items():
-        yield {"figure": figure, "n": report.nanogrids, "value": value, "unit": unit, **common}
 
 
 def _quiet(_what: str, _done: int, _total: int) -> None:
