@@ -44,6 +44,16 @@ async def test_how_often_one_looks_does_not_change_what_is_measured(profile: Pat
         assert at % UNIT_S or await often.measure(at) == await once.measure(at)
 
 
+async def test_a_set_point_that_has_expired_may_be_taken_back_at_any_time(profile: Path) -> None:
+    soon, late = await opened(profile), await opened(profile)
+    for driver in (soon, late):
+        await driver.apply(SetPoint(-1_200, None, T0 + UNIT_S + 60), T0)
+    await soon.release(T0 + UNIT_S + 60)
+    await late.release(T0 + UNIT_S + 400)
+    end = T0 + 2 * UNIT_S
+    assert await soon.measure(end) == await late.measure(end)
+
+
 async def test_a_driver_that_is_opened_again_within_an_interval_changes_nothing(profile: Path) -> None:
     straight, driver = await opened(profile), await opened(profile)
     for at in range(T0, T0 + 20 * UNIT_S, 7 * 60):

@@ -104,9 +104,10 @@ class SimulatedDriver:
 
     def _change(self, set_point: SetPoint | None, at: int) -> None:
         self._advance(at)
-        if set_point != self._set_point:
-            self._state, self._registers, _ = self._moved_on(at)
-            self._set_point = set_point
+        before, state, registers = self._targets(at), *self._moved_on(at)[:2]
+        self._set_point = set_point
+        if self._targets(at) != before:  # a piece ends here; one that goes on as it was does not
+            self._state, self._registers = state, registers
 
     async def flexibility(self, interval: int, span_s: int, at: int) -> FlexibilityForecast:
         """From the forecast; the part of the running interval that is left, from what is measured now."""
