@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
+import httpx
 import pytest
 
 from scripts.demo.options import DemoOptions
@@ -93,10 +96,24 @@ def test_another_grid_with_other_households_plays_as_well_and_is_kept(tmp_path: 
     assert len(list((folder / "gateways").iterdir())) == 41
 
 
-def test_the_evening_peak_is_relieved_by_drawing_less(tmp_path: Path) -> None:
-    done = _command(tmp_path, "--date", "2016-02-27", "--hours", "18-20")
-    assert done.returncode == 0, done.stderr
-    report = json.loads(done.stdout)
+def test_the_evening_peak_is_relieved_by_drawing_less_and_the_page_stays_up_until_ctrl_c(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "market.cli", "demo", "--date", "2016-02-27", "--hours", "18-20"]
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "TMPDIR": str(tmp_path)}
+    said = ""
+    with subprocess.Popen(command, cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True) as running:
+        assert running.stderr is not None
+        for line in running.stderr:
+            said += line
+            if "until Ctrl-C" in line:
+                break
+        [url] = set(re.findall(r"http://127\.0\.0\.1:\d+", said))
+        assert httpx.get(url).status_code == 200
+        running.send_signal(signal.SIGINT)
+        assert running.wait(60) == 0, said + running.stderr.read()
+    with pytest.raises(httpx.TransportError):
+        httpx.get(url)
+    assert [path.name for path in tmp_path.iterdir()] == ["demo-report"], "the data folder is gone"
+    report = json.loads((tmp_path / "demo-report" / "report.json").read_text())
     assert report["transformer_kva"] == 63
     assert report["awards_by_outcome"]["DELIVERED"] > 0
     assert report["with_market"]["overload_kwh"] < report["without_market"]["overload_kwh"]
