@@ -69,9 +69,10 @@ def settle(oracle: Oracle, interval: int) -> None:
 
 
 def expire(oracle: Oracle, _: int) -> None:
-    """End what has had no reading until its deadline: nothing delivered."""
-    oracle.index()
+    """End what has had no reading until its deadline: nothing delivered. What has one is settled first: it may have
+    come after the last settlement, or while this process was away."""
     latest = oracle.now_s() - oracle.calendar.reading_deadline_s - 1
+    settle(oracle, latest)
     for opened in _open_offers(oracle, latest):
         due = [award for award in opened.awards if opened.released.get(award.ordinal, 0) <= latest]
         for start in range(0, len(due), BATCH):
