@@ -244,11 +244,11 @@ def _write(
     if seat.gateway is None or session.get(Dispatch, "0x" + id_.hex()) is not None:
         return
     baseline = session.get(Baseline, (portfolio_of(nanogrid), interval, int(product.kind)))
-    if baseline is None or index_of(nanogrid) >= len(baseline.values):
+    value = None if baseline is None else baseline.value_of(index_of(nanogrid))
+    if value is None:
         # One that has no baseline stops none of the others.
         log.error("no baseline: not dispatched", nanogrid=nanogrid, interval=interval, kind=str(reference["kind"]))
         return
-    value = int(baseline.values[index_of(nanogrid)])
     target = (value + change) * _SECONDS_PER_HOUR // oracle.calendar.time_unit_s
     active = product.kind is Kind.ACTIVE
     message = DispatchMessage(

@@ -1,7 +1,7 @@
 """Forecasts that the oracle nominates baselines from: power of each connection point, by interval, from a file.
 
 The file is that of the node's forecast: {"first_interval", "step_s", "points": [{"nanogrid", "p_w", "q_var"}, …]};
-nanogrid is the index in the portfolio, power in W and var, load convention. Each value is the mean of its interval as
+nanogrid is its id on the chain, power in W and var, load convention. Each value is the mean of its interval as
 expected about an hour ahead, with the plant's default behaviour and nobody dispatched.
 """
 
@@ -12,6 +12,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from market.domain.units import nanogrid_id
+
 _SECONDS_PER_HOUR = 3600
 
 
@@ -20,8 +22,8 @@ class ForecastUnusable(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class PortfolioForecast:
-    """Forecast power by nanogrid index."""
+class NanogridForecast:
+    """Forecast power by nanogrid."""
 
     first_interval: int
     step_s: int
@@ -33,17 +35,20 @@ class PortfolioForecast:
         steps = max((len(values) for values in self.p_w.values()), default=0)
         return interval < self.first_interval + steps * self.step_s
 
-    def energies(self, interval: int, count: int, *, reactive: bool = False) -> list[int]:
-        """Energy of an interval [Wh or varh] by nanogrid index 0 … count − 1, rounded; 0 where nothing is forecast."""
+    def energies(self, portfolio: int, interval: int, count: int, *, reactive: bool = False) -> list[int | None]:
+        """Energy of an interval [Wh or varh] by nanogrid index 0 … count − 1, rounded; None where nothing is forecast.
+
+        It ends with the last index that is forecast: empty for a portfolio that the forecast does not know.
+        """
         series = self.q_var if reactive else self.p_w
         step = max(0, (interval - self.first_interval) // self.step_s)
-        return [
-            round(series[index][step] * self.step_s / _SECONDS_PER_HOUR) if index in series else 0
-            for index in range(count)
-        ]
+        found = [series.get(nanogrid_id(portfolio, index)) for index in range(count)]
+        while found and found[-1] is None:
+            found.pop()
+        return [None if powers is None else round(powers[step] * self.step_s / _SECONDS_PER_HOUR) for powers in found]
 
 
-def read_forecast(path: Path) -> PortfolioForecast:
+def read_forecast(path: Path) -> NanogridForecast:
     """The forecast of a file.
 
     Raises:
@@ -52,7 +57,7 @@ def read_forecast(path: Path) -> PortfolioForecast:
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
         points = [point for point in document["points"] if point["nanogrid"] is not None]
-        return PortfolioForecast(
+        return NanogridForecast(
             first_interval=int(document["first_interval"]),
             step_s=int(document["step_s"]),
             p_w={int(point["nanogrid"]): point["p_w"] for point in points},

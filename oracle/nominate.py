@@ -1,7 +1,8 @@
 """Baselines: nominated by a published method, written down, anchored on the chain before any request, told to gateways.
 
 Method NOMINATED: the forecast of each connection point (oracle.forecast), unchanged. Anyone with the forecast can
-recompute it; the anchored root fixes it before the DSO says what it needs.
+recompute it; the anchored root fixes it before the DSO says what it needs. A seat that the forecast does not know has
+no baseline: whatever it drew would count as delivered against 0.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from market.store.database import read_scope, session_scope
 from market.store.facts import Baseline
 from market.store.projections import Nanogrid, Portfolio
 from oracle.context import Oracle
-from oracle.forecast import PortfolioForecast
+from oracle.forecast import NanogridForecast
 from oracle.ingest import Outgoing
 from oracle.messages import Channel, Plan, PlanEntry, topic_for
 
@@ -28,7 +29,7 @@ log = structlog.get_logger(__name__)
 _PLANNED_INTERVALS = 8
 
 
-def nominate(oracle: Oracle, forecast: PortfolioForecast, interval: int) -> list[Outgoing]:
+def nominate(oracle: Oracle, forecast: NanogridForecast, interval: int) -> list[Outgoing]:
     """Nominate and anchor the baselines of an interval; what it returns tells the gateways. Repeatable."""
     if not forecast.covers(interval):
         return []
@@ -81,8 +82,9 @@ def plans(session: Session, oracle: Oracle, until: int) -> list[Outgoing]:
 def _entries(seat: Nanogrid, rows: Sequence[Baseline]) -> tuple[PlanEntry, ...]:
     values: dict[int, dict[int, int]] = {}
     for row in rows:
-        if row.portfolio == seat.portfolio and seat.index < len(row.values):
-            values.setdefault(row.interval, {})[row.kind] = row.values[seat.index]
+        value = row.value_of(seat.index) if row.portfolio == seat.portfolio else None
+        if value is not None:
+            values.setdefault(row.interval, {})[row.kind] = value
     return tuple(
         PlanEntry(interval=interval, baseline_wh=kinds.get(Kind.ACTIVE, 0), baseline_varh=kinds.get(Kind.REACTIVE, 0))
         for interval, kinds in sorted(values.items())
@@ -94,24 +96,28 @@ def _portfolios(session: Session) -> Sequence[Portfolio]:
 
 
 def _nominated(
-    session: Session, oracle: Oracle, forecast: PortfolioForecast, portfolio: Portfolio, interval: int
+    session: Session, oracle: Oracle, forecast: NanogridForecast, portfolio: Portfolio, interval: int
 ) -> list[Baseline]:
     """The rows of a portfolio for both kinds: those that are there, or new ones."""
     rows = []
     for kind in Kind:
         row = session.get(Baseline, (portfolio.portfolio, interval, int(kind)))
         if row is None:
-            values = forecast.energies(interval, portfolio.seat_count, reactive=kind is Kind.REACTIVE)
+            reactive = kind is Kind.REACTIVE
+            values = forecast.energies(portfolio.portfolio, interval, portfolio.seat_count, reactive=reactive)
+            if not values:
+                log.warning("no forecast, so no baselines", portfolio=portfolio.portfolio, kind=kind.name)
+                continue
             row = Baseline(
                 portfolio=portfolio.portfolio,
                 interval=interval,
                 kind=int(kind),
                 values=values,
-                root="0x" + baseline_root(values).hex(),
                 method="NOMINATED",
                 nominated_at=oracle.now_s(),
                 anchor_transaction=None,
             )
+            row.root = "0x" + baseline_root(row.vector).hex()
             session.add(row)
         rows.append(row)
     return rows

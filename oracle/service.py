@@ -33,7 +33,7 @@ from market.settings import Settings, load_private_key, read_secret
 from market.store.database import migrate, open_engine, read_scope
 from oracle import dispatching, nominate, settle
 from oracle.context import Oracle
-from oracle.forecast import PortfolioForecast, read_forecast
+from oracle.forecast import NanogridForecast, read_forecast
 from oracle.ingest import Ingest, Outgoing
 from oracle.messages import Channel, topic_for
 
@@ -53,7 +53,7 @@ back."""
 class OracleService:
     """Puts the oracle's parts together and runs them."""
 
-    def __init__(self, settings: Settings, forecast: PortfolioForecast) -> None:
+    def __init__(self, settings: Settings, forecast: NanogridForecast) -> None:
         self._settings = settings
         self._forecast = forecast
         self._clock = settings.open_clock("oracle")

@@ -37,7 +37,8 @@ _LEAF: Final = 8
 class _Open:
     """An offer's awards that are neither ended nor on hold, all its awards as packed, and its baseline values.
 
-    released: ordinal of an award that was on hold → when the hold ended [epoch s].
+    with_baseline: indices of nanogrids that have one; released: ordinal of an award that was on hold → when the hold
+    ended [epoch s].
     """
 
     offer: str
@@ -45,6 +46,7 @@ class _Open:
     packed: bytes
     awards: tuple[Award, ...]
     baseline: tuple[int, ...]
+    with_baseline: frozenset[int]
     released: Mapping[int, int]
 
     def key_of(self, awards: Sequence[Award]) -> list[str]:
@@ -58,7 +60,7 @@ def settle(oracle: Oracle, interval: int) -> None:
     for opened in _open_offers(oracle, interval):
         readings = _readings(oracle, opened.interval)
         # What has no baseline cannot be settled, and would have the contract refuse the others with it.
-        ready = [award for award in opened.awards if award.nanogrid in readings and award.index < len(opened.baseline)]
+        ready = [award for award in opened.awards if award.nanogrid in readings and award.index in opened.with_baseline]
         for start in range(0, len(ready), BATCH):
             _settle_batch(oracle, opened, ready[start : start + BATCH], readings)
     for command in _open_commands(oracle, interval):
@@ -144,9 +146,9 @@ def _settle_command(oracle: Oracle, command: GridCommand) -> None:
         )
         baseline = session.get(Baseline, (portfolio_of(command.nanogrid), command.interval, int(kind)))
         replaced = _replaced(session, command, kind)
-    if reading is None or baseline is None or index_of(command.nanogrid) >= len(baseline.values):
+    if reading is None or baseline is None or baseline.value_of(index_of(command.nanogrid)) is None:
         return
-    leaf = baseline_leaf(baseline.values, index_of(command.nanogrid))
+    leaf = baseline_leaf(baseline.vector, index_of(command.nanogrid))
     function = oracle.contracts.settlement.functions.settleCommand(
         command.nanogrid,
         command.interval,
@@ -197,7 +199,7 @@ def _open_offers(oracle: Oracle, last: int) -> list[_Open]:
 def _open(session: Session, offer: Offer) -> _Open:
     awards = session.scalars(select(Award).where(Award.offer == offer.offer).order_by(Award.ordinal)).all()
     baseline = session.get(Baseline, (offer.portfolio, offer.interval, offer.kind))
-    values = () if baseline is None else tuple(baseline.values)
+    values = [] if baseline is None else baseline.values
     holds = session.scalars(select(Hold).where(Hold.offer == offer.offer)).all()
     held = {hold.ordinal for hold in holds if hold.decided_at is None}
     return _Open(
@@ -205,7 +207,8 @@ def _open(session: Session, offer: Offer) -> _Open:
         interval=offer.interval,
         packed=b"".join(award.record for award in awards),
         awards=tuple(award for award in awards if award.outcome is None and award.ordinal not in held),
-        baseline=values,
+        baseline=() if baseline is None else tuple(baseline.vector),
+        with_baseline=frozenset(index for index, value in enumerate(values) if value is not None),
         released={hold.ordinal: hold.decided_at for hold in holds if hold.decided_at is not None},
     )
 

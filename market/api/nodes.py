@@ -108,6 +108,7 @@ def list_baselines(
             {"nanogrid": row.portfolio << 16 | index, "portfolio": row.portfolio, "index": index, "baseline_wh": value}
             for row in rows
             for index, value in enumerate(row.values)
+            if value is not None
         ]
         return {"interval": interval, "kind": kind, "items": items}
 

@@ -192,11 +192,16 @@ class DsoDesk:
         hours = self._desk.calendar.time_unit_s / SECONDS_PER_HOUR
         sign = Direction(offer["direction"]).load_sign
         return [
-            AwardedChange(
-                int(award["position"]), self._grid.bus_of(int(award["nanogrid"])), sign * award["quantity"] / hours
-            )
+            AwardedChange(int(award["position"]), bus, sign * award["quantity"] / hours)
             for award in self._desk.client.items(f"/v1/offers/{offer['id']}/awards")
+            if (bus := self._known_bus(int(award["nanogrid"]))) is not None
         ]
+
+    def _known_bus(self, nanogrid: int) -> int | None:
+        bus = self._grid.bus_of(nanogrid)
+        if bus is None:  # nothing can be said of it, and it stops nothing that can be said of the others
+            log.error("nanogrid is not in the grid's forecast", nanogrid=nanogrid)
+        return bus
 
     def _awarded(self, interval: int, without: str = "") -> Mapping[int, float]:
         change_w: dict[int, float] = {}
@@ -250,11 +255,12 @@ class DsoDesk:
         points = [
             Curtailable(
                 point=nanogrid,
-                bus=self._grid.bus_of(nanogrid),
+                bus=bus,
                 down_w=int(max(0.0, -watts)),
                 up_w=int(max(0.0, watts) * self._policy.sheddable_permille / 1000),
             )
             for nanogrid, watts in self._baselines_w(interval).items()
+            if (bus := self._known_bus(nanogrid)) is not None
         ]
         commands = choose_commands(self._grid.power_flow, baseline, points, self._limits)
         if commands is None:

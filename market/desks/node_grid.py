@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from market.domain.units import index_of
 from market.grid.forecasts import NodeForecast, read_forecast
 from market.grid.network import load_network
 from market.grid.powerflow import GridState, Injection, PowerFlow
@@ -17,7 +16,7 @@ SECONDS_PER_HOUR: Final = 3600
 
 @dataclass(frozen=True)
 class NodeGrid:
-    """A node's power flow and forecast. Nanogrids are named by their id; the forecast knows them by their index."""
+    """A node's power flow and forecast."""
 
     power_flow: PowerFlow
     forecast: NodeForecast
@@ -28,13 +27,13 @@ class NodeGrid:
         steps = len(points[0].p_w) if points else 0
         return interval < self.forecast.first_interval + steps * self.forecast.step_s
 
-    def bus_of(self, nanogrid: int) -> int:
-        """Bus of a nanogrid's connection point. Raises KeyError."""
-        return self.forecast.bus_of[index_of(nanogrid)]
+    def bus_of(self, nanogrid: int) -> int | None:
+        """Bus of a nanogrid's connection point; None for one that the forecast does not know."""
+        return self.forecast.bus_of.get(nanogrid)
 
     def injections(self, interval: int, power_w: Mapping[int, float]) -> dict[int, Injection]:
         """Bus → what it draws when nanogrids draw `power_w` [W] and the rest follows the forecast."""
-        return self.forecast.injections(interval, {index_of(nanogrid): watts for nanogrid, watts in power_w.items()})
+        return self.forecast.injections(interval, power_w)
 
     def describe(self, state: GridState) -> dict[str, Any]:
         """The published reason of a signal: worst element, loading [%] and voltage [p.u.], and one sentence."""

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from market.grid.powerflow import Injection
 
-FORECAST_FORMAT: Final = 1
+FORECAST_FORMAT: Final = 2
 FORECAST_FILE: Final = "forecast.json"
 
 
@@ -22,7 +22,7 @@ class ForecastError(ValueError):
 class PointForecast:
     """Forecast of a connection point, one value an interval [W, var; load convention].
 
-    nanogrid: index in the portfolio, None for a point that takes no part in the market.
+    nanogrid: its id on the chain, None for a point that takes no part in the market.
     """
 
     bus: int
@@ -49,13 +49,13 @@ class NodeForecast:
 
     @property
     def bus_of(self) -> dict[int, int]:
-        """Index of a nanogrid → its bus."""
+        """Nanogrid → its bus."""
         return {point.nanogrid: point.bus for point in self.points if point.nanogrid is not None}
 
     def injections(self, interval: int, baseline_w: Mapping[int, float] | None = None) -> dict[int, Injection]:
         """Bus → expected power in an interval [epoch s].
 
-        baseline_w: index of a nanogrid → mean power of its anchored baseline [W], which replaces the forecast.
+        baseline_w: nanogrid → mean power of its anchored baseline [W], which replaces the forecast.
         Before the first interval the first values hold. Raises ForecastError after the last one.
         """
         step = max(0, (interval - self.first_interval) // self.step_s)

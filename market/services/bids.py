@@ -40,7 +40,7 @@ from market.services.decisions import audit
 from market.services.market import Market, purpose_key
 from market.services.signals import is_red
 from market.store.books import BaselineAnchor
-from market.store.facts import BidReceived, BidState
+from market.store.facts import Baseline, BidReceived, BidState
 from market.store.projections import Award, Nanogrid, Offer, PostedBid, SkippedBid
 
 log = structlog.get_logger(__name__)
@@ -256,8 +256,10 @@ def _require_revision(session: Session, offer: Offer, bid: Bid, nanogrid_id: int
 
 def _require_baseline(session: Session, offer: Offer, bid: Bid, nanogrid_id: int) -> None:
     """What has no baseline in the anchored vector could be neither dispatched nor settled."""
-    anchor = session.get(BaselineAnchor, (offer.portfolio, offer.interval, int(Product(offer.product).kind)))
-    if anchor is not None and bid.index >= anchor.count:
+    key = (offer.portfolio, offer.interval, int(Product(offer.product).kind))
+    anchor, nominated = session.get(BaselineAnchor, key), session.get(Baseline, key)
+    is_beyond = anchor is not None and bid.index >= anchor.count
+    if is_beyond or (nominated is not None and nominated.value_of(bid.index) is None):
         raise bid_refused(BidRejection.SEAT_NOT_ACTIVE, nanogrid=nanogrid_id, interval=offer.interval)
 
 

@@ -191,11 +191,21 @@ class Baseline(Base):
     interval: Mapped[BigInt] = mapped_column(primary_key=True, autoincrement=False)
     kind: Mapped[SmallInt] = mapped_column(primary_key=True, autoincrement=False)
     values: Mapped[JsonValue]
-    """Wh (varh) of the interval by nanogrid index, load convention; 0 where a seat has none."""
+    """Wh (varh) of the interval by nanogrid index, load convention; None where nothing is forecast for a seat."""
     root: Mapped[Hash32]
     method: Mapped[Code] = mapped_column(default="NOMINATED")
     nominated_at: Mapped[BigInt]
     anchor_transaction: Mapped[Hash32 | None]
+
+    @property
+    def vector(self) -> list[int]:
+        """The values as they are anchored: the contracts know no missing one."""
+        return [0 if value is None else value for value in self.values]
+
+    def value_of(self, index: int) -> int | None:
+        """Value of a nanogrid index; None for one without baseline, which can neither sell nor be dispatched."""
+        value: int | None = self.values[index] if index < len(self.values) else None
+        return value
 
 
 class AuditEntry(Base):

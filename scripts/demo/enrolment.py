@@ -23,9 +23,9 @@ from market.domain.units import nanogrid_id
 from scripts.demo.households import EMERGENCY_PRICE_UEUR_KWH, LOWEST_PRICE_UEUR_KWH, Household
 from scripts.demo.keys import KeyRing
 from scripts.demo.layout import Layout
+from scripts.demo.scenario import PORTFOLIO
 
 NODE: Final = 1
-PORTFOLIO: Final = 1
 DSO_DEPOSIT_UEUR: Final = 2_000_000_000
 AGGREGATOR_DEPOSIT_UEUR: Final = 50_000_000
 DELEGATE_DAYS: Final = 30

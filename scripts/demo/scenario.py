@@ -25,6 +25,7 @@ from gateway_agent.drivers.simulated.plant import (
     initial_state,
 )
 from gateway_agent.drivers.simulated.profile import Series, SimulatedNanogrid
+from market.domain.units import nanogrid_id
 from market.grid.congestion import DEFAULT_LIMITS, Limits
 from market.grid.forecasts import NodeForecast, PointForecast
 from market.grid.network import load_network
@@ -32,6 +33,8 @@ from market.grid.powerflow import GridState, Injection, PowerFlow
 from scripts.demo.extract import STEPS_PER_DAY, DayProfiles, Extract, ExtractDay, ExtractLoad, read_profiles
 from scripts.demo.forecast_error import CLOUDS, ONE_LOAD, ONE_PLANT, error_factors
 
+PORTFOLIO: Final = 1
+"""The one portfolio of a demonstration."""
 LEAD_IN_INTERVALS: Final = 5
 """Intervals before midnight in which the market already prepares the day; the first values hold then."""
 FORECAST_STEPS: Final = 5
@@ -178,7 +181,7 @@ def node_forecast(scenario: Scenario) -> NodeForecast:
         points.append(
             PointForecast(
                 bus=point.bus,
-                nanogrid=point.index if number < len(scenario.nanogrids) else None,
+                nanogrid=nanogrid_id(PORTFOLIO, point.index) if number < len(scenario.nanogrids) else None,
                 p_w=tuple(round(injection.p_w) for injection in net),
                 q_var=tuple(round(injection.q_var) for injection in net),
             )

@@ -15,7 +15,7 @@ from market.grid.network import load_network
 from market.grid.powerflow import PowerFlow
 from market.store.database import session_scope
 from market.store.facts import Baseline
-from tests.chain.world import KEYS, PORTFOLIO, U
+from tests.chain.world import KEYS, PORTFOLIO, U, nanogrid
 from tests.cli.conftest import Room, room, room_database_url
 from tests.conftest import TEST_EPOCH
 
@@ -47,7 +47,9 @@ def desk_of(room: Room) -> Iterator[Callable[[str], Desk]]:
 
 def node_grid(passive_w: int, steps: int = 4) -> NodeGrid:
     """The rural grid with the world's nanogrids and one passive point; every interval alike, from T on."""
-    nanogrids = [PointForecast(bus, index, (NANOGRID_W,) * steps, (0,) * steps) for index, bus in enumerate(BUSES)]
+    nanogrids = [
+        PointForecast(bus, nanogrid(index), (NANOGRID_W,) * steps, (0,) * steps) for index, bus in enumerate(BUSES)
+    ]
     passive = PointForecast(PASSIVE_BUS, None, (passive_w,) * steps, (0,) * steps)
     forecast = NodeForecast("test", GRID, 160.0, T, U, (*nanogrids, passive))
     return NodeGrid(PowerFlow(load_network(GRID, 160.0)), forecast)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from market.domain.records import BidRecord, WireBid
 from market.services import rounds
 from tests.chain.world import NODE, REQUEST_PRICE_UEUR_KWH, U, World, before, nanogrid
 from tests.cli.conftest import Room
-from tests.desks.conftest import BUSES, T, anchor, node_grid
+from tests.desks.conftest import BUSES, NANOGRID_W, T, anchor, node_grid
 
 OVERLOADING_W, HARMLESS_W = -110_000, -20_000
 NEARLY_TOO_MUCH_DRAWN_W = 178_000
@@ -132,6 +133,22 @@ def test_without_enough_flexibility_the_node_goes_red_and_the_desk_commands_what
     wanted_wh = sum(command.quantity for command in given)
     assert wanted_wh > 200
     assert len({command.nanogrid for command in given}) == len(given), "each commanded once"
+
+
+def test_a_nanogrid_that_the_grids_forecast_does_not_know_stops_none_of_the_others(
+    room: Room, desk_of: Callable[[str], Desk]
+) -> None:
+    room.world.at(before(T, 410))
+    anchor(room, T)
+    room.world.at(before(T, 300))
+    grid = node_grid(OVERLOADING_W + NANOGRID_W)
+    known = tuple(point for point in grid.forecast.points if point.nanogrid != nanogrid(0))
+    desk = DsoDesk(desk_of("dso"), NODE, replace(grid, forecast=replace(grid.forecast, points=known)), DeskPolicy())
+    desk.assess_forecast(T)
+    room.world.at(before(T, 96))
+    desk.decide_red(T)
+    assert {command.nanogrid for command in commands(room)} <= {nanogrid(index) for index in (1, 2, 3)}
+    assert commands(room)
 
 
 def test_a_command_that_is_refused_stops_none_of_the_others(room: Room, dso: Callable[[int], DsoDesk]) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from gateway_agent.drivers.simulated.profile import ProfileError, nanogrid_from_json, read_nanogrid
+from market.domain.units import nanogrid_id
 from market.grid.congestion import Limits, violations
 from market.grid.forecasts import FORECAST_FILE, ForecastError, read_forecast
 from market.grid.network import load_network
@@ -18,6 +19,7 @@ from scripts.demo.extract import GRIDS_FOLDER, Extract, ExtractError, extract_fo
 from scripts.demo.extract_simbench import export
 from scripts.demo.forecast_error import CLOUDS, error_factors
 from scripts.demo.scenario import (
+    PORTFOLIO,
     Scenario,
     ScenarioOptions,
     as_published,
@@ -148,7 +150,7 @@ def test_the_forecast_replaces_nominated_baselines_and_ends_with_the_day(pv_day:
     expected = forecast.injections(noon)
     number = next(point.index for point in pv_day.nanogrids if point.bus == 5)
     own_w = forecast.points[number].p_w[48]
-    nominated = forecast.injections(noon, {number: own_w + 1_000.0})
+    nominated = forecast.injections(noon, {nanogrid_id(PORTFOLIO, number): own_w + 1_000.0})
     assert nominated[5].p_w == expected[5].p_w + 1_000
     assert forecast.injections(pv_day.start_s) == forecast.injections(pv_day.first_interval)
     assert forecast.candidate_buses == tuple(sorted(set(forecast.bus_of.values())))

@@ -17,7 +17,7 @@ from market.store.facts import Baseline, SignedDecision
 from market.store.projections import Award, GridCommand
 from market.store.work import Dispatch, OutboxState, Transaction
 from oracle import dispatching, nominate, settle
-from oracle.forecast import PortfolioForecast
+from oracle.forecast import NanogridForecast
 from oracle.ingest import Outgoing
 from oracle.messages import (
     Channel,
@@ -27,18 +27,29 @@ from oracle.messages import (
     SignedAcknowledgement,
     topic_for,
 )
-from tests.chain.world import KEYS, NANOGRIDS, NO_REASON, PORTFOLIO, U, before, gateway_key, nanogrid
+from tests.chain.world import (
+    EMERGENCY_PRICE_UEUR_KWH,
+    KEYS,
+    NANOGRIDS,
+    NO_REASON,
+    NODE,
+    PORTFOLIO,
+    U,
+    before,
+    gateway_key,
+    nanogrid,
+)
 from tests.conftest import TEST_EPOCH
 from tests.oracle.conftest import Desk
 
 T = TEST_EPOCH + 10 * U
 INJECTION_W = 8000
 BASELINE_WH = -2000
-FORECAST = PortfolioForecast(
+FORECAST = NanogridForecast(
     T - 10 * U,
     U,
-    {index: [-INJECTION_W] * 60 for index in range(NANOGRIDS)},
-    {index: [0] * 60 for index in range(NANOGRIDS)},
+    {nanogrid(index): [-INJECTION_W] * 60 for index in range(NANOGRIDS)},
+    {nanogrid(index): [0] * 60 for index in range(NANOGRIDS)},
 )
 BIDS = [BidRecord(100_000, 900, 0, 0), BidRecord(120_000, 1000, 0, 1), BidRecord(150_000, 700, 0, 2)]
 
@@ -46,7 +57,7 @@ BIDS = [BidRecord(100_000, 900, 0, 0), BidRecord(120_000, 1000, 0, 1), BidRecord
 def nominated(desk: Desk, interval: int = T) -> list[Outgoing]:
     desk.world.at(before(interval, 410))
     outgoing = nominate.nominate(desk.oracle, FORECAST, interval)
-    desk.world.baselines[interval] = FORECAST.energies(interval, NANOGRIDS)
+    desk.world.baselines[interval] = [BASELINE_WH] * NANOGRIDS
     return outgoing
 
 
@@ -120,7 +131,7 @@ def test_nominating_again_sends_nothing_again_and_tells_the_same(desk: Desk) -> 
 
 def test_what_was_written_stays_when_the_forecast_changes_before_it_is_anchored_again(desk: Desk) -> None:
     nominated(desk)
-    other = PortfolioForecast(T - 10 * U, U, {0: [0] * 60}, {})
+    other = NanogridForecast(T - 10 * U, U, {nanogrid(0): [0] * 60}, {})
     nominate.nominate(desk.oracle, other, T)
     with read_scope(desk.oracle.engine) as session:
         assert session.get_one(Baseline, (PORTFOLIO, T, 0)).values == [BASELINE_WH] * NANOGRIDS
@@ -135,6 +146,22 @@ def test_baselines_that_come_too_late_are_not_anchored_and_nobody_is_told(desk: 
 
 def test_an_interval_after_the_forecasts_end_is_not_nominated(desk: Desk) -> None:
     assert nominate.nominate(desk.oracle, FORECAST, T + 50 * U) == []
+
+
+def test_what_the_forecast_does_not_know_gets_no_baseline(desk: Desk) -> None:
+    registry = desk.world.contracts.registry.functions
+    desk.world.send("operator", registry.registerPortfolio(PORTFOLIO + 1, NODE, desk.world.address("aggregator"), "x"))
+    for portfolio in (PORTFOLIO + 1, PORTFOLIO):
+        seat = (portfolio, address_of(gateway_key(9)), 10_000, EMERGENCY_PRICE_UEUR_KWH, T)
+        desk.world.send("operator", registry.registerSeat(*seat))
+    forecast = NanogridForecast(T, U, {nanogrid(index): [-INJECTION_W] for index in (0, 1, 3)}, {})
+    desk.world.at(before(T, 410))
+    nominate.nominate(desk.oracle, forecast, T)
+    with read_scope(desk.oracle.engine) as session:
+        row = session.get_one(Baseline, (PORTFOLIO, T, 0))
+        assert row.values == [BASELINE_WH, BASELINE_WH, None, BASELINE_WH], "ends with the last that is forecast"
+        assert session.get_one(BaselineAnchor, (PORTFOLIO, T, 0)).count == 4
+        assert session.get(Baseline, (PORTFOLIO + 1, T, 0)) is None, "not the other portfolio's values"
 
 
 # DISPATCH
@@ -272,7 +299,7 @@ def test_a_nanogrid_without_baseline_stops_none_of_the_others(desk: Desk) -> Non
     offer = auction(desk)
     with session_scope(desk.oracle.engine) as session:
         row = session.get_one(Baseline, (PORTFOLIO, T, 0))
-        row.values = [*row.values[:2]]
+        row.values = [*row.values[:2], None, None]
     desk.world.at(before(T, 90))
     assert dispatching.write_dispatches(desk.oracle, T) == {address_of(gateway_key(index)) for index in (0, 1)}
     with session_scope(desk.oracle.engine) as session:
@@ -304,6 +331,17 @@ def test_many_awards_are_settled_in_batches(desk: Desk, monkeypatch: pytest.Monk
     settle.settle(desk.oracle, T)
     assert sent(desk, "settle") == 2
     assert set(outcomes(desk, offer).values()) == {Outcome.DELIVERED}
+
+
+def test_a_reading_that_came_in_time_is_settled_before_its_award_could_expire(desk: Desk) -> None:
+    offer = auction(desk)
+    deliver(desk, {0: 900})
+    settle.settle(desk.oracle, T)
+    desk.world.at(T + 4 * U - 60)
+    deliver(desk, {1: 1000})
+    desk.world.at(T + 4 * U + 1)
+    settle.expire(desk.oracle, T)
+    assert outcomes(desk, offer) == {0: Outcome.DELIVERED, 1: Outcome.DELIVERED, 2: Outcome.FAILED}
 
 
 def test_an_award_without_reading_ends_after_its_deadline_and_not_before(desk: Desk) -> None:
@@ -345,9 +383,7 @@ def test_an_award_on_hold_waits_and_is_paid_when_the_referee_finds_for_the_prosu
     world.send("referee", world.contracts.settlement.functions.decideHold(bytes.fromhex(offer[2:]), 0, False))
     world.at(T + 4 * U + 1)
     settle.expire(desk.oracle, T)
-    assert outcomes(desk, offer)[0] is None, "the end of a hold starts the reading deadline anew"
-    settle.settle(desk.oracle, T + 3 * U)
-    assert outcomes(desk, offer)[0] is Outcome.DELIVERED
+    assert outcomes(desk, offer)[0] is Outcome.DELIVERED, "what has been measured does not expire after the hold"
 
 
 def command(desk: Desk, index: int, quantity: int = 600) -> None:
