@@ -54,8 +54,6 @@ def write_changes(oracle: Oracle, interval: int) -> set[str]:
 
 def _take_back(session: Session, oracle: Oracle, interval: int) -> set[str]:
     """Withdraw the orders of awards at a node that has gone RED before the interval: nobody is paid for them."""
-    if oracle.now_s() >= interval:
-        return set()
     rows = session.scalars(
         select(Dispatch)
         .join(Nanogrid, Nanogrid.nanogrid == Dispatch.nanogrid)
@@ -72,7 +70,12 @@ def _take_back(session: Session, oracle: Oracle, interval: int) -> set[str]:
 
 
 def _red_nodes(session: Session, interval: int) -> list[int]:
-    nodes = session.scalars(select(GridSignal.node).where(GridSignal.interval == interval).distinct()).all()
+    """Nodes that went RED before the interval began and still are."""
+    nodes = session.scalars(
+        select(GridSignal.node)
+        .where(GridSignal.interval == interval, GridSignal.phase == int(Phase.RED), GridSignal.set_at < interval)
+        .distinct()
+    ).all()
     return [node for node in nodes if phase_of(session, node, interval) is Phase.RED]
 
 

@@ -45,7 +45,9 @@ _PUBLISH_WITHIN_S: Final = 20.0
 _ANSWERS_WITHIN_S: Final = 8.0
 _LOOK_EVERY_S: Final = 0.01
 _EXPIRY_AFTER_DEADLINE_S: Final = 1
-_LATER_DISPATCHES: Final = (Moment.ACKNOWLEDGED, Moment.LAST_CHANGES_DISPATCHED)
+_LATER_DISPATCHES: Final = (
+    Moment.ACKNOWLEDGED, Moment.CHANGES_DISPATCHED, Moment.DELIVERY_STARTS, Moment.LAST_CHANGES_DISPATCHED
+)  # fmt: skip
 """When what has changed since is dispatched: commands given by hand, results made final late, awards that RED has taken
 back."""
 

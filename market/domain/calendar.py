@@ -35,8 +35,9 @@ class Moment(StrEnum):
     FINALISED = "finalised"
     DISPATCHED = "dispatched"
     ACKNOWLEDGED = "acknowledged"
-    LAST_CHANGES_DISPATCHED = "last_changes_dispatched"
+    CHANGES_DISPATCHED = "changes_dispatched"
     DELIVERY_STARTS = "delivery_starts"
+    LAST_CHANGES_DISPATCHED = "last_changes_dispatched"
     DELIVERY_ENDS = "delivery_ends"
     LEASE_ENDS = "lease_ends"
     SETTLED = "settled"
@@ -61,8 +62,9 @@ REQUEST_OFFSETS: Final[Mapping[Moment, tuple[int, int]]] = MappingProxyType(
         Moment.FINALISED: (-93, 100),
         Moment.DISPATCHED: (-90, 100),
         Moment.ACKNOWLEDGED: (-50, 100),
-        Moment.LAST_CHANGES_DISPATCHED: (-10, 100),
+        Moment.CHANGES_DISPATCHED: (-10, 100),
         Moment.DELIVERY_STARTS: (0, 1),
+        Moment.LAST_CHANGES_DISPATCHED: (1, 3),
         Moment.DELIVERY_ENDS: (1, 1),
         Moment.LEASE_ENDS: (16, 15),
         Moment.SETTLED: (4, 3),

@@ -8,6 +8,8 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from market.domain.calendar import Moment
+from market.domain.errors import Category, MeritgridError
 from market.domain.messages import Cancellation, Command, Offer, Request
 from market.domain.settlement import amount_ueur
 from market.domain.states import DispatchState, OfferStatus
@@ -42,12 +44,28 @@ def cancel_offer(market: Market, principal: Principal, offer: str, signature: st
     return carry(market, principal, cancellation, signature, function, subject=offer)
 
 
+class TooLateToDispatch(MeritgridError):
+    """A command that would reach no gateway any more, and would be paid for nothing."""
+
+    def __init__(self, nanogrid: int, interval: int, last_s: int) -> None:
+        sentence = f"Commands for the interval {interval} are dispatched until {last_s}; name a later interval."
+        fields = {"nanogrid": nanogrid, "interval": interval, "last_s": last_s}
+        super().__init__("too-late-to-dispatch", "Too late to dispatch", sentence, fields, Category.STATE)
+
+
 def give_command(
     market: Market, principal: Principal, message: Mapping[str, Any], signature: str, reason: Mapping[str, Any]
 ) -> Carried:
-    """A RED command to one nanogrid."""
+    """A RED command to one nanogrid, as long as its gateway can still be told.
+
+    Raises:
+        TooLateToDispatch: the last dispatch of the interval is over.
+    """
     command = parse(Command, message)
     require_hash(reason, command.reason, "/message/reason")
+    last_s = market.calendar.at(Moment.LAST_CHANGES_DISPATCHED, command.interval)
+    if market.now_s() >= last_s:
+        raise TooLateToDispatch(command.nanogrid, command.interval, last_s)
     function = market.contracts.signals.functions.giveCommand(command.arguments(), wire_signature(signature))
     return carry(
         market, principal, command, signature, function, subject=command.nanogrid, documents={"reason": reason}

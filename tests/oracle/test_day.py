@@ -250,6 +250,31 @@ def test_red_takes_awards_back_that_were_dispatched_before(desk: Desk) -> None:
     assert snapshot_of(dispatching.snapshots(desk.oracle, gateways), 1).dispatches == (), "missing means withdrawn"
 
 
+def test_red_just_before_the_interval_and_commands_within_it_reach_the_gateways(desk: Desk) -> None:
+    internal_award(desk, index=1, price_ueur_kwh=100_000)
+    desk.world.at(before(T, 90))
+    gateways = dispatching.write_dispatches(desk.oracle, T)
+    desk.world.at(before(T, 5))
+    desk.world.signal(T, Phase.RED, 1)
+    desk.world.at(T)
+    assert dispatching.write_changes(desk.oracle, T) == gateways
+    desk.world.at(T + U // 6)
+    command(desk, 2)
+    desk.world.at(T + U // 3)
+    assert dispatching.write_changes(desk.oracle, T) == {address_of(gateway_key(2))}
+
+
+def test_red_within_the_interval_takes_nothing_back(desk: Desk) -> None:
+    internal_award(desk, index=1, price_ueur_kwh=100_000)
+    desk.world.at(before(T, 90))
+    dispatching.write_dispatches(desk.oracle, T)
+    dispatching.snapshots(desk.oracle, {address_of(gateway_key(1))})
+    desk.world.at(T + 1)
+    desk.world.signal(T, Phase.RED, 1)
+    desk.world.at(T + U // 3)
+    assert dispatching.write_changes(desk.oracle, T) == set(), "what was RED before counts, and this is paid"
+
+
 def test_awards_at_a_node_that_is_red_already_are_not_dispatched_at_all(desk: Desk) -> None:
     internal_award(desk, index=1, price_ueur_kwh=100_000)
     desk.world.at(before(T, 92))
