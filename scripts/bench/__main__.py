@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from scripts.demo.options import DemoOptions
+from scripts.demo.progress import Step
 from scripts.demo.run import DayResult, run_demo
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -80,7 +81,7 @@ def figures(result: DayResult) -> Iterator[dict[str, Any]]:
         yield {"figure": figure, "n": report.nanogrids, "value": value, "unit": unit, **common}
 
 
-def _quiet(_what: str, _done: int, _total: int) -> None:
+def _quiet(_step: Step) -> None:
     return
 
 
