@@ -65,7 +65,7 @@ def _draw_loading(axes: Axes, report: DayReport) -> None:
     axes.stairs(with_market, _edges(rows), baseline=None, color="#12324f", linewidth=2.2, label="with the market")
     axes.axhline(100, color=MEASURED_RED, linestyle="--", linewidth=1.1, label="limit")
     axes.set_ylabel(f"transformer loading [% of {report.transformer_kva:g} kVA]")
-    axes.set_ylim(bottom=0)
+    axes.set_ylim(0, 1.1 * max(100.0, *without, *with_market))  # the strip stays above both lines
     before, after = report.without_market.overload_kwh, report.with_market.overload_kwh
     axes.set_title(
         f"{report.grid}, {report.day}, seed {report.seed}: "
@@ -77,10 +77,10 @@ def _draw_price(axes: Axes, rows: Rows) -> None:
     prices = [_cents(row["marginal_price_ueur_kwh"]) for row in rows]
     axes.stairs(prices, _edges(rows), baseline=None, color="#8a4fbf", linewidth=2)
     axes.set_ylabel("marginal price\n[cent/kWh]")
-    axes.set_ylim(bottom=0)
+    axes.set_ylim(0, 1.2 * max((cents for cents in prices if not math.isnan(cents)), default=1.0))
     axes.xaxis.set_major_formatter(dates.DateFormatter("%H:%M", tz=_LOCAL))  # type: ignore[no-untyped-call]
     axes.set_xlabel("time of day (UTC+1)")
-    axes.margins(x=0)
+    axes.set_xlim(_edges(rows)[0], _edges(rows)[-1])
 
 
 def _bands() -> Iterator[Patch]:
