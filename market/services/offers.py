@@ -125,6 +125,7 @@ def merit_order_document(session: Session, row: Offer) -> dict[str, Any]:
         "offer": row.offer,
         "interval": row.interval,
         "direction": row.direction,
+        "product": row.product,
         "side": int(curve.side),
         "quantity": curve.quantity,
         "limit_price_ueur_kwh": curve.limit_price_ueur_kwh,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Sequence
 from typing import Any, Final
 
 from sqlalchemy import select
@@ -11,20 +13,27 @@ from market.domain.intervals import day_of
 from market.domain.products import SignalKind
 from market.domain.settlement import Outcome
 from market.domain.states import OfferStatus
+from market.domain.traffic_light import Cause
 from market.services.clearing import auction_of
 from market.services.decisions import document_of
 from market.services.market import Market
 from market.services.offers import merit_order_document
-from market.services.signals import phase_of, signals_of
-from market.store.projections import Award, Offer
+from market.services.signals import deciding_signal, last_assessed, signals_of
+from market.store.projections import Award, GridSignal, Offer
 
 LAST_TRADES: Final = 12
 
 
 def overview(market: Market, session: Session, node: int) -> dict[str, Any]:
-    """The node's local day: light, loading, marginal prices, latest auction, last trades."""
+    """The node's local day: light, loading, marginal prices, latest auction, last trades.
+
+    It is the day of the present interval, or of the last one that was assessed: a day that is over stays to be seen
+    until the next one begins.
+    """
     now_s = market.now_s()
-    interval = market.calendar.interval_of(now_s)
+    present = market.calendar.interval_of(now_s)
+    assessed = last_assessed(session, node)
+    interval = present if assessed is None else min(present, assessed)
     day = day_of(interval, market.time_zone)
     first, end = day.start_s, day.end_s
     cleared = session.scalars(
@@ -51,34 +60,52 @@ def overview(market: Market, session: Session, node: int) -> dict[str, Any]:
 
 
 def _light(session: Session, node: int, interval: int) -> dict[str, Any] | None:
-    signals = signals_of(session, node, interval, interval, SignalKind.FORECAST)
-    if not signals:
+    signal = deciding_signal(session, node, interval)
+    if signal is None:
         return None
-    phase = phase_of(session, node, interval)
-    return {"interval": interval, "phase": int(phase), "reason": document_of(session, signals[-1].reason)}
+    return {
+        "interval": interval,
+        "phase": signal.phase,
+        "kind": signal.kind,
+        "reason": document_of(session, signal.reason),
+    }
 
 
 def _series(session: Session, node: int, first: int, end: int, prices: dict[int, int | None]) -> list[dict[str, Any]]:
-    rows: dict[int, dict[str, Any]] = {}
+    history: dict[int, dict[int, list[GridSignal]]] = defaultdict(lambda: defaultdict(list))
     for signal in signals_of(session, node, first, end - 1):
-        row = rows.setdefault(
-            signal.interval,
-            {
-                "interval": signal.interval,
-                "phase": 0,
-                "forecast_loading_percent": None,
-                "actual_loading_percent": None,
-                "marginal_price_ueur_kwh": prices.get(signal.interval),
-            },
-        )
-        reason = document_of(session, signal.reason) or {}
-        if signal.kind == SignalKind.FORECAST:
-            row["phase"] = max(row["phase"], signal.phase)
-            if row["forecast_loading_percent"] is None:
-                row["forecast_loading_percent"] = reason.get("loading_percent")
-        else:
-            row["actual_loading_percent"] = reason.get("loading_percent")
-    return [rows[interval] for interval in sorted(rows)]
+        history[signal.interval][signal.kind].append(signal)
+    return [
+        {
+            "interval": interval,
+            **_forecast(session, by_kind[SignalKind.FORECAST]),
+            **_actual(session, by_kind[SignalKind.ACTUAL]),
+            "marginal_price_ueur_kwh": prices.get(interval),
+        }
+        for interval, by_kind in history.items()
+    ]
+
+
+def _forecast(session: Session, signals: Sequence[GridSignal]) -> dict[str, Any]:
+    """The light by forecast, and the loading that was forecast without dispatch: a forecast that is made RED because
+    the market did not solve it says what is left with the dispatch."""
+    reasons = [document_of(session, signal.reason) or {} for signal in signals]
+    without_dispatch = [
+        reason["loading_percent"]
+        for reason in reasons
+        if "loading_percent" in reason and reason.get("cause") != Cause.STILL_BROKEN_AFTER_MARKET
+    ]
+    return {
+        "phase": signals[-1].phase if signals else None,
+        "forecast_loading_percent": without_dispatch[-1] if without_dispatch else None,
+    }
+
+
+def _actual(session: Session, signals: Sequence[GridSignal]) -> dict[str, Any]:
+    if not signals:
+        return {"actual_phase": None, "actual_loading_percent": None}
+    reason = document_of(session, signals[-1].reason) or {}
+    return {"actual_phase": signals[-1].phase, "actual_loading_percent": reason.get("loading_percent")}
 
 
 def _trades(session: Session, node: int) -> list[dict[str, Any]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from market.domain.messages import Signal, Verdict
@@ -66,13 +66,27 @@ def latest_signal(session: Session, node: int, interval: int, kind: SignalKind) 
     )
 
 
-def phase_of(session: Session, node: int, interval: int) -> Phase:
-    """The phase that binds the market: the forecast's, or RED where an actual value says so; GREEN by default."""
+def last_assessed(session: Session, node: int) -> int | None:
+    """The latest interval that has a forecast's signal; None when nobody has spoken."""
+    return session.scalar(
+        select(func.max(GridSignal.interval)).where(
+            GridSignal.node == node, GridSignal.kind == int(SignalKind.FORECAST)
+        )
+    )
+
+
+def deciding_signal(session: Session, node: int, interval: int) -> GridSignal | None:
+    """The signal that binds the market: the forecast's, or the actual value's where that says RED."""
     actual = latest_signal(session, node, interval, SignalKind.ACTUAL)
     if actual is not None and actual.phase == Phase.RED:
-        return Phase.RED
-    forecast = latest_signal(session, node, interval, SignalKind.FORECAST)
-    return Phase.GREEN if forecast is None else Phase(forecast.phase)
+        return actual
+    return latest_signal(session, node, interval, SignalKind.FORECAST)
+
+
+def phase_of(session: Session, node: int, interval: int) -> Phase:
+    """The phase of the signal that binds the market; GREEN by default."""
+    signal = deciding_signal(session, node, interval)
+    return Phase.GREEN if signal is None else Phase(signal.phase)
 
 
 def is_red(session: Session, offer: Offer) -> bool:

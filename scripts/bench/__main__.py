@@ -9,6 +9,7 @@ from pathlib import Path
 
 from scripts.bench.figures import ROOT, write
 from scripts.demo.options import DemoOptions
+from scripts.demo.progress import Step
 from scripts.demo.run import DayResult, run_demo
 
 ALLOWED_S = 180
@@ -67,7 +68,7 @@ def figures(result: DayResult) -> dict[str, tuple[float, str]]:
     }
 
 
-def _quiet(_what: str, _done: int, _total: int) -> None:
+def _quiet(_step: Step) -> None:
     return
 
 

@@ -14,7 +14,6 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from market.chain.embedded import EmbeddedChainError
 from scripts.demo.layout import PICTURE_FILE, REPORT_FILE, REPORT_FOLDER
@@ -135,23 +134,17 @@ def _hours(text: str) -> tuple[int, int]:
 def _run(options: DemoOptions, resumed: Manifest | None, *, once: bool, as_json: bool) -> bool:
     from market.observability import set_up_logging
     from market.settings import LogSettings
+    from scripts.demo.progress import Lines, shown_on
     from scripts.demo.run import ClockStalled, DayResult, document_of, run_demo
     from scripts.demo.stage import Stage
     from scripts.demo.summary import print_result
     from scripts.demo.supervisor import ProcessFailed
 
     set_up_logging(LogSettings(level="WARNING"), "demo")
-    bars = Progress(
-        SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
-        console=err, disable=as_json,
-    )  # fmt: skip
-    task = bars.add_task("setting up", total=1)
-
-    def progress(what: str, done: int, total: int) -> None:
-        bars.update(task, description=what, completed=done, total=total)
+    progress = Lines(Console(quiet=True)) if as_json else shown_on(err)
 
     async def judged(stage: Stage, result: DayResult) -> None:
-        bars.stop()
+        progress.stop()
         if as_json:
             typer.echo(json.dumps(document_of(result)))
         else:
@@ -168,7 +161,7 @@ def _run(options: DemoOptions, resumed: Manifest | None, *, once: bool, as_json:
         err.print(f"The day is on show at {stage.market_url}")
 
     try:
-        with bars:
+        with progress:
             result = asyncio.run(run_demo(options, progress, judged, resumed, announced))
     except (ProcessFailed, ClockStalled, EmbeddedChainError) as failure:
         typer.echo(str(failure), err=True)

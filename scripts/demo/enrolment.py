@@ -32,7 +32,6 @@ DELEGATE_DAYS: Final = 30
 CODE_LIFETIME_S: Final = 30 * 86_400
 _SECONDS_A_DAY: Final = 86_400
 
-Progress = Callable[[str, int, int], None]
 Call = tuple[ContractFunction, str]
 
 
@@ -139,9 +138,11 @@ class Registrar:
         return function, f"delegate:{household.index}"
 
 
-def enrol_gateways(layout: Layout, codes: Mapping[int, EnrolmentCode], market_url: str, progress: Progress) -> None:
-    """Enrol each gateway with its code, as its installer would."""
+def enrol_gateways(
+    layout: Layout, codes: Mapping[int, EnrolmentCode], market_url: str, told: Callable[[str], None]
+) -> None:
+    """Enrol each gateway with its code, as its installer would; `told`: how many are."""
     with httpx.Client(timeout=60.0) as client:
         for number, (index, code) in enumerate(codes.items(), 1):
             enrol(layout.gateway(index), code.text, market_url, client)
-            progress("enrolling gateways", number, len(codes))
+            told(f"{number} of {len(codes)}")

@@ -121,6 +121,7 @@ def report_of(scenario: Scenario, intervals: Sequence[int], evidence: Evidence) 
             {
                 "interval": interval,
                 "phase": phases.get(interval, Phase.GREEN).name,
+                "measured_phase": actual[interval].name if interval in actual else None,
                 "loading_with_percent": round(after.transformer_loading_percent, 2),
                 "loading_without_percent": round(before.transformer_loading_percent, 2),
                 "marginal_price_ueur_kwh": prices.get(interval),

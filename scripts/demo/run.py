@@ -8,8 +8,10 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from gateway_agent.buffer import Buffer
 from gateway_agent.configuration import BUFFER_FILE
@@ -17,11 +19,11 @@ from market.chain.deployment import CONTRACT_NAMES
 from scripts.demo import stage as stages
 from scripts.demo.checker.evidence import Evidence, OwnReading, collect
 from scripts.demo.checker.verdict import check
-from scripts.demo.enrolment import Progress
 from scripts.demo.extract import extract_folder, read_extract
 from scripts.demo.layout import PICTURE_FILE, REPORT_FILE
 from scripts.demo.manifest import Manifest
 from scripts.demo.options import DemoOptions
+from scripts.demo.progress import Progress, Step
 from scripts.demo.report import DayReport, missing_readings, report_of
 from scripts.demo.scenario import Scenario, ScenarioOptions, build_scenario
 from scripts.demo.stage import Stage
@@ -88,7 +90,6 @@ async def play_day(stage: Stage, progress: Progress) -> None:
     reached = asyncio.create_task(stage.authority.reached(stage.closing_time))
     failed = stage.supervisor.failed
     seen, moved_at = stage.authority.now, time.monotonic()
-    total = stage.closing_time - stage.first_interval
     try:
         while not reached.done():
             await asyncio.sleep(TICK_S)
@@ -98,10 +99,16 @@ async def play_day(stage: Stage, progress: Progress) -> None:
                 seen, moved_at = stage.authority.now, time.monotonic()
             elif stage.options.speed is None and time.monotonic() - moved_at > STALLED_AFTER_S:
                 raise ClockStalled(f"time stands at {seen:.0f}, held by {', '.join(stage.authority.waiting_for)}")
-            progress("playing the day", max(0, int(seen) - stage.first_interval), total)
+            progress(_step(stage, "playing the day"))
         await reached
     finally:
         reached.cancel()
+
+
+def _step(stage: Stage, name: str) -> Step:
+    at_s = int(stage.authority.now)
+    at = datetime.fromtimestamp(at_s, ZoneInfo(stages.TIME_ZONE))
+    return Step(name, at_s - stage.opening_time, stage.closing_time - stage.opening_time, at=at)
 
 
 def collect_evidence(stage: Stage) -> Evidence:
@@ -181,7 +188,9 @@ async def run_demo(
             announced(stage)
         begun = time.monotonic()
         await play_day(stage, progress)
-        result = await asyncio.to_thread(judge, stage, set_up_s, time.monotonic() - begun)
+        day_s = time.monotonic() - begun
+        progress(_step(stage, "judging the day"))
+        result = await asyncio.to_thread(judge, stage, set_up_s, day_s)
         write_result(result, stage.layout.report)
         if afterwards is not None:
             await afterwards(stage, result)

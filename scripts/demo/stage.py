@@ -27,11 +27,12 @@ from market.grid.forecasts import read_forecast, write_forecast
 from market.settings import ChainProfile, write_secret
 from market.store.database import migrate, open_engine
 from oracle.broker.credentials import new_service_account
-from scripts.demo.enrolment import NODE, Progress, Registrar, enrol_gateways
+from scripts.demo.enrolment import NODE, Registrar, enrol_gateways
 from scripts.demo.households import Household, households_of
 from scripts.demo.layout import Layout
 from scripts.demo.manifest import Manifest, note_time, noted_time, set_up_done
 from scripts.demo.options import DemoOptions
+from scripts.demo.progress import Progress, Step
 from scripts.demo.scenario import LEAD_IN_INTERVALS, Scenario, state_at
 from scripts.demo.scenario_files import nanogrid_path, write_scenario
 from scripts.demo.supervisor import ProcessSpec, Supervisor, file_probe, free_port, http_probe, tcp_probe
@@ -42,6 +43,16 @@ MARGIN_PERCENT: Final = 10.0
 """How far inside its limits the DSO buys: about the error of a forecast an hour ahead [% points of loading]."""
 TIME_ZONE: Final = "Etc/GMT-1"
 """SimBench's clock: UTC+1 all year (POSIX writes it with the sign reversed)."""
+SET_UP_STEPS: Final = (
+    "writing the scenario",
+    "starting the chain",
+    "deploying the contracts",
+    "registering participants",
+    "starting market and broker",
+    "enrolling gateways",
+    "starting oracle, desks and agents",
+)
+RESUMED_STEPS: Final = ("starting the chain", "starting market and broker", "starting oracle, desks and agents")
 _PORTS: Final = ("chain", "clock", "broker", "market", "oracle")
 _DEPLOYER: Final = "operator"
 
@@ -77,6 +88,11 @@ class Stage:
         return self.scenario.first_interval + self.options.first_hour * 3600
 
     @property
+    def opening_time(self) -> int:
+        """When time starts to run [epoch s]."""
+        return _opening_time(self.scenario, self.options)
+
+    @property
     def end(self) -> int:
         """End of the last interval's delivery [epoch s]."""
         return self.scenario.first_interval + self.options.last_hour * 3600
@@ -103,8 +119,7 @@ def new_stage(options: DemoOptions, scenario: Scenario, resumed: Manifest | None
     manifest = resumed or Manifest(options, {name: free_port() for name in _PORTS})
     manifest.write()
     ports = dict(manifest.ports)
-    first_s = scenario.first_interval + options.first_hour * 3600 - LEAD_IN_INTERVALS * QUARTER_HOUR_S
-    start_s = noted_time(layout.folder) or first_s
+    start_s = noted_time(layout.folder) or _opening_time(scenario, options)
     token = secrets.token_urlsafe(24)
     authority = ClockAuthority(start_s, token, port=ports["clock"], speed=options.speed)
     households = households_of(scenario, options.willing_percent, options.faults)
@@ -115,6 +130,11 @@ def new_stage(options: DemoOptions, scenario: Scenario, resumed: Manifest | None
         for number in range(min(options.agents, len(households)))
     }
     return stage
+
+
+def _opening_time(scenario: Scenario, options: DemoOptions) -> int:
+    """Early enough for the market of the first interval that is played."""
+    return scenario.first_interval + options.first_hour * 3600 - LEAD_IN_INTERVALS * QUARTER_HOUR_S
 
 
 async def _set_chain_time(stage: Stage, now_s: float) -> None:
@@ -129,9 +149,9 @@ async def set_up(stage: Stage, progress: Progress) -> None:
         ProcessFailed: a process did not start.
     """
     if not stage.manifest.is_set_up:
-        progress("writing the scenario", 0, 1)
+        _tell(stage, progress, "writing the scenario")
         _write_scenario(stage)
-    progress("starting the chain", 0, 1)
+    _tell(stage, progress, "starting the chain")
     await asyncio.to_thread(_start_chain, stage)
     await stage.authority.start()
     stage.authority.expect(stage.participants())
@@ -140,29 +160,36 @@ async def set_up(stage: Stage, progress: Progress) -> None:
         await _set_up_market(stage, engine, progress)
     finally:
         engine.dispose()
-    progress("starting oracle, desks and agents", 0, 1)
+    _tell(stage, progress, "starting oracle, desks and agents")
     await stage.supervisor.start_all([spec(stage, name) for name in ("oracle", "dso", "aggregator", *stage.agents)])
     stage.manifest = set_up_done(stage.manifest, stage.supervisor.pids())
     stage.manifest.write()
 
 
+def _tell(stage: Stage, progress: Progress, name: str, detail: str = "") -> None:
+    steps = RESUMED_STEPS if stage.manifest.is_set_up else SET_UP_STEPS
+    progress(Step(name, steps.index(name), len(steps), detail))
+
+
 async def _set_up_market(stage: Stage, engine: Engine, progress: Progress) -> None:
     if not stage.manifest.is_set_up:
         codes = await _register(stage, engine, progress)
-    progress("starting market and broker", 0, 1)
+    _tell(stage, progress, "starting market and broker")
     await stage.supervisor.start_all([spec(stage, "market"), spec(stage, "broker")])
     if not stage.manifest.is_set_up:
-        await asyncio.to_thread(enrol_gateways, stage.layout, codes, stage.market_url, progress)
+        told = partial(_tell, stage, progress, "enrolling gateways")
+        told()
+        await asyncio.to_thread(enrol_gateways, stage.layout, codes, stage.market_url, told)
 
 
 async def _register(stage: Stage, engine: Engine, progress: Progress) -> dict[int, EnrolmentCode]:
     """Deployment, participants, money; a one-time code for each gateway that has not enrolled yet, by index."""
     now_s = int(stage.authority.now)
-    progress("deploying the contracts", 0, 1)
+    _tell(stage, progress, "deploying the contracts")
     await asyncio.to_thread(_deploy, stage)
     await asyncio.to_thread(migrate, _database_url(stage))
     registrar = Registrar(stage.contracts(), engine, stage.layout.keys, now_s)
-    progress("registering participants", 0, 1)
+    _tell(stage, progress, "registering participants")
     await asyncio.to_thread(registrar.register, stage.scenario.name, stage.households)
     _write_oracle_password(stage, engine, now_s)
     missing = [

@@ -149,6 +149,9 @@ def test_on_red_the_dso_commands_a_nanogrid(room: Room, meritgrid: Run) -> None:
     assert [(row["nanogrid"], row["quantity"]) for row in rows] == [(nanogrid(1), 400)]
     light = meritgrid("signal", "list", "--node", NODE, "--first", T, "--last", T, "--market", room.url, "--json")
     assert light.document["items"][0]["reason"] == {"text": "No bids"}
+    room.world.at(T + U // 3)
+    late = meritgrid("red", "command", *order[2:], "--nanogrid", nanogrid(2), *dso, "--json")
+    assert (late.code, late.document["type"].rsplit("/", 1)[1]) == (2, "too-late-to-dispatch")
 
 
 def test_without_a_key_and_without_a_market_it_is_said_in_a_sentence(meritgrid: Run, free_port: int) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import fields
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -12,9 +11,9 @@ import pytest
 
 from scripts.demo.manifest import Manifest, NotResumable, note_time, noted_time, read_manifest, set_up_done
 from scripts.demo.options import DemoOptions
-from scripts.demo.report import DayReport, GridDay
 from scripts.demo.run import DayResult
 from tests.cli.conftest import call
+from tests.demo.reports import report_with
 
 PORTS = {"chain": 1, "clock": 2, "broker": 3, "market": 4, "oracle": 5}
 
@@ -82,11 +81,7 @@ def test_the_exit_code_says_whether_every_check_holds(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, findings: list[str], code: int
 ) -> None:
     async def judged(_options: object, _progress: object, afterwards: Any, *_: object) -> DayResult:
-        grid = GridDay([], 0.0, 0, 0.0, 1.0, 1.0)
-        numbers = {each.name: 0 for each in fields(DayReport)}
-        texts = {"grid": "g", "day": "d", "intervals_by_phase": {}, "awards_by_outcome": {}, "series": []}
-        report = DayReport(**{**numbers, **texts, "with_market": grid, "without_market": grid})  # type: ignore[arg-type]
-        result = DayResult(report, {"a check": findings}, 1.0, 1.0)
+        result = DayResult(report_with([]), {"a check": findings}, 1.0, 1.0)
         await afterwards(None, result)
         return result
 

@@ -14,15 +14,28 @@ import httpx
 import pytest
 
 from scripts.demo.options import DemoOptions
+from scripts.demo.progress import Step
 from scripts.demo.run import DayResult, collect_evidence, opened, play_day, run_demo, scenario_of
 from scripts.demo.scenario import play
+from scripts.demo.stage import SET_UP_STEPS
 
 ROOT = Path(__file__).resolve().parents[2]
 pytestmark = [pytest.mark.processes, pytest.mark.slow, pytest.mark.timeout(600)]
 
 
-def _quiet(_what: str, _done: int, _total: int) -> None:
+def _quiet(_step: Step) -> None:
     return
+
+
+def assert_told_without_going_back(told: list[Step]) -> None:
+    """Every step of the set-up in its order, then the day from its beginning to its end."""
+    set_up = [step for step in told if step.at is None]
+    day = [step for step in told if step.at is not None]
+    assert told == set_up + day
+    assert tuple(dict.fromkeys(step.name for step in set_up)) == SET_UP_STEPS
+    for steps in (set_up, day):
+        assert [step.done for step in steps] == sorted(step.done for step in steps)
+    assert day[-1].percent > 90
 
 
 async def _day(options: DemoOptions) -> DayResult:
@@ -56,11 +69,13 @@ def test_the_default_day_is_relieved_and_the_command_leaves_its_report(tmp_path:
 
 async def test_a_large_transformer_makes_the_same_noon_green_and_dispatches_nothing(tmp_path: Path) -> None:
     options = DemoOptions(tmp_path, transformer_kva=400.0, first_hour=11, last_hour=14, faults=False)
-    async with opened(options, _quiet) as stage:
-        await play_day(stage, _quiet)
+    told: list[Step] = []
+    async with opened(options, told.append) as stage:
+        await play_day(stage, told.append)
         evidence = collect_evidence(stage)
     assert {event.arguments["phase"] for event in evidence.named("SignalSet")} == {0}
     assert not evidence.named("RequestPublished", "OfferOpened", "CommandGiven")
+    assert_told_without_going_back(told)
     # Without dispatch the gateways measure exactly what the counterfactual of the report plays.
     scenario = scenario_of(options)
     for point in scenario.nanogrids:

@@ -1,17 +1,23 @@
 // The live page: reads a node's overview, and reads it again whenever the market's stream says that something changed.
-import { drawAuction, drawLoading } from "/static/charts.js";
+import { auctionInWords, drawAuction } from "/static/auction.js";
+import { drawLoading } from "/static/loading.js";
 
 const REFRESH_MS = 400; // many events of one moment cause one refresh
 const TOPICS = "signals,offers,clearing,settlements";
 const PHASES = ["GREEN", "YELLOW", "RED"];
+const BASES = ["by the DSO's forecast", "by measurement"];
+const DIRECTIONS = ["UP: more injection or less withdrawal", "DOWN: less injection or more withdrawal"];
 
 const element = (id) => document.getElementById(id);
 const time = (epoch, zone) =>
   new Date(epoch * 1000).toLocaleTimeString("en-GB", { hour: "2-digit", minute: "2-digit", timeZone: zone });
+const date = (epoch, zone) =>
+  new Date(epoch * 1000).toLocaleDateString("en-GB", { weekday: "short", day: "numeric", month: "short", year: "numeric", timeZone: zone });
 
 let zone = "Europe/Rome";
 let node = null;
 let scheduled = null;
+let shown = null;
 
 async function read(path) {
   const answer = await fetch(path, { headers: { Accept: "application/json" } });
@@ -24,12 +30,23 @@ function showConnection(up) {
   element("connection").textContent = up ? "live" : "offline, trying again";
 }
 
-function showLight(light) {
+function showLight({ light, now, time_unit_s: unit }) {
   const phase = light ? PHASES[light.phase] : null;
+  const isOver = light && light.interval + unit <= now;
   for (const lamp of document.querySelectorAll(".lamp")) lamp.classList.toggle("on", lamp.dataset.phase === phase);
   element("lamps").setAttribute("aria-label", phase ?? "GREEN, not assessed");
   element("phase").textContent = phase ? `${phase} at ${time(light.interval, zone)}` : "GREEN (not assessed)";
+  element("basis").textContent = phase ? BASES[light.kind] + (isOver ? `; the last interval assessed, ${date(light.interval, zone)}` : "") : "";
   element("reason").textContent = light?.reason?.text ?? "";
+}
+
+function showCharts(overview) {
+  element("day").textContent = date(overview.day.first, zone);
+  drawLoading(element("loading-chart"), overview, (epoch) => time(epoch, zone));
+  const auction = overview.auction;
+  element("auction-title").textContent = auction ? `for ${time(auction.interval, zone)}, ${DIRECTIONS[auction.direction]}` : "";
+  element("auction-words").textContent = auctionInWords(auction);
+  drawAuction(element("auction-chart"), auction);
 }
 
 function showTrades(trades) {
@@ -57,14 +74,10 @@ async function refresh() {
   try {
     const overview = await read(`/v1/nodes/${node}/overview`);
     zone = overview.time_zone;
-    element("clock").textContent = new Date(overview.now * 1000).toLocaleString("en-GB", {
-      weekday: "short", day: "numeric", month: "short", year: "numeric", hour: "2-digit", minute: "2-digit", timeZone: zone,
-    });
-    showLight(overview.light);
-    drawLoading(element("loading-chart"), overview, (epoch) => time(epoch, zone));
-    element("auction-title").textContent = overview.auction
-      ? `for ${time(overview.auction.interval, zone)}, ${overview.auction.direction === 0 ? "UP" : "DOWN"}` : "none yet";
-    drawAuction(element("auction-chart"), overview.auction);
+    element("clock").textContent = `${date(overview.now, zone)}, ${time(overview.now, zone)}`;
+    showLight(overview);
+    showCharts(overview);
+    shown = overview;
     showTrades(overview.trades);
     showConnection(true);
   } catch (error) {
@@ -94,6 +107,7 @@ async function start() {
     node = nodes[0].node;
     select.onchange = () => { node = Number(select.value); refresh(); };
     await refresh();
+    new ResizeObserver(() => shown && showCharts(shown)).observe(document.querySelector("main"));
     listen();
   } catch (error) {
     console.error(error);
