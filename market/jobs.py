@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from functools import partial
 
 import structlog
@@ -86,12 +86,7 @@ class NextMomentTrigger(BaseTrigger):  # type: ignore[misc]
 
     def get_next_fire_time(self, previous_fire_time: datetime | None, now: datetime) -> datetime:
         after = now if previous_fire_time is None else max(now, previous_fire_time)
-        try:
-            return datetime.fromtimestamp(self._next_moment(int(after.timestamp())), UTC)
-        except Exception:
-            # What its trigger raises would end APScheduler for good.
-            log.exception("the next moment cannot be told now")
-            return after + timedelta(seconds=_LOOK_AGAIN_S)
+        return datetime.fromtimestamp(self._next_moment(int(after.timestamp())), UTC)
 
 
 class Schedule:
@@ -102,11 +97,22 @@ class Schedule:
         self._jobs = [(job, Moments(time_unit_s, job.offset_s)) for job in jobs]
         self._rounds = rounds
         self._failed: dict[tuple[str, int], Job] = {}
+        self._has_failed = False
 
     def next_moment(self, after_s: int) -> int:
-        """The next time at which anything is due, after a time [epoch s]."""
+        """The next time at which anything is due, after a time [epoch s]; soon, while rounds fail or cannot tell."""
         moments = [trigger.moment_from(after_s + 1) for _, trigger in self._jobs]
-        return min(moments + ([self._rounds.next_moment(after_s)] if self._rounds else []))
+        if self._rounds is not None:
+            moments.append(after_s + _LOOK_AGAIN_S if self._has_failed else self._next_round(self._rounds, after_s))
+        return min(moments)
+
+    def _next_round(self, rounds: Rounds, after_s: int) -> int:
+        try:
+            return rounds.next_moment(after_s)
+        except Exception:
+            # Raised here, it would end the calendar of the process for good.
+            log.exception("the next round cannot be told now", rounds=rounds.name)
+            return after_s + _LOOK_AGAIN_S
 
     def due(self, first_s: int, last_s: int) -> list[tuple[int, Job, int]]:
         """(time, job, interval) of every moment in first … last, in the order in which they are to run."""
@@ -134,7 +140,7 @@ class Schedule:
         for _, job, interval in self.due(done_until_s + 1, now_s):
             self._run(job, interval)
         if self._rounds is not None:
-            _attempt(self._rounds.name, self._rounds.run)
+            self._has_failed = not _attempt(self._rounds.name, self._rounds.run)
         return now_s
 
     def _run(self, job: Job, interval: int) -> None:

@@ -17,7 +17,7 @@ from market.domain.signing import Signature, sign_message
 from market.domain.states import DispatchState, OfferStatus
 from market.domain.units import index_of, portfolio_of
 from market.services.signals import phase_of
-from market.store.database import read_scope, session_scope
+from market.store.database import SNAPSHOT_LOCK, lock, read_scope, session_scope
 from market.store.facts import Baseline, GatewayStatus, SignedDecision
 from market.store.projections import Award, GridCommand, GridSignal, Nanogrid, Offer
 from market.store.work import Dispatch, DispatchKind, OutboxState
@@ -103,6 +103,8 @@ def snapshots(oracle: Oracle, gateways: Iterable[str]) -> list[Outgoing]:
     """The retained snapshot of each gateway: every dispatch that has not ended."""
     outgoing = []
     with session_scope(oracle.engine) as session:
+        # Jobs and messages both make snapshots: the later revision must not be of an earlier look.
+        lock(session, SNAPSHOT_LOCK)
         for gateway in sorted(set(gateways)):
             rows = session.scalars(
                 select(Dispatch)

@@ -21,6 +21,7 @@ from market.domain.errors import BadSignature, MeritgridError
 from market.domain.hashing import keccak256
 from market.domain.states import DispatchState
 from market.domain.typed_data import Domain, checksum_address
+from market.services.access import serves
 from market.store.database import session_scope
 from market.store.facts import Acknowledgement, GatewayStatus, Quarantined, Reading
 from market.store.projections import Nanogrid
@@ -146,7 +147,7 @@ class Ingest:
         if signer.lower() != gateway:
             raise BadSignature("The reading is not signed by the gateway on whose topic it came.")
         seat = session.get(Nanogrid, reading.nanogrid)
-        if seat is None or seat.gateway != signer:
+        if seat is None or not serves(session, signer, reading.nanogrid):
             raise ReadingRefused("unknown-gateway", f"{signer} does not serve nanogrid {reading.nanogrid} (any more).")
         digest = reading.digest(self.settlement)
         known = session.scalar(
@@ -275,6 +276,8 @@ class Ingest:
             raise BadSignature("The status is not sealed by the gateway on whose topic it came.")
         online = message.state is Liveness.ONLINE
         with session_scope(self.engine) as session:
+            if not serves(session, checksum_address(gateway), message.nanogrid):
+                raise ReadingRefused("unknown-gateway", f"{gateway} does not serve nanogrid {message.nanogrid}.")
             session.add(
                 GatewayStatus(
                     gateway=checksum_address(gateway),

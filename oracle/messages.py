@@ -433,6 +433,7 @@ def parse(topic: str, payload: bytes) -> Received:
     """The message of a payload. MessageRefused with all its problems at once; signatures are not checked here."""
     gateway, channel = parse_topic(topic)
     _require_size(payload)
+    _require_no_nul(payload)
     try:
         message = _MESSAGES[channel].model_validate_json(payload)
     except ValidationError as problem:
@@ -452,6 +453,13 @@ def _require_size(payload: bytes) -> None:
     if len(payload) > MAX_PAYLOAD_BYTES:
         violation = Violation("", f"{len(payload)} bytes", f"must be at most {MAX_PAYLOAD_BYTES} bytes")
         raise MessageRefused("message-too-large", "The message is too large", (violation,))
+
+
+def _require_no_nul(payload: bytes) -> None:
+    """PostgreSQL keeps no such character in a text: one gateway's would stop what comes behind it."""
+    if b"\0" in payload or b"\\u0000" in payload:
+        violation = Violation("", "\\u0000", "must not contain the character NUL")
+        raise MessageRefused("message-malformed", "The message is malformed", (violation,))
 
 
 def _violations(problem: ValidationError) -> tuple[Violation, ...]:

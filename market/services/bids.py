@@ -139,13 +139,12 @@ def _receive_one(
     nanogrid_id = offer.portfolio << 16 | bid.index
     if principal.nanogrid is not None and principal.nanogrid != nanogrid_id:
         raise NotAllowed(f"This key is for nanogrid {principal.nanogrid}, the bid is for {nanogrid_id}.")
-    known = session.scalar(select(BidReceived).where(BidReceived.digest == digest))
-    if known is not None:
-        return BidResult(digest, _receipt(market, known), None)
     signature = Signature.from_hex(str(fields["signature"]))
-    signer = _require_valid(
-        market, session, offer, bid, nanogrid_id, recover_message(bid, market.domain(bid), signature), now_s
-    )
+    signer = recover_message(bid, market.domain(bid), signature)
+    known = session.scalar(select(BidReceived).where(BidReceived.digest == digest))
+    if known is not None and known.signer == signer:  # nobody else learns that there is such a bid
+        return BidResult(digest, _receipt(market, known), None)
+    _require_valid(market, session, offer, bid, nanogrid_id, signer, now_s)
     row = BidReceived(
         offer=offer.offer,
         nanogrid=nanogrid_id,
@@ -187,8 +186,8 @@ def _receipt(market: Market, row: BidReceived) -> dict[str, Any]:
 
 def _require_valid(
     market: Market, session: Session, offer: Offer, bid: Bid, nanogrid_id: int, signer: str, now_s: int
-) -> str:
-    """The signer of a bid that the contract would accept.
+) -> None:
+    """Check a bid as the contract will.
 
     Raises:
         BidRefused, ValidationFailed, BadSignature: what the contract would skip it for; ranges all at once.
@@ -213,7 +212,6 @@ def _require_valid(
         _require_limits(market, seat, bid, signer == seat.signer, Side(offer.side))
         if session.scalar(_sold(nanogrid_id, offer)):
             raise bid_refused(BidRejection.ALREADY_SOLD, nanogrid=nanogrid_id, interval=offer.interval)
-    return signer
 
 
 def _require_ranges(offer: Offer, bid: Bid) -> None:
@@ -355,11 +353,27 @@ def _content(bid: BidReceived | PostedBid | SkippedBid) -> tuple[int, ...]:
     return (bid.nanogrid, bid.revision, bid.price_ueur_kwh, bid.quantity, bid.minimum)
 
 
+def end_promises(market: Market) -> None:
+    """Bids that wait although their offer takes none any more: it was cancelled, or cleared by somebody else."""
+    with market.reading() as session:
+        offers = session.scalars(
+            select(BidReceived.offer)
+            .join(Offer, Offer.offer == BidReceived.offer)
+            .where(BidReceived.state == BidState.RECEIVED, Offer.status != int(OfferStatus.OPEN))
+            .distinct()
+        ).all()
+    for offer in offers:
+        mark_late(market, offer)
+
+
 def mark_late(market: Market, offer: str) -> None:
     """Bids that the chain has not seen when the gate is closed are late; the reason is kept for their bidder."""
     record_posted(market, offer)
     with market.sessions() as session:
-        reason = "NODE_IS_RED" if is_red(session, session.get_one(Offer, offer)) else "GATE_CLOSED"
+        row = session.get_one(Offer, offer)
+        reason = "NODE_IS_RED" if is_red(session, row) else "GATE_CLOSED"
+        if row.status == OfferStatus.CANCELLED:
+            reason = "OFFER_CANCELLED"
         session.execute(
             update(BidReceived)
             .where(BidReceived.offer == offer, BidReceived.state == BidState.RECEIVED)

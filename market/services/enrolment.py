@@ -77,6 +77,10 @@ def enrol(market: Market, request: EnrolmentRequest) -> dict[str, Any]:
             Signature.from_hex(gateway_signature).to_bytes(),
         )
         market.relay(function, f"enrol:{nanogrid}:{message.gateway}:{code}")
+        market.index()
+        if not _is_bound(market, nanogrid, message.gateway, code):
+            # The code was used long ago, by this gateway, and another one has taken its place since.
+            raise EnrolmentUnknown(nanogrid)
     with market.sessions() as session:
         return _access(market, session, nanogrid, message.gateway)
 

@@ -58,6 +58,7 @@ def run_due(market: Market) -> None:
                 # One offer's trouble stops no other; the round fails in the end, and comes again.
                 log.exception("a step failed", step=step.action.__name__, offer=offer.offer)
                 failed.append(problem)
+    bids.end_promises(market)
     clearing.reclaim(market)
     if failed:
         raise failed[0]

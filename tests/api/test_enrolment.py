@@ -80,6 +80,22 @@ def test_signatures_from_the_chain_give_a_stranger_nothing(
         assert key.get(f"/v1/nanogrids/{nanogrid(0)}")["nanogrid"] == nanogrid(0), "the gateway's own access stands"
 
 
+def test_a_gateway_that_was_replaced_takes_nothing_from_its_successor_with_its_used_code(
+    room: Room, http: httpx.Client, code: EnrolmentCode, tmp_path: Path
+) -> None:
+    first, second = (load_or_create_identity(tmp_path / f"gateway-{number}.key") for number in (1, 2))
+    enrolled(room, http, code, first)
+    other = EnrolmentCode.new(nanogrid(0))
+    opened = room.world.contracts.settlement.functions.openEnrolment(nanogrid(0), other.address, room.world.now_s + U)
+    room.world.send("operator", opened)
+    room.market.index()
+    present = enrolled(room, http, other, second)
+    again = http.post("/v1/enrolments", json=signed_enrolment(code, first, settlement(room), nonce(http)))
+    assert (again.status_code, again.json()["type"].rsplit("/", 1)[1]) == (403, "enrolment-unknown")
+    with MarketClient(room.url, api_key=present["api_key"]) as key:
+        assert key.get(f"/v1/nanogrids/{nanogrid(0)}")["nanogrid"] == nanogrid(0)
+
+
 def test_a_nonce_serves_once(room: Room, http: httpx.Client, code: EnrolmentCode, tmp_path: Path) -> None:
     identity = load_or_create_identity(tmp_path / "gateway.key")
     body = signed_enrolment(code, identity, settlement(room), nonce(http))

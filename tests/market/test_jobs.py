@@ -31,16 +31,32 @@ def test_a_trigger_names_the_first_moment_from_a_time_on_and_its_interval(offset
     assert trigger.moment_from(moment) == moment
 
 
-def test_apscheduler_is_told_the_next_moment_and_lives_when_it_cannot_be_told() -> None:
+def test_apscheduler_is_told_the_next_moment() -> None:
     now = datetime.fromtimestamp(T0, UTC)
-    assert NextMomentTrigger(lambda after_s: after_s + 450).get_next_fire_time(None, now) == datetime.fromtimestamp(
-        T0 + 450, UTC
-    )
+    trigger = NextMomentTrigger(lambda after_s: after_s + 450)
+    assert trigger.get_next_fire_time(None, now) == datetime.fromtimestamp(T0 + 450, UTC)
 
-    def away(_: int) -> int:
-        raise OSError("no database")
 
-    assert NextMomentTrigger(away).get_next_fire_time(None, now) > now
+def test_rounds_that_fail_or_cannot_tell_their_moment_come_again_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The time for posting bids is short: a fault of half a minute must not last until the next moment."""
+    monkeypatch.setattr("market.jobs._PATIENCE_S", 0.0)
+    is_away = [True]
+
+    def work() -> None:
+        if is_away[0]:
+            raise OSError("no chain")
+
+    def next_moment(after_s: int) -> int:
+        work()
+        return after_s + 450
+
+    schedule = Schedule(UNIT_S, [], Rounds("offers", work, next_moment))
+    assert T0 < schedule.next_moment(T0) < T0 + 10, "it cannot be told"
+    schedule._run_due(T0, Stopped(T0))
+    is_away[0] = False
+    assert T0 < schedule.next_moment(T0) < T0 + 10, "it has failed"
+    schedule._run_due(T0, Stopped(T0 + 5))
+    assert schedule.next_moment(T0 + 5) == T0 + 455
 
 
 def test_jobs_that_are_due_at_once_run_by_time_and_then_in_the_given_order() -> None:

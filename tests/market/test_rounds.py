@@ -10,7 +10,7 @@ from sqlalchemy import select
 
 from market.domain.calendar import Moment
 from market.domain.errors import ContractRefused
-from market.domain.messages import Bid
+from market.domain.messages import Bid, Cancellation
 from market.domain.messages import Offer as OfferMessage
 from market.domain.products import Direction, Phase, Product, Side
 from market.domain.signing import sign_message
@@ -118,6 +118,40 @@ def test_bids_that_the_chain_never_saw_are_late_with_a_reason(room: Room, open_o
     with room.market.reading() as session:
         assert session.scalars(select(BidReceived.reason)).all() == ["GATE_CLOSED"]
     assert status(room, offer) is OfferStatus.CLEARED, "without bids there is nothing to award"
+
+
+def test_bids_of_a_cancelled_offer_do_not_wait_for_ever(room: Room, open_offer: Callable[[int], str]) -> None:
+    offer = open_offer(CALENDAR_GATE)
+    room.world.at(before(T, 250))
+    receive(room, offer, 0)
+    cancellation = Cancellation(bytes.fromhex(offer[2:]))
+    room.world.decide(
+        lambda _, signature: room.world.contracts.auction.functions.cancelOffer(cancellation.offer, signature),
+        cancellation,
+        "aggregator",
+    )
+    rounds.run_due(room.market)
+    assert states(room) == [BidState.LATE]
+    with room.market.reading() as session:
+        assert session.scalars(select(BidReceived.reason)).all() == ["OFFER_CANCELLED"]
+
+
+def test_guessing_a_sealed_bid_tells_nothing(room: Room, open_offer: Callable[[int], str]) -> None:
+    offer = open_offer(CALENDAR_GATE)
+    room.world.at(before(T, 250))
+    receive(room, offer, 0)
+    bid = Bid(bytes.fromhex(offer[2:]), 0, 100_000, 500, 0, 0)
+    guess = {"index": 0, "price_ueur_kwh": bid.price_ueur_kwh, "quantity": 500, "minimum": 0, "revision": 0}
+    codes = set()
+    for price in (100_000, 100_001):
+        wrong = Bid(bid.offer, 0, price, 500, 0, 0)
+        signature = sign_message(owner_key(9), wrong, room.market.domain(wrong)).hex()
+        fields = guess | {"price_ueur_kwh": price, "signature": signature}
+        [result] = bids.receive(room.market, Principal("0x1"), offer, [fields])
+        assert result.receipt is None
+        assert result.refusal is not None
+        codes.add(result.refusal.code)
+    assert codes == {"bad-signature"}
 
 
 def test_what_is_on_the_chain_is_not_late_though_the_market_died_before_noting_it(

@@ -287,19 +287,34 @@ def test_an_acknowledgement_that_is_not_the_gateways_own_changes_nothing(
     assert (state_of(late, id_), late.quarantined()) == (OutboxState.PUBLISHED, [code])
 
 
-@pytest.mark.parametrize("is_forged", [False, True])
-def test_a_status_is_kept_when_the_gateway_sealed_it(late: Desk, is_forged: bool) -> None:
-    gateway = address_of(gateway_key(1)).lower()
-    status = Status.sealed(
-        gateway_key(2 if is_forged else 1),
-        late.oracle.settlement,
-        gateway=gateway,
-        nanogrid=nanogrid(1),
+def status(desk: Desk, key: bytes, of: int = 1, version: str = "1") -> bytes:
+    """A status on the topic of gateway 1 that names a nanogrid."""
+    return Status.sealed(
+        key,
+        desk.oracle.settlement,
+        gateway=address_of(gateway_key(1)).lower(),
+        nanogrid=nanogrid(of),
         state=Liveness.ONLINE,
         at=T,
-        software_version="1",
-    )
-    late.ingest.take(topic_for(gateway, Channel.STATUS), status.payload())
+        software_version=version,
+    ).payload()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "refusals"),
+    [
+        ({"key": gateway_key(1)}, []),
+        ({"key": gateway_key(2)}, ["bad-signature"]),
+        ({"key": gateway_key(1), "of": 2}, ["unknown-gateway"]),
+        # PostgreSQL keeps no NUL: it must be refused as a message, not fail as a database.
+        ({"key": gateway_key(1), "version": "1\0"}, ["message-malformed"]),
+    ],
+)
+def test_a_status_is_kept_when_the_gateway_of_the_nanogrid_sealed_it(
+    late: Desk, arguments: dict[str, Any], refusals: list[str]
+) -> None:
+    topic = topic_for(address_of(gateway_key(1)).lower(), Channel.STATUS)
+    late.ingest.take(topic, status(late, **arguments))
     with read_scope(late.oracle.engine) as session:
         kept = session.scalar(select(func.count()).select_from(GatewayStatus))
-    assert (kept, late.quarantined()) == ((0, ["bad-signature"]) if is_forged else (1, []))
+    assert (kept, late.quarantined()) == (0 if refusals else 1, refusals)
