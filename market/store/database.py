@@ -27,6 +27,7 @@ _READ_ONLY_OPTION: Final = "meritgrid_read_only"
 INDEXER_LOCK: Final = 0x4D475249
 MIGRATION_LOCK: Final = 0x4D475230
 NONCE_LOCK: Final = 0x4D47524E
+API_KEY_LOCK: Final = 0x4D47524B
 
 
 def open_engine(url: str) -> Engine:

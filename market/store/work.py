@@ -151,6 +151,8 @@ class ApiKey(Base):
     last_used_at: Mapped[BigInt | None]
     """To the hour, so that not every call writes."""
     revoked_at: Mapped[BigInt | None]
+    idempotency_key: Mapped[Name | None]
+    """Of the call that made it: a retry of that call revokes it and makes another."""
 
 
 class SignInNonce(Base):

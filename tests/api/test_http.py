@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -181,11 +182,50 @@ def test_a_transaction_that_the_chain_does_not_take_is_said_so(caller: Caller) -
     assert (refused.value.status, refused.value.code) == (409, "transaction-not-taken")
 
 
-def test_an_answer_with_a_secret_is_not_kept_for_a_retry(room: Room, caller: Caller) -> None:
+def live_keys(owner: MarketClient) -> list[int]:
+    return [row["id"] for row in owner.items("/v1/api-keys") if row["revoked_at"] is None]
+
+
+def test_a_retry_for_an_api_key_gives_another_text_and_leaves_one_key_live(room: Room, caller: Caller) -> None:
     owner, wish = caller("owner-0"), {"label": "x", "scopes": ["read"]}
     first = owner.post("/v1/api-keys", wish, idempotency_key="one")
     second = owner.post("/v1/api-keys", wish, idempotency_key="one")
-    assert first["key"] != second["key"]
+    assert live_keys(owner) == [second["id"]]
+    works = {made["id"]: MarketClient(room.url, api_key=made["key"]) for made in (first, second)}
+    with works[second["id"]] as live, works[first["id"]] as revoked:
+        assert live.get("/v1/nanogrids")["items"]
+        with pytest.raises(MarketProblem, match="revoked"):
+            revoked.get("/v1/nanogrids")
+    with pytest.raises(MarketProblem) as reused:
+        owner.post("/v1/api-keys", wish | {"scopes": ["bids"]}, idempotency_key="one")
+    assert reused.value.code == "idempotency-key-reused"
+    assert live_keys(owner) == [second["id"]], "a refused call revokes nothing"
+
+
+def test_an_api_key_takes_the_place_of_no_other_calls_key(caller: Caller) -> None:
+    owner, neighbour, wish = caller("owner-0"), caller("owner-1"), {"label": "x", "scopes": ["read"]}
+    made = [owner.post("/v1/api-keys", wish, idempotency_key=key)["id"] for key in ("one", "two")]
+    neighbours = neighbour.post("/v1/api-keys", wish, idempotency_key="one")["id"]
+    assert (live_keys(owner), live_keys(neighbour)) == (made, [neighbours])
+
+
+def test_many_retries_at_once_leave_one_api_key_live(room: Room, caller: Caller) -> None:
+    owner = caller("owner-0")
+    owner.sign_in()
+    headers = {"Authorization": f"Bearer {owner.token}", "Idempotency-Key": "one"}
+
+    def make() -> int:
+        wish = {"label": "x", "scopes": ["read"]}
+        return httpx.post(f"{room.url}/v1/api-keys", json=wish, headers=headers, timeout=30).status_code
+
+    with ThreadPoolExecutor(6) as at_once:
+        answers = [made.result() for made in [at_once.submit(make) for _ in range(6)]]
+    assert (set(answers), len(live_keys(owner))) == ({201}, 1)
+
+
+def test_nobody_gets_the_nonce_of_another_by_the_same_idempotency_key(http: httpx.Client) -> None:
+    nonces = {http.post("/v1/auth/nonce", headers={"Idempotency-Key": "1"}).json()["nonce"] for _ in range(2)}
+    assert len(nonces) == 2
 
 
 def test_a_chain_that_is_slow_is_said_so_and_the_same_post_ends_well_later(
