@@ -199,6 +199,14 @@ def give_verdict(
     return signals.give_verdict(market, caller, offer, body.message, body.signature, body.reasons).document()
 
 
+@router.get("/offers/{offer}/verdict")
+def show_verdict(market: CurrentMarket, offer: OfferId) -> dict[str, Any]:
+    """What the DSO rejected of a cleared offer, by position in the merit order, and why."""
+    with market.reading() as session:
+        offers.offer_of(session, offer)
+        return signals.verdict_of(session, offer)
+
+
 @router.post("/commands", status_code=201)
 def give_command(
     market: CurrentMarket,
@@ -213,27 +221,10 @@ def give_command(
 def list_commands(
     market: CurrentMarket, page: Page, caller: Caller, node: int, interval: int | None = None
 ) -> dict[str, Any]:
+    """RED commands that concern the caller, with the DSO's published reason and the gateways' answers."""
     with market.reading() as session:
         rows = requests.commands_of(session, nanogrids_seen(session, caller, node), interval)
-        answers = requests.command_answers(session, rows)
-        items = [
-            {
-                "nanogrid": row.nanogrid,
-                "interval": row.interval,
-                "product": row.product,
-                "direction": row.direction,
-                "quantity": row.quantity,
-                "price_ueur_kwh": row.price_ueur_kwh,
-                "reserved_ueur": row.reserved_ueur,
-                "given_at": row.given_at,
-                "delivered": row.delivered,
-                "paid_ueur": row.paid_ueur,
-                "unpaid_ueur": row.unpaid_ueur,
-                "answers": answers.get((row.nanogrid, row.interval), []),
-            }
-            for row in rows
-        ]
-        return page.page(items)
+        return page.page(requests.command_documents(session, rows))
 
 
 @router.get("/dispatches")

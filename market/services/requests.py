@@ -12,7 +12,7 @@ from market.domain.messages import Cancellation, Command, Offer, Request
 from market.domain.settlement import amount_ueur
 from market.domain.states import DispatchState, OfferStatus
 from market.services.access import NotAllowed, Principal
-from market.services.decisions import Carried, carry, parse, require_hash, wire_signature
+from market.services.decisions import Carried, carry, document_of, parse, require_hash, wire_signature
 from market.services.market import Market
 from market.store.facts import Acknowledgement
 from market.store.projections import Award, FlexibilityRequest, GridCommand, Portfolio, RequestInterval
@@ -152,6 +152,30 @@ def commands_of(session: Session, nanogrids: Sequence[int], interval: int | None
     if interval is not None:
         query = query.where(GridCommand.interval == interval)
     return session.scalars(query.order_by(GridCommand.interval, GridCommand.nanogrid)).all()
+
+
+def command_documents(session: Session, rows: Sequence[GridCommand]) -> list[dict[str, Any]]:
+    """RED commands with their published reasons, the gateways' answers and what became of them."""
+    answers = command_answers(session, rows)
+    return [
+        {
+            "nanogrid": row.nanogrid,
+            "interval": row.interval,
+            "product": row.product,
+            "direction": row.direction,
+            "quantity": row.quantity,
+            "price_ueur_kwh": row.price_ueur_kwh,
+            "reserved_ueur": row.reserved_ueur,
+            "reason": document_of(session, row.reason),
+            "reason_hash": row.reason,
+            "given_at": row.given_at,
+            "delivered": row.delivered,
+            "paid_ueur": row.paid_ueur,
+            "unpaid_ueur": row.unpaid_ueur,
+            "answers": answers.get((row.nanogrid, row.interval), []),
+        }
+        for row in rows
+    ]
 
 
 def answers_of(session: Session, dispatches: Sequence[str]) -> dict[str, list[dict[str, Any]]]:

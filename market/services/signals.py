@@ -10,10 +10,12 @@ from sqlalchemy.orm import Session
 
 from market.domain.messages import Signal, Verdict
 from market.domain.products import Phase, SignalKind
+from market.domain.records import rejected_positions
 from market.services.access import Principal
-from market.services.decisions import Carried, carry, parse, require_hash, wire_signature
+from market.services.decisions import Carried, carry, document_of, parse, require_hash, wire_signature
 from market.services.market import Market
-from market.store.projections import GridSignal, Offer
+from market.services.roles import Unknown
+from market.store.projections import GridSignal, GridVerdict, Offer
 
 
 def set_signal(
@@ -44,6 +46,32 @@ def give_verdict(
     require_hash(reasons, verdict.reasons, "/message/reasons")
     function = market.contracts.signals.functions.giveVerdict(verdict.arguments(), wire_signature(signature))
     return carry(market, principal, verdict, signature, function, subject=offer, documents={"reasons": reasons})
+
+
+def verdict_of(session: Session, offer: str) -> dict[str, Any]:
+    """The DSO's verdict on an offer: the positions that it rejected, and its published reasons.
+
+    Raises:
+        Unknown: the DSO has given none; silence accepts.
+    """
+    row = session.get(GridVerdict, offer)
+    if row is None:
+        raise Unknown("verdict", f"on offer {offer}")
+    return {
+        "offer": offer,
+        "rejected": sorted(rejected_positions(row.rejected)),
+        "reasons": document_of(session, row.reasons),
+        "reasons_hash": row.reasons,
+        "author": row.author,
+        "given_at": row.given_at,
+    }
+
+
+def reason_of(session: Session, offer: str, position: int) -> Any | None:
+    """Why a verdict rejected a bid: what its published reasons hold for the position, None where they hold nothing."""
+    verdict = session.get(GridVerdict, offer)
+    reasons = None if verdict is None else document_of(session, verdict.reasons)
+    return (reasons or {}).get(str(position))
 
 
 def signals_of(
