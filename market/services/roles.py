@@ -81,11 +81,27 @@ def is_owners(principal: Principal, row: Nanogrid) -> bool:
     return principal.address == row.owner
 
 
+def own(principal: Principal) -> ColumnElement[bool]:
+    """Condition on Nanogrid: those that are the caller's own (see is_owners)."""
+    if principal.nanogrid is None:
+        return Nanogrid.owner == principal.address
+    mine = or_(Nanogrid.owner == principal.address, Nanogrid.gateway == principal.address)
+    return (Nanogrid.nanogrid == principal.nanogrid) & mine
+
+
+def measured_for(session: Session, principal: Principal) -> ColumnElement[bool]:
+    """Condition on Nanogrid: those whose measurements the caller may see (see require_reading_sight)."""
+    if principal.nanogrid is not None:
+        return own(principal)
+    if holds(session, principal, Role.AUDITOR):
+        return true()
+    return or_(own(principal), Nanogrid.node.in_(select(Node.node).where(Node.dso == principal.address)))
+
+
 def concerning(session: Session, principal: Principal) -> ColumnElement[bool]:
     """Condition on Nanogrid: those that concern the caller."""
     if principal.nanogrid is not None:
-        mine = or_(Nanogrid.owner == principal.address, Nanogrid.gateway == principal.address)
-        return (Nanogrid.nanogrid == principal.nanogrid) & mine
+        return own(principal)
     if holds(session, principal, Role.OPERATOR, Role.AUDITOR):
         return true()
     return or_(

@@ -18,6 +18,7 @@ from market.domain.calendar import Calendar, Moment
 from market.domain.states import OfferStatus
 from market.services import bids, clearing
 from market.services.market import Market
+from market.services.notices import forget_old
 from market.store.projections import Offer
 
 log = structlog.get_logger(__name__)
@@ -59,6 +60,8 @@ def run_due(market: Market) -> None:
                 log.exception("a step failed", step=step.action.__name__, offer=offer.offer)
                 failed.append(problem)
     clearing.reclaim(market)
+    with market.sessions() as session:
+        forget_old(session, now_s)
     if failed:
         raise failed[0]
 

@@ -28,6 +28,7 @@ INDEXER_LOCK: Final = 0x4D475249
 MIGRATION_LOCK: Final = 0x4D475230
 NONCE_LOCK: Final = 0x4D47524E
 API_KEY_LOCK: Final = 0x4D47524B
+NOTICE_LOCK: Final = 0x4D47524F
 
 
 def open_engine(url: str) -> Engine:

@@ -195,6 +195,24 @@ class IdempotencyKey(Base):
     created_at: Mapped[BigInt] = mapped_column(index=True)
 
 
+class Notice(Base):
+    """Something that happened beside the chain, for streams: a bid, reading or dispatch. Kept for two days."""
+
+    __tablename__ = "notices"
+
+    id: Mapped[RowId]
+    topic: Mapped[Code]
+    event: Mapped[Code]
+    subject: Mapped[Name]
+    """The bid's digest, the dispatch's id, or the nanogrid that measured."""
+    nanogrid: Mapped[BigInt]
+    interval: Mapped[BigInt]
+    offer: Mapped[Hash32 | None]
+    account: Mapped[Address | None]
+    """A bid's signer, who hears of it beside the nanogrid's own."""
+    at: Mapped[BigInt] = mapped_column(index=True)
+
+
 class BrokerCredential(Base):
     """A client's access to the broker. The password is random (256 bits), so its SHA-256 is enough."""
 

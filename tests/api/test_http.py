@@ -21,9 +21,7 @@ from market.desks.market_client import MarketClient, MarketProblem, MarketUnavai
 from market.domain.messages import Signal
 from market.domain.products import Phase
 from market.domain.signing import address_of
-from market.domain.states import DispatchState
 from market.services.stream import TOPICS
-from market.store.facts import Acknowledgement
 from tests.api.conftest import Caller
 from tests.chain.world import KEYS, U, nanogrid, owner_key
 from tests.cli.conftest import Room
@@ -312,18 +310,6 @@ def test_every_event_of_the_contracts_belongs_to_one_topic() -> None:
     events = {name for path in interfaces for name in re.findall(r"\bevent (\w+)\(", path.read_text(encoding="utf-8"))}
     told = [event for names in TOPICS.values() for event in names]
     assert sorted(told) == sorted(events | {"RoleGranted", "RoleRevoked"})
-
-
-def test_the_stream_tells_gateways_answers_too(room: Room, http: httpx.Client) -> None:
-    with http.stream("GET", "/v1/stream?topics=dispatches,settlements", timeout=20) as events:
-        with room.market.sessions() as session:
-            answer = Acknowledgement(
-                dispatch="0x" + "ab" * 32, gateway=OWNER, nanogrid=nanogrid(0), state=DispatchState.STARTED, at=T,
-                reason=None, signature=b"", received_at=T,
-            )  # fmt: skip
-            session.add(answer)
-        data = next(line for line in events.iter_lines() if line.startswith("data:"))
-    assert '"event":"STARTED"' in data
 
 
 def test_the_stream_tells_what_happens_and_goes_on_where_it_was_left(room: Room, http: httpx.Client) -> None:
