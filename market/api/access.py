@@ -85,21 +85,21 @@ def make_api_key(
 @router.get("/api-keys")
 def list_api_keys(market: CurrentMarket, page: Page, caller: Caller) -> dict[str, Any]:
     with market.reading() as session:
-        rows = session.scalars(select(ApiKey).where(ApiKey.subject == caller.address).order_by(ApiKey.id))
-        items = [
-            {
-                "id": row.id,
-                "label": row.role,
-                "scopes": row.scopes,
-                "nanogrid": row.nanogrid,
-                "created_at": row.created_at,
-                "expires_at": row.expires_at,
-                "last_used_at": row.last_used_at,
-                "revoked_at": row.revoked_at,
-            }
-            for row in rows
-        ]
-        return page.page(items)
+        query = select(ApiKey).where(ApiKey.subject == caller.address).order_by(ApiKey.id)
+        return page.select(session, query, lambda rows: [_key_document(row) for (row,) in rows])
+
+
+def _key_document(row: ApiKey) -> dict[str, Any]:
+    return {
+        "id": row.id,
+        "label": row.role,
+        "scopes": row.scopes,
+        "nanogrid": row.nanogrid,
+        "created_at": row.created_at,
+        "expires_at": row.expires_at,
+        "last_used_at": row.last_used_at,
+        "revoked_at": row.revoked_at,
+    }
 
 
 @router.delete("/api-keys/{key_id}")

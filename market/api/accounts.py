@@ -57,8 +57,9 @@ def show_statement(
 ) -> dict[str, Any] | Response:
     """Every change of the account's balance and of its nanogrids' balances and bonds, with the balance after it."""
     with market.reading() as session:
-        lines = accounts.statement(session, caller, account, first, last)
+        query = accounts.statement(session, caller, account, first, last)
         if format_ == "json":
-            return page.page([line.document() for line in lines])
+            return page.select(session, query, lambda rows: [line.document() for line in accounts.lines_of(rows)])
+        lines = accounts.lines_of(session.execute(query))
         headers = {"Content-Disposition": f'attachment; filename="statement-{account}.csv"'}
         return Response(accounts.statement_csv(lines), media_type="text/csv; charset=utf-8", headers=headers)

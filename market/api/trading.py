@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query, Response
-from sqlalchemy import select
 
 from market.api.bodies import Bids, IntervalOf, Signature, SignedMessage, SignedMessageWithReason, SignedVerdict
 from market.api.context import Caller, CurrentMarket, OptionalCaller
@@ -18,8 +17,7 @@ from market.services import bids as bid_service
 from market.services import clearing, offers, requests, signals
 from market.services.access import Scope
 from market.services.roles import Unknown, nanogrids_seen
-from market.store.projections import FlexibilityRequest
-from market.store.work import Dispatch
+from market.store.projections import FlexibilityRequest, Nanogrid
 
 router = APIRouter(tags=["trading"])
 
@@ -223,8 +221,8 @@ def list_commands(
 ) -> dict[str, Any]:
     """RED commands that concern the caller, with the DSO's published reason and the gateways' answers."""
     with market.reading() as session:
-        rows = requests.commands_of(session, nanogrids_seen(session, caller, node), interval)
-        return page.page(requests.command_documents(session, rows))
+        query = requests.commands_of(nanogrids_seen(session, caller, node), interval)
+        return page.select(session, query, lambda rows: requests.command_documents(session, [row for (row,) in rows]))
 
 
 @router.get("/dispatches")
@@ -238,25 +236,8 @@ def list_dispatches(
 ) -> dict[str, Any]:
     """Orders to gateways and where they stand, for whoever they concern."""
     with market.reading() as session:
-        visible = [each for each in nanogrids_seen(session, caller, node) if nanogrid is None or each == nanogrid]
-        query = select(Dispatch).where(Dispatch.nanogrid.in_(visible)).order_by(Dispatch.interval, Dispatch.nanogrid)
-        if interval is not None:
-            query = query.where(Dispatch.interval == interval)
-        rows = session.scalars(query).all()
-        answers = requests.answers_of(session, [row.id for row in rows])
-        items = [
-            {
-                "id": row.id,
-                "kind": row.kind,
-                "nanogrid": row.nanogrid,
-                "interval": row.interval,
-                "target_w": row.target_w,
-                "target_var": row.target_var,
-                "lease_end": row.lease_end,
-                "state": row.state,
-                "reason": row.reason,
-                "answers": answers[row.id],
-            }
-            for row in rows
-        ]
-        return page.page(items)
+        visible = nanogrids_seen(session, caller, node)
+        if nanogrid is not None:
+            visible = visible.where(Nanogrid.nanogrid == nanogrid)
+        query = requests.dispatches_of(visible, interval)
+        return page.select(session, query, lambda rows: requests.dispatch_documents(session, [row for (row,) in rows]))

@@ -51,7 +51,7 @@ def overview(market: Market, session: Session, node: int) -> dict[str, Any]:
 
 
 def _light(session: Session, node: int, interval: int) -> dict[str, Any] | None:
-    signals = signals_of(session, node, interval, interval, SignalKind.FORECAST)
+    signals = session.scalars(signals_of(node, interval, interval, SignalKind.FORECAST)).all()
     if not signals:
         return None
     phase = phase_of(session, node, interval)
@@ -60,7 +60,7 @@ def _light(session: Session, node: int, interval: int) -> dict[str, Any] | None:
 
 def _series(session: Session, node: int, first: int, end: int, prices: dict[int, int | None]) -> list[dict[str, Any]]:
     rows: dict[int, dict[str, Any]] = {}
-    for signal in signals_of(session, node, first, end - 1):
+    for signal in session.scalars(signals_of(node, first, end - 1)):
         row = rows.setdefault(
             signal.interval,
             {

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-from sqlalchemy import ColumnElement, or_, select, true
+from sqlalchemy import ColumnElement, Select, or_, select, true
 from sqlalchemy.orm import Session
 
 from market.domain.errors import Category, MeritgridError
@@ -177,16 +177,15 @@ def portfolios_seen(session: Session, principal: Principal, node: int) -> list[i
     return seen
 
 
-def nanogrids_seen(session: Session, principal: Principal, node: int) -> list[int]:
-    """Nanogrids of a node that concern the caller.
+def nanogrids_seen(session: Session, principal: Principal, node: int) -> Select[int]:
+    """Query for the nanogrids of a node that concern the caller.
 
     Raises:
         NotAllowed: none. Unknown: no such node.
     """
     dso = node_of(session, node).dso
-    query = select(Nanogrid.nanogrid).where(Nanogrid.node == node, concerning(session, principal))
-    seen = list(session.scalars(query.order_by(Nanogrid.nanogrid)))
-    if not seen and principal.address != dso:
+    seen = select(Nanogrid.nanogrid).where(Nanogrid.node == node, concerning(session, principal))
+    if session.scalar(seen.limit(1)) is None and principal.address != dso:
         raise NotAllowed("Nothing at this node concerns you.")
     return seen
 

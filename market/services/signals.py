@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import Select, select
 from sqlalchemy.orm import Session
 
 from market.domain.messages import Signal, Verdict
@@ -74,14 +74,26 @@ def reason_of(session: Session, offer: str, position: int) -> Any | None:
     return (reasons or {}).get(str(position))
 
 
-def signals_of(
-    session: Session, node: int, first: int, last: int, kind: SignalKind | None = None
-) -> Sequence[GridSignal]:
+def signals_of(node: int, first: int, last: int, kind: SignalKind | None = None) -> Select[GridSignal]:
     """History of a node's light, by interval, kind and sequence."""
     query = select(GridSignal).where(GridSignal.node == node, GridSignal.interval.between(first, last))
     if kind is not None:
         query = query.where(GridSignal.kind == int(kind))
-    return session.scalars(query.order_by(GridSignal.interval, GridSignal.kind, GridSignal.sequence)).all()
+    return query.order_by(GridSignal.interval, GridSignal.kind, GridSignal.sequence)
+
+
+def signal_document(session: Session, row: GridSignal) -> dict[str, Any]:
+    return {
+        "node": row.node,
+        "interval": row.interval,
+        "phase": row.phase,
+        "kind": row.kind,
+        "sequence": row.sequence,
+        "reason": document_of(session, row.reason),
+        "reason_hash": row.reason,
+        "author": row.author,
+        "at": row.set_at,
+    }
 
 
 def latest_signal(session: Session, node: int, interval: int, kind: SignalKind) -> GridSignal | None:
