@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
-from sqlalchemy import select
+from sqlalchemy import Select, select
 from sqlalchemy.orm import Session
 
 from market.api.bodies import SignedMessageWithReason
@@ -19,7 +19,7 @@ from market.services.market import Market
 from market.services.overview import overview
 from market.services.roles import node_of, portfolios_seen, require_oversight
 from market.store.facts import Baseline, Reading
-from market.store.projections import Nanogrid, Node, Portfolio
+from market.store.projections import Nanogrid, Node, Pause, Portfolio
 
 router = APIRouter(tags=["nodes"])
 
@@ -31,7 +31,7 @@ _REASON = {"element": "transformer", "loading_percent": 118.4, "text": "Transfor
 
 @router.get("/nodes")
 def list_nodes(market: CurrentMarket, page: Page) -> dict[str, Any]:
-    """All nodes with their portfolios and present phase."""
+    """All nodes with their portfolios, present phase and paused products (0: all)."""
     with market.reading() as session:
         rows = session.scalars(select(Node).order_by(Node.node)).all()
         return page.page([_node_document(market, session, row) for row in rows])
@@ -152,6 +152,7 @@ def _node_document(market: Market, session: Session, row: Node) -> dict[str, Any
         "name": row.name,
         "dso": row.dso,
         "phase": int(signals.phase_of(session, row.node, interval)),
+        "paused": list(session.scalars(_paused_products(row.node))),
         "portfolios": [
             {
                 "portfolio": portfolio.portfolio,
@@ -163,6 +164,11 @@ def _node_document(market: Market, session: Session, row: Node) -> dict[str, Any
             for portfolio in portfolios
         ],
     }
+
+
+def _paused_products(node: int) -> Select[int]:
+    """Codes of the products that are paused at a node; 0 stands for all."""
+    return select(Pause.product).where(Pause.node == node, Pause.paused).order_by(Pause.product)
 
 
 def _rated_power_w(session: Session, portfolio: int) -> int:

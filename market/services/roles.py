@@ -45,6 +45,17 @@ def roles_of(session: Session, address: str) -> list[str]:
     return sorted(session.scalars(select(RoleHolding.role).where(RoleHolding.account == address)))
 
 
+def participants_of(session: Session, principal: Principal, role: Role | None) -> Select[RoleHolding]:
+    """Query for who holds which role, or who holds one of them.
+
+    Raises:
+        NotAllowed: the caller is neither the operator, nor its governance key, nor an auditor.
+    """
+    require_role(session, principal, Role.OPERATOR, Role.ADMIN, Role.AUDITOR)
+    query = select(RoleHolding).order_by(RoleHolding.role, RoleHolding.account)
+    return query if role is None else query.where(RoleHolding.role == role.value)
+
+
 def holds(session: Session, principal: Principal, *roles: Role) -> bool:
     """Whether the caller holds one of some roles. A key for one nanogrid holds none."""
     return principal.nanogrid is None and any(
