@@ -20,12 +20,20 @@ from market.services.stream import TOPICS, Cursor, Told, Wanted, head, look
 
 router = APIRouter(tags=["stream"])
 
+_EXAMPLE: Final = (
+    "id: 812.3.57\nevent: dispatches\n"
+    'data: {"event":"PUBLISHED","subject":"0xab…","interval":1463738400,"at":1463737590,"node":1,"nanogrid":65543}\n\n'
+)
 _LOOK_EVERY_S: Final = 0.25
 _CALLER_EVERY_S: Final = 30.0
 """A session that ends or a key that is revoked hears this much more."""
 
 
-@router.get("/stream")
+@router.get(
+    "/stream",
+    response_class=EventSourceResponse,
+    responses={200: {"content": {"text/event-stream": {"schema": {"type": "string"}, "example": _EXAMPLE}}}},
+)
 async def stream(
     request: Request,
     market: CurrentMarket,

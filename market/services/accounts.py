@@ -23,7 +23,7 @@ from market.services.roles import require_account, require_account_sight, roles_
 from market.store.books import Account, LedgerEntry, Purse
 from market.store.projections import Nanogrid
 
-_COLUMNS: Final = (
+STATEMENT_COLUMNS: Final = (
     "at", "kind", "purse", "nanogrid", "interval", "reference", "ordinal", "amount_eur", "balance_eur", "transaction",
 )  # fmt: skip
 
@@ -164,14 +164,14 @@ def _not_of_former_owners(entry: type[LedgerEntry]) -> ColumnElement[bool]:
 def statement_csv(lines: Iterable[StatementLine]) -> str:
     """A statement as CSV (RFC 4180): times in ISO 8601 UTC, amounts in euro with all six decimals."""
     text = io.StringIO()
-    writer = csv.DictWriter(text, _COLUMNS)
+    writer = csv.DictWriter(text, STATEMENT_COLUMNS)
     writer.writeheader()
     for line in lines:
         row = line.document()
         interval = row["interval"]
         writer.writerow(
             {
-                **{name: row.get(name) for name in _COLUMNS},
+                **{name: row.get(name) for name in STATEMENT_COLUMNS},
                 "at": iso(row["at"]),
                 "interval": None if interval is None else iso(interval),
                 "amount_eur": euro(row["amount_ueur"]),

@@ -14,6 +14,7 @@ from eth_account import Account
 from eth_account.messages import encode_defunct
 
 from market.api.app import create_app
+from market.api.description import EXAMPLES
 from market.chain.bindings import Contracts
 from market.chain.profiles import connect, rpc
 from market.desks.desk import Desk, document_hash
@@ -21,6 +22,7 @@ from market.desks.market_client import MarketClient, MarketProblem, MarketUnavai
 from market.domain.messages import Signal
 from market.domain.products import Phase
 from market.domain.signing import address_of
+from market.services.access import Scope
 from market.services.stream import TOPICS
 from tests.api.conftest import Caller
 from tests.chain.world import KEYS, U, nanogrid, owner_key
@@ -281,6 +283,69 @@ def test_every_route_is_described_and_every_body_has_an_example(http: httpx.Clie
                 without_example.append((method, path))
     assert (undescribed, without_example) == ([], [])
     assert all(path.startswith("/v1/") for path in description["paths"])
+
+
+def test_every_route_describes_the_problems_that_it_answers_with(http: httpx.Client) -> None:
+    description = http.get("/openapi.json").json()
+    assert "HTTPValidationError" not in str(description), "what is never sent"
+    for name, route in routes_of(description).items():
+        problems = {status: each for status, each in route["responses"].items() if not status.startswith("2")}
+        assert "503" in problems, name
+        for status, each in problems.items():
+            assert each["content"] == {"application/problem+json": {"schema": {"$ref": PROBLEM}}}, (name, status)
+        if route.get("security"):
+            assert {"401", "403"} <= problems.keys(), name
+        if route.get("requestBody"):
+            assert {"400", "404", "409", "413", "415", "422"} <= problems.keys(), name
+
+
+def test_the_problems_that_are_sent_are_those_that_are_described(http: httpx.Client) -> None:
+    description = http.get("/openapi.json").json()
+    shape, routes = description["components"]["schemas"]["Problem"], routes_of(description)
+    for name, path, body, status in (
+        ("GET /v1/nodes/{node}", "/v1/nodes/999", None, 404),
+        ("GET /v1/nodes/{node}", "/v1/nodes/x", None, 422),
+        ("GET /v1/nanogrids", "/v1/nanogrids", None, 401),
+        ("POST /v1/auth/siwe", "/v1/auth/siwe", b"{broken", 400),
+        ("POST /v1/auth/siwe", "/v1/auth/siwe", b"{}", 422),
+    ):
+        method = name.split()[0]
+        sent = http.request(method, path, content=body, headers=JSON if body else {})
+        document = sent.json()
+        assert (sent.status_code, str(status) in routes[name]["responses"]) == (status, True)
+        assert set(shape["required"]) <= document.keys() <= shape["properties"].keys()
+        entry = shape["properties"]["errors"]["items"]
+        assert all(set(entry["required"]) == error.keys() for error in document.get("errors", []))
+
+
+def test_every_post_describes_the_idempotency_key(http: httpx.Client) -> None:
+    for name, route in routes_of(http.get("/openapi.json").json()).items():
+        headers = [each["name"] for each in route.get("parameters", []) if each["in"] == "header"]
+        assert headers.count("Idempotency-Key") == (1 if name.startswith("POST") else 0), name
+
+
+def test_scopes_media_types_and_answers_are_shown(http: httpx.Client) -> None:
+    description = http.get("/openapi.json").json()
+    routes, schemas = routes_of(description), description["components"]["schemas"]
+    assert schemas["NewApiKey"]["properties"]["scopes"]["items"]["enum"] == [scope.value for scope in Scope]
+    statement = routes["GET /v1/accounts/{account}/statement"]["responses"]["200"]["content"]
+    assert statement.keys() == {"application/json", "text/csv"}
+    assert routes["GET /v1/stream"]["responses"]["200"]["content"].keys() == {"text/event-stream"}
+    for name, example in EXAMPLES.items():
+        [answer] = [each for status, each in routes[name]["responses"].items() if status.startswith("2")]
+        assert answer["content"]["application/json"]["example"] == example, name
+
+
+PROBLEM = "#/components/schemas/Problem"
+
+
+def routes_of(description: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Method and path → what is described of it."""
+    return {
+        f"{method.upper()} {path}": route
+        for path, methods in description["paths"].items()
+        for method, route in methods.items()
+    }
 
 
 def _has_example(content: dict[str, Any], description: dict[str, Any]) -> bool:
