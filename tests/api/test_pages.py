@@ -23,6 +23,12 @@ T = TEST_EPOCH + 8 * U
 GATEWAY = address_of(gateway_key(0))
 
 
+@pytest.fixture
+def room_database_url(database_url: str) -> str:
+    """Both kinds of databases: the pages are cut, and the balances counted, by them."""
+    return database_url
+
+
 def baselines(room: Room) -> None:
     with room.market.sessions() as session:
         for portfolio, values in ((PORTFOLIO, [-500, -501, -502]), (PORTFOLIO + 1, [7])):

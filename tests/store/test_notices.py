@@ -48,8 +48,9 @@ def test_a_notice_waits_for_those_that_have_begun_before_it(engine: Engine) -> N
     assert begun.wait(10)
     threads[1].start()
     threads[1].join(0.5)
-    assert seen() == [], "the later one is not seen before the earlier one"
+    early = seen()
     finish.set()
     for thread in threads:
         thread.join(10)
+    assert early == [], "the later one is not seen before the earlier one"
     assert seen() == [1, 2]
