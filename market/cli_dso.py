@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -126,11 +127,16 @@ def list_signals(
             | {
                 "phase": name_of(Phase, row["phase"]),
                 "kind": name_of(SignalKind, row["kind"]),
-                "reason": (row["reason"] or {}).get("text", row["reason_hash"]),
+                "reason": _reason_text(row),
             }
             for row in rows
         ]
     show_list(rows, ("interval", "phase", "kind", "sequence", "reason", "at"), as_json, f"Signals of node {node}")
+
+
+def _reason_text(row: Mapping[str, Any]) -> str:
+    """The reason as a person wrote it; else the hash that stands on the chain."""
+    return str((row["reason"] or {}).get("text", row["reason_hash"]))
 
 
 def _window(client: MarketClient, first: int | None, last: int | None) -> tuple[int, int]:
@@ -250,13 +256,13 @@ def list_commands(
     node: NodeId,
     interval: AnyInterval = None,
 ) -> None:
-    """Show the commands at a node that concern the key's owner, and what became of them.
+    """Show the commands at a node that concern the key's owner, why they were given and what became of them.
 
     Example: meritgrid red list --node 1 --key-file dso.key
     """
     with access.client() as client:
         rows = list(client.items("/v1/commands", node=node, interval=interval))
     if not access.as_json:
-        rows = [row | {"direction": name_of(Direction, row["direction"])} for row in rows]
-    columns = ("interval", "nanogrid", "direction", "quantity", "delivered", "paid_ueur", "unpaid_ueur")
+        rows = [row | {"direction": name_of(Direction, row["direction"]), "reason": _reason_text(row)} for row in rows]
+    columns = ("interval", "nanogrid", "direction", "quantity", "reason", "delivered", "paid_ueur", "unpaid_ueur")
     access.show_list(rows, columns, f"Commands at node {node}")

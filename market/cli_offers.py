@@ -216,6 +216,17 @@ def show_merit_order(offer_id: OfferId, market: MarketUrl = LOCAL_MARKET, as_jso
     show_list(_ranked(document["bids"]), columns, as_json, title)
 
 
+@offer.command("verdict")
+def show_verdict(offer_id: OfferId, market: MarketUrl = LOCAL_MARKET, as_json: AsJson = False) -> None:
+    """Show which awards of a cleared offer the DSO rejected, and why. Needs no key: its reasons are published.
+
+    Example: meritgrid offer verdict 0x…
+    """
+    with session(market, as_json=as_json) as client:
+        document = client.get(f"/v1/offers/{offer_id}/verdict")
+    show(document, as_json, "Verdict")
+
+
 def _ranked(steps: list[Json]) -> list[dict[str, Any]]:
     return [step | {"rank": rank, "note": _note(step)} for rank, step in enumerate(steps, 1)]
 

@@ -288,6 +288,23 @@ def reinstate_nanogrid(
     _act(access, done, "reinstate_nanogrid", nanogrid=nanogrid)
 
 
+@operator.command("participants")
+@with_access
+def list_participants(
+    access: Access,
+    role: Annotated[
+        str | None, typer.Option(parser=str.upper, metavar="ROLE", help="Only who holds this role; default: all.")
+    ] = None,
+) -> None:
+    """Show who holds which role since when, and who gave it. For the operator, the governance key and auditors.
+
+    Example: meritgrid operator participants --role DSO --key-file operator.key
+    """
+    with access.signing() as desk:
+        rows = list(desk.client.items("/v1/operator/participants", role=role))
+    access.show_list(rows, ("role", "account", "granted_at", "granted_by"), "Participants")
+
+
 @operator.command("nanogrids")
 @with_access
 def list_nanogrids(

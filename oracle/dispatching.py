@@ -16,6 +16,7 @@ from market.domain.products import Direction, Kind, Phase, Product
 from market.domain.signing import Signature, sign_message
 from market.domain.states import DispatchState, OfferStatus
 from market.domain.units import index_of, portfolio_of
+from market.services.notices import hold_notices, note_dispatch
 from market.services.signals import phase_of
 from market.store.database import SNAPSHOT_LOCK, lock, read_scope, session_scope
 from market.store.facts import Baseline, GatewayStatus, SignedDecision
@@ -65,6 +66,7 @@ def _take_back(session: Session, oracle: Oracle, interval: int) -> set[str]:
         )
     ).all()
     for row in rows:
+        note_dispatch(session, row, OutboxState.REVOKED, oracle.now_s())
         row.state, row.reason, row.ended_at = OutboxState.REVOKED, "the node has gone RED", oracle.now_s()
     return {row.gateway for row in rows}
 
@@ -117,6 +119,7 @@ def snapshots(oracle: Oracle, gateways: Iterable[str]) -> list[Outgoing]:
             ).all()
             for row in rows:
                 if row.state == OutboxState.NEW:
+                    note_dispatch(session, row, OutboxState.PUBLISHED, oracle.now_s())
                     row.state, row.published_at = OutboxState.PUBLISHED, oracle.now_s()
             orders = tuple(_order(session, row) for row in rows)
             snapshot = DispatchSnapshot.sealed(
@@ -164,11 +167,15 @@ def is_online(session: Session, gateway: str) -> bool:
 def mark_unanswered(oracle: Oracle, interval: int) -> None:
     """Orders that nobody has acknowledged in time; a later acknowledgement still counts."""
     with session_scope(oracle.engine) as session:
-        session.execute(
+        hold_notices(session)
+        silent = session.scalars(
             update(Dispatch)
             .where(Dispatch.interval == interval, Dispatch.state.in_(_UNANSWERED))
             .values(state=OutboxState.UNANSWERED)
+            .returning(Dispatch)
         )
+        for row in silent.all():
+            note_dispatch(session, row, OutboxState.UNANSWERED, oracle.now_s())
 
 
 def _write_award(session: Session, oracle: Oracle, award: Award, offer: Offer) -> None:
@@ -264,31 +271,31 @@ def _write(
         target_var=0 if active else target,
         lease_end=oracle.calendar.lease_end(interval),
     )
-    session.add(
-        Dispatch(
-            id="0x" + id_.hex(),
-            nanogrid=nanogrid,
-            gateway=seat.gateway,
-            interval=interval,
-            product=int(product),
-            direction=int(direction),
-            quantity=quantity,
-            baseline=value,
-            change=change,
-            target_w=message.target_w,
-            target_var=message.target_var,
-            lease_end=message.lease_end,
-            signature=sign_message(oracle.key, message, oracle.settlement).compact(),
-            state=OutboxState.NEW,
-            reason=None,
-            created_at=oracle.now_s(),
-            published_at=None,
-            answered_at=None,
-            started_at=None,
-            ended_at=None,
-            **reference,
-        )
+    row = Dispatch(
+        id="0x" + id_.hex(),
+        nanogrid=nanogrid,
+        gateway=seat.gateway,
+        interval=interval,
+        product=int(product),
+        direction=int(direction),
+        quantity=quantity,
+        baseline=value,
+        change=change,
+        target_w=message.target_w,
+        target_var=message.target_var,
+        lease_end=message.lease_end,
+        signature=sign_message(oracle.key, message, oracle.settlement).compact(),
+        state=OutboxState.NEW,
+        reason=None,
+        created_at=oracle.now_s(),
+        published_at=None,
+        answered_at=None,
+        started_at=None,
+        ended_at=None,
+        **reference,
     )
+    note_dispatch(session, row, OutboxState.NEW, oracle.now_s())
+    session.add(row)
 
 
 def _order(session: Session, row: Dispatch) -> DispatchOrder:

@@ -22,6 +22,7 @@ from market.domain.hashing import keccak256
 from market.domain.states import DispatchState
 from market.domain.typed_data import Domain, checksum_address
 from market.services.access import serves
+from market.services.notices import note_dispatch, note_reading
 from market.store.database import session_scope
 from market.store.facts import Acknowledgement, GatewayStatus, Quarantined, Reading
 from market.store.projections import Nanogrid
@@ -168,7 +169,9 @@ class Ingest:
         if disorder is not None:
             raise disorder
         self._require_possible(reading, seat)
-        session.add(self._row(reading, signer, digest))
+        row = self._row(reading, signer, digest)
+        note_reading(session, row, row.received_at)
+        session.add(row)
         session.flush()
         return ReceiptOutcome.STORED
 
@@ -249,6 +252,7 @@ class Ingest:
         )
         if known is not None:
             return
+        note_dispatch(session, dispatch, state.name, int(self.now()))
         session.add(
             Acknowledgement(
                 dispatch=message.dispatch,

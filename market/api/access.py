@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 from urllib.parse import urlsplit
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Header, Response
 from sqlalchemy import select
 
 from market.api.bodies import NewApiKey, Siwe
@@ -20,8 +20,9 @@ router = APIRouter(tags=["access"])
 
 
 @router.post("/auth/nonce")
-def give_nonce(market: CurrentMarket) -> dict[str, Any]:
+def give_nonce(market: CurrentMarket, response: Response) -> dict[str, Any]:
     """What a wallet needs to sign in: a nonce that is good once, for ten minutes."""
+    response.headers["Cache-Control"] = "no-store"  # nobody else's call gets the same
     now_s = market.now_s()
     with market.sessions() as session:
         nonce = new_nonce(session, now_s)
@@ -47,8 +48,15 @@ def sign_in_by_wallet(market: CurrentMarket, body: Siwe, response: Response) -> 
 
 
 @router.post("/api-keys", status_code=201)
-def make_api_key(market: CurrentMarket, caller: Caller, body: NewApiKey, response: Response) -> dict[str, Any]:
-    """An API key for a program. Its text is shown this once."""
+def make_api_key(
+    market: CurrentMarket,
+    caller: Caller,
+    body: NewApiKey,
+    response: Response,
+    idempotency_key: Annotated[str | None, Header(include_in_schema=False)] = None,
+) -> dict[str, Any]:
+    """An API key for a program. Its text is shown this once; a retry under the same Idempotency-Key revokes the key
+    that the call made before and makes another, so that one is live."""
     response.headers["Cache-Control"] = "no-store"
     if caller.scopes is not None:
         raise NotAllowed("An API key cannot make others; sign in with the wallet.")
@@ -56,7 +64,14 @@ def make_api_key(market: CurrentMarket, caller: Caller, body: NewApiKey, respons
         if body.nanogrid is not None and not is_owners(caller, nanogrid_of(session, body.nanogrid)):
             raise NotAllowed(f"Nanogrid {body.nanogrid} is not yours.")
         key, text = new_api_key(
-            session, caller.address, body.label, body.scopes, market.now_s(), body.nanogrid, body.expires_at
+            session,
+            caller.address,
+            body.label,
+            body.scopes,
+            market.now_s(),
+            body.nanogrid,
+            body.expires_at,
+            idempotency_key,
         )
         return {
             "id": key.id,
@@ -70,21 +85,21 @@ def make_api_key(market: CurrentMarket, caller: Caller, body: NewApiKey, respons
 @router.get("/api-keys")
 def list_api_keys(market: CurrentMarket, page: Page, caller: Caller) -> dict[str, Any]:
     with market.reading() as session:
-        rows = session.scalars(select(ApiKey).where(ApiKey.subject == caller.address).order_by(ApiKey.id))
-        items = [
-            {
-                "id": row.id,
-                "label": row.role,
-                "scopes": row.scopes,
-                "nanogrid": row.nanogrid,
-                "created_at": row.created_at,
-                "expires_at": row.expires_at,
-                "last_used_at": row.last_used_at,
-                "revoked_at": row.revoked_at,
-            }
-            for row in rows
-        ]
-        return page.page(items)
+        query = select(ApiKey).where(ApiKey.subject == caller.address).order_by(ApiKey.id)
+        return page.select(session, query, lambda rows: [_key_document(row) for (row,) in rows])
+
+
+def _key_document(row: ApiKey) -> dict[str, Any]:
+    return {
+        "id": row.id,
+        "label": row.role,
+        "scopes": row.scopes,
+        "nanogrid": row.nanogrid,
+        "created_at": row.created_at,
+        "expires_at": row.expires_at,
+        "last_used_at": row.last_used_at,
+        "revoked_at": row.revoked_at,
+    }
 
 
 @router.delete("/api-keys/{key_id}")

@@ -19,6 +19,10 @@ router = APIRouter(prefix="/accounts", tags=["accounts"])
 
 AccountOf = Annotated[str, Path(pattern=r"^0x[0-9a-fA-F]{40}$"), AfterValidator(checksum_address)]
 _WITHDRAWAL = Withdrawal("0x70997970C51812dc3A010C7d01b50e0d17dc79C8", 2_500_000, 0)
+_CSV = (
+    ",".join(accounts.STATEMENT_COLUMNS)
+    + "\r\n2026-05-20T10:00:00Z,AWARD_PAID,SEAT,65543,2026-05-20T09:30:00Z,0xab…,3,0.150000,12.400000,0xcd…\r\n"
+)
 
 
 @router.get("/{account}")
@@ -45,7 +49,11 @@ def withdraw(
     return accounts.withdraw(market, caller, account, body.message, body.signature).document()
 
 
-@router.get("/{account}/statement", response_model=None)
+@router.get(
+    "/{account}/statement",
+    response_model=None,
+    responses={200: {"content": {"text/csv": {"schema": {"type": "string"}, "example": _CSV}}}},
+)
 def show_statement(
     market: CurrentMarket,
     page: Page,
@@ -57,8 +65,9 @@ def show_statement(
 ) -> dict[str, Any] | Response:
     """Every change of the account's balance and of its nanogrids' balances and bonds, with the balance after it."""
     with market.reading() as session:
-        lines = accounts.statement(session, caller, account, first, last)
+        query = accounts.statement(session, caller, account, first, last)
         if format_ == "json":
-            return page.page([line.document() for line in lines])
+            return page.select(session, query, lambda rows: [line.document() for line in accounts.lines_of(rows)])
+        lines = accounts.lines_of(session.execute(query))
         headers = {"Content-Disposition": f'attachment; filename="statement-{account}.csv"'}
         return Response(accounts.statement_csv(lines), media_type="text/csv; charset=utf-8", headers=headers)

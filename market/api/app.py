@@ -21,6 +21,7 @@ from market.api import (
     stream,
     trading,
 )
+from market.api.description import describe
 from market.services.market import Market
 
 
@@ -39,4 +40,5 @@ def create_app(market: Market) -> FastAPI:
         app.include_router(module.router, prefix="/v1")
     app.include_router(facts.pages)
     app.mount("/static", StaticFiles(directory=facts.STATIC_FOLDER), name="static")
+    describe(app)
     return app

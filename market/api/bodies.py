@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema
 
 from market.domain.typed_data import checksum_address
+from market.services.access import Scope
 from market.services.accounts import TokenPermit
 
 HexSignature = Annotated[str, Field(pattern=r"^0x[0-9a-fA-F]{128}([0-9a-fA-F]{2})?$", description="64 or 65 bytes")]
 Address = Annotated[str, Field(pattern=r"^0x[0-9a-fA-F]{40}$"), AfterValidator(checksum_address)]
 Hash = Annotated[str, Field(pattern=r"^0x[0-9a-fA-F]{64}$", description="32 bytes")]
 Document = Annotated[dict[str, Any], Field(description="Published as it is; the message names its keccak256")]
+# Checked with the rest of the wish (new_api_key), so that all that is wrong is named at once.
+ScopeName = Annotated[str, WithJsonSchema({"type": "string", "enum": [scope.value for scope in Scope]})]
 
 MAX_BIDS_A_CALL = 400
 _SIGNATURE = "0x" + "ab" * 64 + "1b"
@@ -66,7 +69,7 @@ class NewApiKey(Body):
     model_config = _example(label="home automation", scopes=["read", "bids"], nanogrid=65_543)
 
     label: Annotated[str, Field(min_length=1, max_length=80)]
-    scopes: Annotated[list[str], Field(min_length=1, max_length=20)]
+    scopes: Annotated[list[ScopeName], Field(min_length=1, max_length=20)]
     nanogrid: int | None = None
     expires_at: int | None = None
 

@@ -20,11 +20,10 @@ def current_market(request: Request) -> Market:
 CurrentMarket = Annotated[Market, Depends(current_market)]
 
 
-def optional_caller(
-    request: Request,
-    market: CurrentMarket,
-    credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],
-) -> Principal | None:
+Credentials = Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
+
+
+def optional_caller(request: Request, market: CurrentMarket, credentials: Credentials) -> Principal | None:
     """Who calls, None for anybody; a wrong token is refused even where none is needed."""
     if credentials is None:
         return None

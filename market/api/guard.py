@@ -12,8 +12,8 @@ from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 from starlette.middleware.base import BaseHTTPMiddleware
 
-from market.api.problems import problem_document, problem_response
-from market.services.access import NotSignedIn, principal_of
+from market.api.problems import problem_document, problem_of, problem_response
+from market.services.access import IdempotencyKeyReused, NotSignedIn, principal_of
 from market.services.market import Market
 from market.store.work import IdempotencyKey
 
@@ -70,14 +70,13 @@ async def _once(market: Market, request: Request, key: str, call_next: Next) -> 
     body_hash = "0x" + hashlib.sha256(await request.body()).hexdigest()
     known = await asyncio.to_thread(_known, market, caller, request.url.path, key)
     if known is not None and known.request_hash != body_hash:
-        detail = "This Idempotency-Key was used for another body."
-        return problem_response(problem_document("idempotency-key-reused", "Idempotency-Key reused", 422, detail))
+        return problem_response(problem_of(IdempotencyKeyReused()))
     if known is not None:
         return Response(known.response_body, known.response_status or 200, media_type=known.response_type)
     response = await call_next(request)
     body = b"".join([chunk async for chunk in response.body_iterator])  # type: ignore[attr-defined]
     # Only what was done is remembered: a refusal may be mended, and every action is harmless to repeat by itself.
-    # Answers that hold a secret are shown once and kept nowhere.
+    # Answers that hold a secret are shown once and kept nowhere; their routes see to it that a retry is harmless.
     if response.status_code < 300 and response.headers.get("cache-control") != "no-store":
         await asyncio.to_thread(_remember, market, caller, request.url.path, key, body_hash, response, body)
     return Response(body, response.status_code, dict(response.headers), media_type=response.media_type)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
-from sqlalchemy import select
+from sqlalchemy import Select, select
 from sqlalchemy.orm import Session
 
 from market.api.bodies import SignedMessageWithReason
@@ -15,12 +15,11 @@ from market.api.paging import Page
 from market.domain.messages import Signal
 from market.domain.products import Phase, SignalKind
 from market.services import signals
-from market.services.decisions import document_of
 from market.services.market import Market
 from market.services.overview import overview
 from market.services.roles import node_of, portfolios_seen, require_oversight
 from market.store.facts import Baseline, Reading
-from market.store.projections import Nanogrid, Node, Portfolio
+from market.store.projections import Nanogrid, Node, Pause, Portfolio
 
 router = APIRouter(tags=["nodes"])
 
@@ -32,7 +31,7 @@ _REASON = {"element": "transformer", "loading_percent": 118.4, "text": "Transfor
 
 @router.get("/nodes")
 def list_nodes(market: CurrentMarket, page: Page) -> dict[str, Any]:
-    """All nodes with their portfolios and present phase."""
+    """All nodes with their portfolios, present phase and paused products (0: all)."""
     with market.reading() as session:
         rows = session.scalars(select(Node).order_by(Node.node)).all()
         return page.page([_node_document(market, session, row) for row in rows])
@@ -63,22 +62,8 @@ def list_signals(
 ) -> dict[str, Any]:
     """History of the light: every signal with its published reason; the highest sequence of a kind counts."""
     with market.reading() as session:
-        rows = signals.signals_of(session, node_of(session, node).node, first, last, kind)
-        items = [
-            {
-                "node": row.node,
-                "interval": row.interval,
-                "phase": row.phase,
-                "kind": row.kind,
-                "sequence": row.sequence,
-                "reason": document_of(session, row.reason),
-                "reason_hash": row.reason,
-                "author": row.author,
-                "at": row.set_at,
-            }
-            for row in rows
-        ]
-        return page.page(items)
+        query = signals.signals_of(node_of(session, node).node, first, last, kind)
+        return page.select(session, query, lambda rows: [signals.signal_document(session, row) for (row,) in rows])
 
 
 @router.post("/nodes/{node}/signals", status_code=201)
@@ -94,23 +79,26 @@ def set_signal(
 
 @router.get("/nodes/{node}/baselines")
 def list_baselines(
-    market: CurrentMarket, caller: Caller, node: int, interval: Interval, kind: int = 0
+    market: CurrentMarket, page: Page, caller: Caller, node: int, interval: Interval, kind: int = 0
 ) -> dict[str, Any]:
     """Nominated baselines of the node's nanogrids, for its DSO, its aggregators and auditors."""
     with market.reading() as session:
-        portfolios = portfolios_seen(session, caller, node)
         rows = session.scalars(
-            select(Baseline).where(
-                Baseline.portfolio.in_(portfolios), Baseline.interval == interval, Baseline.kind == kind
+            select(Baseline)
+            .where(
+                Baseline.portfolio.in_(portfolios_seen(session, caller, node)),
+                Baseline.interval == interval,
+                Baseline.kind == kind,
             )
-        ).all()
-        items = [
+            .order_by(Baseline.portfolio)
+        )
+        items = (
             {"nanogrid": row.portfolio << 16 | index, "portfolio": row.portfolio, "index": index, "baseline_wh": value}
             for row in rows
             for index, value in enumerate(row.values)
             if value is not None
-        ]
-        return {"interval": interval, "kind": kind, "items": items}
+        )
+        return {"interval": interval, "kind": kind, **page.page(items)}
 
 
 @router.get("/nodes/{node}/readings")
@@ -118,22 +106,13 @@ def list_readings(market: CurrentMarket, page: Page, caller: Caller, node: int, 
     """What the node's nanogrids measured in an interval, for its DSO and auditors."""
     with market.reading() as session:
         require_oversight(session, caller, node)
-        readings = session.scalars(
+        query = (
             select(Reading)
             .join(Nanogrid, Nanogrid.nanogrid == Reading.nanogrid)
             .where(Nanogrid.node == node, Reading.interval == interval)
             .order_by(Reading.nanogrid)
         )
-        items = [
-            {
-                "nanogrid": reading.nanogrid,
-                "interval": reading.interval,
-                "active_energy_wh": reading.active_energy_wh,
-                "reactive_energy_varh": reading.reactive_energy_varh,
-            }
-            for reading in readings
-        ]
-        return page.page(items)
+        return page.select(session, query, lambda rows: [_reading_document(row) for (row,) in rows])
 
 
 @router.get("/nodes/{node}/nanogrids")
@@ -141,20 +120,29 @@ def list_nanogrids(market: CurrentMarket, page: Page, caller: Caller, node: int)
     """The node's nanogrids, for its DSO and auditors."""
     with market.reading() as session:
         require_oversight(session, caller, node)
-        nanogrids = session.scalars(select(Nanogrid).where(Nanogrid.node == node).order_by(Nanogrid.nanogrid))
-        items = [
-            {
-                "nanogrid": nanogrid.nanogrid,
-                "portfolio": nanogrid.portfolio,
-                "index": nanogrid.index,
-                "owner": nanogrid.owner,
-                "rated_power_w": nanogrid.rated_power_w,
-                "emergency_price_ueur_kwh": nanogrid.emergency_price_ueur_kwh,
-                "suspended": nanogrid.suspended,
-            }
-            for nanogrid in nanogrids
-        ]
-        return page.page(items)
+        query = select(Nanogrid).where(Nanogrid.node == node).order_by(Nanogrid.nanogrid)
+        return page.select(session, query, lambda rows: [_nanogrid_document(row) for (row,) in rows])
+
+
+def _reading_document(row: Reading) -> dict[str, Any]:
+    return {
+        "nanogrid": row.nanogrid,
+        "interval": row.interval,
+        "active_energy_wh": row.active_energy_wh,
+        "reactive_energy_varh": row.reactive_energy_varh,
+    }
+
+
+def _nanogrid_document(row: Nanogrid) -> dict[str, Any]:
+    return {
+        "nanogrid": row.nanogrid,
+        "portfolio": row.portfolio,
+        "index": row.index,
+        "owner": row.owner,
+        "rated_power_w": row.rated_power_w,
+        "emergency_price_ueur_kwh": row.emergency_price_ueur_kwh,
+        "suspended": row.suspended,
+    }
 
 
 def _node_document(market: Market, session: Session, row: Node) -> dict[str, Any]:
@@ -165,6 +153,7 @@ def _node_document(market: Market, session: Session, row: Node) -> dict[str, Any
         "name": row.name,
         "dso": row.dso,
         "phase": int(signals.phase_of(session, row.node, interval)),
+        "paused": list(session.scalars(_paused_products(row.node))),
         "portfolios": [
             {
                 "portfolio": portfolio.portfolio,
@@ -176,6 +165,11 @@ def _node_document(market: Market, session: Session, row: Node) -> dict[str, Any
             for portfolio in portfolios
         ],
     }
+
+
+def _paused_products(node: int) -> Select[int]:
+    """Codes of the products that are paused at a node; 0 stands for all."""
+    return select(Pause.product).where(Pause.node == node, Pause.paused).order_by(Pause.product)
 
 
 def _rated_power_w(session: Session, portfolio: int) -> int:

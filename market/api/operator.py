@@ -1,4 +1,4 @@
-"""The operator's desk: actions prepared as transactions for its own key, and carried when it has signed them."""
+"""The operator's desk: who takes part; actions prepared as transactions for its own key, and carried when signed."""
 
 from __future__ import annotations
 
@@ -8,8 +8,11 @@ from fastapi import APIRouter, Body, Response
 
 from market.api.bodies import RawTransaction
 from market.api.context import Caller, CurrentMarket
+from market.api.paging import Page
 from market.services import operator
 from market.services.operator_actions import AnyAction
+from market.services.roles import Role, participants_of
+from market.store.projections import RoleHolding
 
 router = APIRouter(prefix="/operator", tags=["operator"])
 
@@ -35,6 +38,18 @@ _EXAMPLES: dict[str, Any] = {
     },
     "a pause": {"value": {"action": "set_paused", "node": 1, "product": 0, "paused": True}},
 }
+
+
+@router.get("/participants")
+def list_participants(market: CurrentMarket, page: Page, caller: Caller, role: Role | None = None) -> dict[str, Any]:
+    """Who holds which role, for the operator, its governance key and auditors."""
+    with market.reading() as session:
+        query = participants_of(session, caller, role)
+        return page.select(session, query, lambda rows: [_participant(row) for (row,) in rows])
+
+
+def _participant(row: RoleHolding) -> dict[str, Any]:
+    return {"account": row.account, "role": row.role, "granted_at": row.granted_at, "granted_by": row.granted_by}
 
 
 @router.post("/transactions/prepare")

@@ -63,8 +63,8 @@ def list_settled_commands(
 ) -> dict[str, Any]:
     """Settled RED commands that concern the caller, with their computation."""
     with market.reading() as session:
-        rows = settlements.settled_commands_of(session, caller, nanogrid=nanogrid, first=first, last=last)
-        return page.page([settlements.command_document(row) for row in rows])
+        query = settlements.settled_commands_of(session, caller, nanogrid=nanogrid, first=first, last=last)
+        return page.select(session, query, lambda rows: [settlements.command_document(row) for (row,) in rows])
 
 
 @router.post("/holds", status_code=201)
@@ -83,8 +83,8 @@ def list_holds(
 ) -> dict[str, Any]:
     """Holds that the caller placed or that concern it."""
     with market.reading() as session:
-        rows = holds.holds_of(session, caller, offer, is_open)
-        return page.page([holds.hold_document(session, row) for row in rows])
+        query = holds.holds_of(session, caller, offer, is_open)
+        return page.select(session, query, lambda rows: [holds.hold_document(session, row) for (row,) in rows])
 
 
 @router.post("/holds/{offer}/{ordinal}/lapse", status_code=201)

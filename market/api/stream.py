@@ -3,53 +3,96 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Callable
+from functools import partial
 from typing import Annotated, Final
 
 import orjson
 from fastapi import APIRouter, Header, Query, Request
 from sse_starlette import EventSourceResponse, ServerSentEvent
 
-from market.api.context import CurrentMarket
+from market.api.context import Credentials, CurrentMarket, OptionalCaller, optional_caller
 from market.domain.errors import ValidationFailed, Violation
+from market.services.access import NotSignedIn, Principal
 from market.services.market import Market
-from market.services.stream import TOPICS, Cursor, events_after, head
+from market.services.stream import TOPICS, Cursor, Told, Wanted, head, look
 
 router = APIRouter(tags=["stream"])
 
+_EXAMPLE: Final = (
+    "id: 812.3.57\nevent: dispatches\n"
+    'data: {"event":"PUBLISHED","subject":"0xab…","interval":1463738400,"at":1463737590,"node":1,"nanogrid":65543}\n\n'
+)
 _LOOK_EVERY_S: Final = 0.25
+_CALLER_EVERY_S: Final = 30.0
+"""A session that ends or a key that is revoked hears this much more."""
 
 
-@router.get("/stream")
+@router.get(
+    "/stream",
+    response_class=EventSourceResponse,
+    responses={200: {"content": {"text/event-stream": {"schema": {"type": "string"}, "example": _EXAMPLE}}}},
+)
 async def stream(
     request: Request,
     market: CurrentMarket,
+    caller: OptionalCaller,
+    credentials: Credentials,
     topics: Annotated[str, Query(description="Topics, separated by commas: " + ", ".join(TOPICS))] = "signals,offers",
+    node: Annotated[int | None, Query(description="Only what happens at this node")] = None,
+    nanogrid: Annotated[
+        int | None, Query(description="Only what concerns this nanogrid, or its portfolio's auctions as a whole")
+    ] = None,
+    offer: Annotated[str | None, Query(pattern=r"^0x[0-9a-f]{64}$", description="Only what is of this offer")] = None,
     last_event_id: Annotated[str | None, Header()] = None,
 ) -> EventSourceResponse:
-    """Events of the topics from now on, or after `Last-Event-ID`."""
-    wanted = [topic.strip() for topic in topics.split(",")]
-    unknown = [
-        Violation("/topics", topic, f"must be one of {', '.join(TOPICS)}") for topic in wanted if topic not in TOPICS
-    ]
-    if unknown:
-        raise ValidationFailed(unknown)
+    """Events of the topics from now on, or after `Last-Event-ID`.
+
+    The chain's events are for everybody. A signed-in caller also hears of what it may read: its own bids as they are
+    received, dispatches on their way, readings as they come.
+    """
+    wanted = Wanted(_known(topics), node, nanogrid, offer)
     try:
         start = None if last_event_id is None else Cursor.parse(last_event_id)
     except ValueError:
         raise ValidationFailed([Violation("/Last-Event-ID", last_event_id, "must be an id of this stream")]) from None
-    return EventSourceResponse(_events(request, market, wanted, start), ping=15)
+    again = partial(optional_caller, request, market, credentials)
+    return EventSourceResponse(_events(request, market, wanted, caller, again, start), ping=15)
+
+
+def _known(topics: str) -> list[str]:
+    """The topics of a list. Raises ValidationFailed."""
+    named = [topic.strip() for topic in topics.split(",")]
+    wrong = [
+        Violation("/topics", topic, f"must be one of {', '.join(TOPICS)}") for topic in named if topic not in TOPICS
+    ]
+    if wrong:
+        raise ValidationFailed(wrong)
+    return named
 
 
 async def _events(
-    request: Request, market: Market, topics: list[str], start: Cursor | None
+    request: Request,
+    market: Market,
+    wanted: Wanted,
+    caller: Principal | None,
+    caller_again: Callable[[], Principal | None],
+    start: Cursor | None,
 ) -> AsyncIterator[ServerSentEvent]:
     cursor = start if start is not None else await asyncio.to_thread(_head, market)
+    checked_at = time.monotonic()
     while not await request.is_disconnected():
-        found = await asyncio.to_thread(_after, market, cursor, topics)
-        for cursor, topic, what in found:
-            yield ServerSentEvent(data=orjson.dumps(what).decode(), event=topic, id=str(cursor))
-        if not found:
+        if caller is not None and time.monotonic() - checked_at >= _CALLER_EVERY_S:
+            try:
+                caller, checked_at = await asyncio.to_thread(caller_again), time.monotonic()
+            except NotSignedIn:
+                return
+        before = cursor
+        cursor, found = await asyncio.to_thread(_look, market, cursor, wanted, caller)
+        for at, topic, what in found:
+            yield ServerSentEvent(data=orjson.dumps(what).decode(), event=topic, id=str(at))
+        if cursor == before:
             await asyncio.sleep(_LOOK_EVERY_S)
 
 
@@ -58,6 +101,6 @@ def _head(market: Market) -> Cursor:
         return head(session)
 
 
-def _after(market: Market, cursor: Cursor, topics: list[str]) -> list[tuple[Cursor, str, dict[str, object]]]:
+def _look(market: Market, cursor: Cursor, wanted: Wanted, caller: Principal | None) -> tuple[Cursor, list[Told]]:
     with market.reading() as session:
-        return list(events_after(session, cursor, topics))
+        return look(session, cursor, wanted, caller)

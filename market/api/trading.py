@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query, Response
-from sqlalchemy import select
 
 from market.api.bodies import Bids, IntervalOf, Signature, SignedMessage, SignedMessageWithReason, SignedVerdict
 from market.api.context import Caller, CurrentMarket, OptionalCaller
@@ -18,8 +17,7 @@ from market.services import bids as bid_service
 from market.services import clearing, offers, requests, signals
 from market.services.access import Scope
 from market.services.roles import Unknown, nanogrids_seen
-from market.store.projections import FlexibilityRequest
-from market.store.work import Dispatch
+from market.store.projections import FlexibilityRequest, Nanogrid
 
 router = APIRouter(tags=["trading"])
 
@@ -199,6 +197,14 @@ def give_verdict(
     return signals.give_verdict(market, caller, offer, body.message, body.signature, body.reasons).document()
 
 
+@router.get("/offers/{offer}/verdict")
+def show_verdict(market: CurrentMarket, offer: OfferId) -> dict[str, Any]:
+    """What the DSO rejected of a cleared offer, by position in the merit order, and why."""
+    with market.reading() as session:
+        offers.offer_of(session, offer)
+        return signals.verdict_of(session, offer)
+
+
 @router.post("/commands", status_code=201)
 def give_command(
     market: CurrentMarket,
@@ -213,27 +219,10 @@ def give_command(
 def list_commands(
     market: CurrentMarket, page: Page, caller: Caller, node: int, interval: int | None = None
 ) -> dict[str, Any]:
+    """RED commands that concern the caller, with the DSO's published reason and the gateways' answers."""
     with market.reading() as session:
-        rows = requests.commands_of(session, nanogrids_seen(session, caller, node), interval)
-        answers = requests.command_answers(session, rows)
-        items = [
-            {
-                "nanogrid": row.nanogrid,
-                "interval": row.interval,
-                "product": row.product,
-                "direction": row.direction,
-                "quantity": row.quantity,
-                "price_ueur_kwh": row.price_ueur_kwh,
-                "reserved_ueur": row.reserved_ueur,
-                "given_at": row.given_at,
-                "delivered": row.delivered,
-                "paid_ueur": row.paid_ueur,
-                "unpaid_ueur": row.unpaid_ueur,
-                "answers": answers.get((row.nanogrid, row.interval), []),
-            }
-            for row in rows
-        ]
-        return page.page(items)
+        query = requests.commands_of(nanogrids_seen(session, caller, node), interval)
+        return page.select(session, query, lambda rows: requests.command_documents(session, [row for (row,) in rows]))
 
 
 @router.get("/dispatches")
@@ -247,25 +236,8 @@ def list_dispatches(
 ) -> dict[str, Any]:
     """Orders to gateways and where they stand, for whoever they concern."""
     with market.reading() as session:
-        visible = [each for each in nanogrids_seen(session, caller, node) if nanogrid is None or each == nanogrid]
-        query = select(Dispatch).where(Dispatch.nanogrid.in_(visible)).order_by(Dispatch.interval, Dispatch.nanogrid)
-        if interval is not None:
-            query = query.where(Dispatch.interval == interval)
-        rows = session.scalars(query).all()
-        answers = requests.answers_of(session, [row.id for row in rows])
-        items = [
-            {
-                "id": row.id,
-                "kind": row.kind,
-                "nanogrid": row.nanogrid,
-                "interval": row.interval,
-                "target_w": row.target_w,
-                "target_var": row.target_var,
-                "lease_end": row.lease_end,
-                "state": row.state,
-                "reason": row.reason,
-                "answers": answers[row.id],
-            }
-            for row in rows
-        ]
-        return page.page(items)
+        visible = nanogrids_seen(session, caller, node)
+        if nanogrid is not None:
+            visible = visible.where(Nanogrid.nanogrid == nanogrid)
+        query = requests.dispatches_of(visible, interval)
+        return page.select(session, query, lambda rows: requests.dispatch_documents(session, [row for (row,) in rows]))

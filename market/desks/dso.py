@@ -159,9 +159,9 @@ class DsoDesk:
     # --- what the market says
 
     def _baselines_w(self, interval: int) -> dict[int, float]:
-        answer = self._desk.client.get(f"/v1/nodes/{self._node}/baselines", interval=interval, kind=0)
+        rows = self._desk.client.items(f"/v1/nodes/{self._node}/baselines", interval=interval, kind=0)
         hours = self._desk.calendar.time_unit_s / SECONDS_PER_HOUR
-        return {int(row["nanogrid"]): row["baseline_wh"] / hours for row in answer["items"]}
+        return {int(row["nanogrid"]): row["baseline_wh"] / hours for row in rows}
 
     def _forecast(self, interval: int) -> dict[int, Injection]:
         return self._grid.injections(interval, self._baselines_w(interval))

@@ -19,6 +19,7 @@ from sqlalchemy.orm import Session
 
 from market.domain.errors import Category, MeritgridError, ValidationFailed, Violation
 from market.domain.typed_data import checksum_address
+from market.store.database import API_KEY_LOCK, lock
 from market.store.projections import Nanogrid
 from market.store.work import ApiKey, SignInNonce, WalletSession
 
@@ -52,6 +53,14 @@ class NotAllowed(MeritgridError):
 
     def __init__(self, sentence: str) -> None:
         super().__init__("not-allowed", "This is not yours to see or do", sentence, category=Category.FORBIDDEN)
+
+
+class IdempotencyKeyReused(MeritgridError):
+    """An Idempotency-Key came again with another body."""
+
+    def __init__(self) -> None:
+        sentence = "This Idempotency-Key was used for another body."
+        super().__init__("idempotency-key-reused", "Idempotency-Key reused", sentence, category=Category.INVALID)
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,11 +141,14 @@ def new_api_key(
     now_s: int,
     nanogrid: int | None = None,
     expires_at: int | None = None,
+    idempotency_key: str | None = None,
 ) -> tuple[ApiKey, str]:
-    """A new API key and its text, which is shown this once.
+    """A new API key and its text, which is shown this once; it takes the place of the one that the same call made
+    before, whose text was perhaps lost on the way.
 
     Raises:
         ValidationFailed: an unknown scope, or an end that is over.
+        IdempotencyKeyReused: the earlier call wished another key.
     """
     wanted = list(scopes)
     unknown = [
@@ -159,10 +171,29 @@ def new_api_key(
         expires_at=expires_at,
         last_used_at=None,
         revoked_at=None,
+        idempotency_key=idempotency_key,
     )
+    if idempotency_key is not None:
+        _revoke_earlier(session, key)
     session.add(key)
     session.flush()
     return key, text
+
+
+def _revoke_earlier(session: Session, key: ApiKey) -> None:
+    """Revoke what the same call has made before. Two calls at once wait for each other: the later one's key is live."""
+    lock(session, API_KEY_LOCK)
+    earlier = session.scalars(
+        select(ApiKey).where(ApiKey.subject == key.subject, ApiKey.idempotency_key == key.idempotency_key)
+    )
+    for row in earlier:
+        if _wish(row) != _wish(key):
+            raise IdempotencyKeyReused
+        row.revoked_at = row.revoked_at or key.created_at
+
+
+def _wish(key: ApiKey) -> tuple[object, ...]:
+    return key.role, key.scopes, key.nanogrid, key.expires_at
 
 
 def serves(session: Session, gateway: str, nanogrid: int | None) -> bool:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, func, or_, select
-from sqlalchemy.orm import Session
+from sqlalchemy import ColumnElement, Row, Select, case, func, or_, select
+from sqlalchemy.orm import Session, aliased
 
 from market.domain.intervals import iso
 from market.domain.messages import Withdrawal
@@ -23,7 +23,7 @@ from market.services.roles import require_account, require_account_sight, roles_
 from market.store.books import Account, LedgerEntry, Purse
 from market.store.projections import Nanogrid
 
-_COLUMNS: Final = (
+STATEMENT_COLUMNS: Final = (
     "at", "kind", "purse", "nanogrid", "interval", "reference", "ordinal", "amount_eur", "balance_eur", "transaction",
 )  # fmt: skip
 
@@ -120,8 +120,9 @@ class StatementLine:
 
 def statement(
     session: Session, principal: Principal, account: str, first_s: int | None = None, last_s: int | None = None
-) -> list[StatementLine]:
-    """Every change of an account's balance and of the balances and bonds of its nanogrids, oldest first.
+) -> Select[LedgerEntry, int]:
+    """Query for every change of an account's balance and of the balances and bonds of its nanogrids, oldest first,
+    each with the balance after it [micro-euro].
 
     first_s, last_s: only lines from … to [epoch s]; balances count what was before all the same.
 
@@ -129,13 +130,22 @@ def statement(
         NotAllowed: the account is not the caller's.
     """
     require_account_sight(session, principal, account)
-    query = select(LedgerEntry).where(_of_account(account), _not_of_former_owners())
+    place = (LedgerEntry.block, LedgerEntry.log_index, LedgerEntry.part)
+    of_purse = case((LedgerEntry.purse == Purse.ACCOUNT, None), else_=LedgerEntry.nanogrid)
+    balance = func.sum(LedgerEntry.amount_ueur).over(partition_by=(LedgerEntry.purse, of_purse), order_by=place)
+    lines = select(LedgerEntry, balance.label("balance_ueur")).where(_of_account(account)).subquery()
+    entry = aliased(LedgerEntry, lines)
+    query = select(entry, lines.c.balance_ueur).where(_not_of_former_owners(entry))
     if last_s is not None:
-        query = query.where(LedgerEntry.at <= last_s)
+        query = query.where(entry.at <= last_s)
     if first_s is not None:
-        query = query.where(LedgerEntry.at >= first_s)
-    entries = session.scalars(query.order_by(LedgerEntry.block, LedgerEntry.log_index, LedgerEntry.part)).all()
-    return list(_with_balances(entries, _opening(session, account, entries)))
+        query = query.where(entry.at >= first_s)
+    return query.order_by(entry.block, entry.log_index, entry.part)
+
+
+def lines_of(rows: Iterable[Row[LedgerEntry, int]]) -> list[StatementLine]:
+    """The lines that a statement's query found."""
+    return [StatementLine(entry, int(balance_ueur)) for entry, balance_ueur in rows]
 
 
 def _of_account(account: str) -> ColumnElement[bool]:
@@ -146,53 +156,22 @@ def _of_account(account: str) -> ColumnElement[bool]:
     )
 
 
-def _not_of_former_owners() -> ColumnElement[bool]:
-    since = select(Nanogrid.owned_since).where(Nanogrid.nanogrid == LedgerEntry.nanogrid).scalar_subquery()
-    return (LedgerEntry.purse == Purse.ACCOUNT) | (LedgerEntry.at > since)
-
-
-_PurseKey = tuple[str, int | None]
-
-
-def _purse_key(purse: str, nanogrid: int | None) -> _PurseKey:
-    return purse, None if purse == Purse.ACCOUNT else nanogrid
-
-
-def _opening(session: Session, account: str, entries: Sequence[LedgerEntry]) -> dict[_PurseKey, int]:
-    """Balance of each purse before the first of some entries of an account: the sum of all that are not among them."""
-    sums = session.execute(
-        select(LedgerEntry.purse, LedgerEntry.nanogrid, func.sum(LedgerEntry.amount_ueur))
-        .where(_of_account(account), LedgerEntry.at <= max((entry.at for entry in entries), default=0))
-        .group_by(LedgerEntry.purse, LedgerEntry.nanogrid)
-    )
-    balances: dict[_PurseKey, int] = {}
-    for purse, nanogrid, amount_ueur in sums:
-        key = _purse_key(purse, nanogrid)
-        balances[key] = balances.get(key, 0) + int(amount_ueur)
-    for entry in entries:
-        balances[_purse_key(entry.purse, entry.nanogrid)] -= entry.amount_ueur
-    return balances
-
-
-def _with_balances(entries: Sequence[LedgerEntry], opening: dict[_PurseKey, int]) -> Iterable[StatementLine]:
-    balances = dict(opening)
-    for entry in entries:
-        key = _purse_key(entry.purse, entry.nanogrid)
-        balances[key] = balances.get(key, 0) + entry.amount_ueur
-        yield StatementLine(entry, balances[key])
+def _not_of_former_owners(entry: type[LedgerEntry]) -> ColumnElement[bool]:
+    since = select(Nanogrid.owned_since).where(Nanogrid.nanogrid == entry.nanogrid).scalar_subquery()
+    return (entry.purse == Purse.ACCOUNT) | (entry.at > since)
 
 
 def statement_csv(lines: Iterable[StatementLine]) -> str:
     """A statement as CSV (RFC 4180): times in ISO 8601 UTC, amounts in euro with all six decimals."""
     text = io.StringIO()
-    writer = csv.DictWriter(text, _COLUMNS)
+    writer = csv.DictWriter(text, STATEMENT_COLUMNS)
     writer.writeheader()
     for line in lines:
         row = line.document()
         interval = row["interval"]
         writer.writerow(
             {
-                **{name: row.get(name) for name in _COLUMNS},
+                **{name: row.get(name) for name in STATEMENT_COLUMNS},
                 "at": iso(row["at"]),
                 "interval": None if interval is None else iso(interval),
                 "amount_eur": euro(row["amount_ueur"]),

@@ -38,6 +38,7 @@ from market.domain.units import MAX_PRICE_UEUR_KWH, MAX_QUANTITY, MIN_PRICE_UEUR
 from market.services.access import NotAllowed, Principal, Scope
 from market.services.decisions import audit
 from market.services.market import Market, purpose_key
+from market.services.notices import hold_notices, note_bid
 from market.services.signals import is_red
 from market.store.books import BaselineAnchor
 from market.store.facts import Baseline, BidReceived, BidState
@@ -163,6 +164,7 @@ def _receive_one(
         reason=None,
         position=None,
     )
+    note_bid(session, row, BidState.RECEIVED, now_s)
     session.add(row)
     audit(session, now_s, signer, "bid received", "offer", offer.offer, nanogrid=nanogrid_id, digest=digest)
     session.flush()
@@ -374,8 +376,12 @@ def mark_late(market: Market, offer: str) -> None:
         reason = "NODE_IS_RED" if is_red(session, row) else "GATE_CLOSED"
         if row.status == OfferStatus.CANCELLED:
             reason = "OFFER_CANCELLED"
-        session.execute(
+        hold_notices(session)
+        late = session.scalars(
             update(BidReceived)
             .where(BidReceived.offer == offer, BidReceived.state == BidState.RECEIVED)
             .values(state=BidState.LATE, reason=reason)
+            .returning(BidReceived)
         )
+        for bid in late.all():
+            note_bid(session, bid, BidState.LATE, market.now_s())

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import Select, select
 from sqlalchemy.orm import Session
 
 from market.domain.messages import Hold
@@ -51,7 +51,7 @@ def lapse_hold(market: Market, offer: str, ordinal: int) -> Carried:
     return Carried(f"0x{key}", receipt.transaction_hash, receipt.block)
 
 
-def holds_of(session: Session, principal: Principal, offer: str | None, is_open: bool | None) -> Sequence[HoldRow]:
+def holds_of(session: Session, principal: Principal, offer: str | None, is_open: bool | None) -> Select[HoldRow]:
     """Holds that the caller placed or that are on awards that concern it; referee, auditors and operator see all."""
     query = select(HoldRow).order_by(HoldRow.block, HoldRow.log_index)
     if offer is not None:
@@ -66,7 +66,7 @@ def holds_of(session: Session, principal: Principal, offer: str | None, is_open:
             .exists()
         )
         query = query.where(concerned | (HoldRow.holder == principal.address))
-    return session.scalars(query).all()
+    return query
 
 
 def hold_document(session: Session, row: HoldRow) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from market.services.bids import api_closes_at
 from market.services.clearing import Auction, auction_of
 from market.services.market import Market
 from market.services.roles import bidders_seen, is_bidder
+from market.services.signals import reason_of
 from market.store.facts import BidReceived, BidState
 from market.store.projections import Award, Offer
 from market.store.work import Dispatch
@@ -156,7 +157,7 @@ def awards_of(session: Session, principal: Principal | None, row: Offer) -> list
 
 
 def explain(session: Session, principal: Principal, row: Offer, digest: str) -> dict[str, Any]:
-    """Why a bid won or did not: its rank, the marginal price, and one sentence.
+    """Why a bid won or did not: its rank, the marginal price, one sentence, and the DSO's reason if it rejected it.
 
     Raises:
         MeritgridError: no such bid of the caller; NotClearedYet.
@@ -166,23 +167,26 @@ def explain(session: Session, principal: Principal, row: Offer, digest: str) -> 
         raise MeritgridError("unknown-bid", "Unknown bid", f"You have no bid {digest}.", category=Category.NOT_FOUND)
     if bid.state != BidState.POSTED:
         return {"digest": digest, "state": bid.state, "reason": bid.reason, "text": _not_posted(bid)}
-    curve = _result(session, row).curve()
+    auction = _result(session, row)
+    curve = auction.curve()
     place = next((place for place, step in enumerate(curve.steps, 1) if step.position == bid.position), None)
     if place is None:
         text = "The bid was replaced by a later revision or taken back."
         return {"digest": digest, "state": bid.state, "rank": None, "text": text}
     step = curve.steps[place - 1]
-    text = _why(step.awarded, step.quantity, step.passed_over, step.rejected, place, curve.marginal_price_ueur_kwh)
-    return {
+    explanation = {
         "digest": digest,
         "state": bid.state,
         "rank": place,
         "of": len(curve.steps),
         "price_ueur_kwh": step.price_ueur_kwh,
         "marginal_price_ueur_kwh": curve.marginal_price_ueur_kwh,
-        "awarded": step.awarded,
-        "text": text,
     }
+    if step.position in auction.rejected:  # from the verdict on, also before the offer is cleared again
+        reason = reason_of(session, row.offer, step.position)
+        return explanation | {"awarded": 0, "reason": reason, "text": _why_rejected(reason)}
+    text = _why(step.awarded, step.quantity, step.passed_over, place, curve.marginal_price_ueur_kwh)
+    return explanation | {"awarded": step.awarded, "reason": None, "text": text}
 
 
 def bids_of(session: Session, principal: Principal, row: Offer, now_s: int) -> list[dict[str, Any]]:
@@ -247,9 +251,13 @@ def _not_posted(bid: BidReceived) -> str:
     }.get(BidState(bid.state), "The bid was taken back.")
 
 
-def _why(awarded: int, quantity: int, passed_over: bool, rejected: bool, place: int, marginal: int | None) -> str:
-    if rejected:
-        return "The DSO rejected the award for the grid's sake; its reasons are published with the verdict."
+def _why_rejected(reason: Any | None) -> str:
+    if isinstance(reason, str):
+        return f"The DSO rejected the award for the grid's sake: {reason.rstrip('.')}."
+    return "The DSO rejected the award for the grid's sake; its reasons are published with the verdict."
+
+
+def _why(awarded: int, quantity: int, passed_over: bool, place: int, marginal: int | None) -> str:
     if awarded == quantity:
         return f"The bid stands at place {place} and won whole."
     if awarded:

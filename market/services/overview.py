@@ -73,7 +73,7 @@ def _light(session: Session, node: int, interval: int) -> dict[str, Any] | None:
 
 def _series(session: Session, node: int, first: int, end: int, prices: dict[int, int | None]) -> list[dict[str, Any]]:
     history: dict[int, dict[int, list[GridSignal]]] = defaultdict(lambda: defaultdict(list))
-    for signal in signals_of(session, node, first, end - 1):
+    for signal in session.scalars(signals_of(node, first, end - 1)):
         history[signal.interval][signal.kind].append(signal)
     return [
         {

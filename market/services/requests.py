@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import Select, select
 from sqlalchemy.orm import Session
 
 from market.domain.calendar import Moment
@@ -14,7 +14,7 @@ from market.domain.messages import Cancellation, Command, Offer, Request
 from market.domain.settlement import amount_ueur
 from market.domain.states import DispatchState, OfferStatus
 from market.services.access import NotAllowed, Principal
-from market.services.decisions import Carried, carry, parse, require_hash, wire_signature
+from market.services.decisions import Carried, carry, document_of, parse, require_hash, wire_signature
 from market.services.market import Market
 from market.store.facts import Acknowledgement
 from market.store.projections import Award, FlexibilityRequest, GridCommand, Portfolio, RequestInterval
@@ -165,11 +165,64 @@ def request_position(session: Session, principal: Principal, request: Flexibilit
     }
 
 
-def commands_of(session: Session, nanogrids: Sequence[int], interval: int | None) -> Sequence[GridCommand]:
+def commands_of(nanogrids: Select[int], interval: int | None) -> Select[GridCommand]:
+    """RED commands to some nanogrids, by interval and nanogrid."""
     query = select(GridCommand).where(GridCommand.nanogrid.in_(nanogrids))
     if interval is not None:
         query = query.where(GridCommand.interval == interval)
-    return session.scalars(query.order_by(GridCommand.interval, GridCommand.nanogrid)).all()
+    return query.order_by(GridCommand.interval, GridCommand.nanogrid)
+
+
+def dispatches_of(nanogrids: Select[int], interval: int | None) -> Select[Dispatch]:
+    """Dispatches to some nanogrids, by interval and nanogrid."""
+    query = select(Dispatch).where(Dispatch.nanogrid.in_(nanogrids))
+    if interval is not None:
+        query = query.where(Dispatch.interval == interval)
+    return query.order_by(Dispatch.interval, Dispatch.nanogrid, Dispatch.id)
+
+
+def dispatch_documents(session: Session, rows: Sequence[Dispatch]) -> list[dict[str, Any]]:
+    """Dispatches with where they stand and the gateways' answers."""
+    answers = answers_of(session, [row.id for row in rows])
+    return [
+        {
+            "id": row.id,
+            "kind": row.kind,
+            "nanogrid": row.nanogrid,
+            "interval": row.interval,
+            "target_w": row.target_w,
+            "target_var": row.target_var,
+            "lease_end": row.lease_end,
+            "state": row.state,
+            "reason": row.reason,
+            "answers": answers[row.id],
+        }
+        for row in rows
+    ]
+
+
+def command_documents(session: Session, rows: Sequence[GridCommand]) -> list[dict[str, Any]]:
+    """RED commands with their published reasons, the gateways' answers and what became of them."""
+    answers = command_answers(session, rows)
+    return [
+        {
+            "nanogrid": row.nanogrid,
+            "interval": row.interval,
+            "product": row.product,
+            "direction": row.direction,
+            "quantity": row.quantity,
+            "price_ueur_kwh": row.price_ueur_kwh,
+            "reserved_ueur": row.reserved_ueur,
+            "reason": document_of(session, row.reason),
+            "reason_hash": row.reason,
+            "given_at": row.given_at,
+            "delivered": row.delivered,
+            "paid_ueur": row.paid_ueur,
+            "unpaid_ueur": row.unpaid_ueur,
+            "answers": answers.get((row.nanogrid, row.interval), []),
+        }
+        for row in rows
+    ]
 
 
 def answers_of(session: Session, dispatches: Sequence[str]) -> dict[str, list[dict[str, Any]]]:

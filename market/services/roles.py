@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-from sqlalchemy import ColumnElement, or_, select, true
+from sqlalchemy import ColumnElement, Select, or_, select, true
 from sqlalchemy.orm import Session
 
 from market.domain.errors import Category, MeritgridError
@@ -43,6 +43,17 @@ class Unknown(MeritgridError):
 def roles_of(session: Session, address: str) -> list[str]:
     """Names of the roles that an address holds, sorted."""
     return sorted(session.scalars(select(RoleHolding.role).where(RoleHolding.account == address)))
+
+
+def participants_of(session: Session, principal: Principal, role: Role | None) -> Select[RoleHolding]:
+    """Query for who holds which role, or who holds one of them.
+
+    Raises:
+        NotAllowed: the caller is neither the operator, nor its governance key, nor an auditor.
+    """
+    require_role(session, principal, Role.OPERATOR, Role.ADMIN, Role.AUDITOR)
+    query = select(RoleHolding).order_by(RoleHolding.role, RoleHolding.account)
+    return query if role is None else query.where(RoleHolding.role == role.value)
 
 
 def holds(session: Session, principal: Principal, *roles: Role) -> bool:
@@ -81,11 +92,27 @@ def is_owners(principal: Principal, row: Nanogrid) -> bool:
     return principal.address == row.owner
 
 
+def own(principal: Principal) -> ColumnElement[bool]:
+    """Condition on Nanogrid: those that are the caller's own (see is_owners)."""
+    if principal.nanogrid is None:
+        return Nanogrid.owner == principal.address
+    mine = or_(Nanogrid.owner == principal.address, Nanogrid.gateway == principal.address)
+    return (Nanogrid.nanogrid == principal.nanogrid) & mine
+
+
+def measured_for(session: Session, principal: Principal) -> ColumnElement[bool]:
+    """Condition on Nanogrid: those whose measurements the caller may see (see require_reading_sight)."""
+    if principal.nanogrid is not None:
+        return own(principal)
+    if holds(session, principal, Role.AUDITOR):
+        return true()
+    return or_(own(principal), Nanogrid.node.in_(select(Node.node).where(Node.dso == principal.address)))
+
+
 def concerning(session: Session, principal: Principal) -> ColumnElement[bool]:
     """Condition on Nanogrid: those that concern the caller."""
     if principal.nanogrid is not None:
-        mine = or_(Nanogrid.owner == principal.address, Nanogrid.gateway == principal.address)
-        return (Nanogrid.nanogrid == principal.nanogrid) & mine
+        return own(principal)
     if holds(session, principal, Role.OPERATOR, Role.AUDITOR):
         return true()
     return or_(
@@ -161,16 +188,15 @@ def portfolios_seen(session: Session, principal: Principal, node: int) -> list[i
     return seen
 
 
-def nanogrids_seen(session: Session, principal: Principal, node: int) -> list[int]:
-    """Nanogrids of a node that concern the caller.
+def nanogrids_seen(session: Session, principal: Principal, node: int) -> Select[int]:
+    """Query for the nanogrids of a node that concern the caller.
 
     Raises:
         NotAllowed: none. Unknown: no such node.
     """
     dso = node_of(session, node).dso
-    query = select(Nanogrid.nanogrid).where(Nanogrid.node == node, concerning(session, principal))
-    seen = list(session.scalars(query.order_by(Nanogrid.nanogrid)))
-    if not seen and principal.address != dso:
+    seen = select(Nanogrid.nanogrid).where(Nanogrid.node == node, concerning(session, principal))
+    if session.scalar(seen.limit(1)) is None and principal.address != dso:
         raise NotAllowed("Nothing at this node concerns you.")
     return seen
 

@@ -18,6 +18,7 @@ from market.domain.calendar import Calendar, Moment
 from market.domain.states import OfferStatus
 from market.services import bids, clearing
 from market.services.market import Market
+from market.services.notices import forget_old
 from market.store.projections import Offer
 
 log = structlog.get_logger(__name__)
@@ -60,6 +61,8 @@ def run_due(market: Market) -> None:
                 failed.append(problem)
     bids.end_promises(market)
     clearing.reclaim(market)
+    with market.sessions() as session:
+        forget_old(session, now_s)
     if failed:
         raise failed[0]
 

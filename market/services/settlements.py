@@ -47,11 +47,11 @@ def settled_commands_of(
     nanogrid: int | None = None,
     first: int | None = None,
     last: int | None = None,
-) -> Sequence[GridCommand]:
+) -> Select[GridCommand]:
     """Settled RED commands that concern the caller, by interval and nanogrid."""
     query = select(GridCommand).where(GridCommand.settled_at.is_not(None), _seen(session, principal, GridCommand))
     query = _between(query, GridCommand, nanogrid, first, last)
-    return session.scalars(query.order_by(GridCommand.interval, GridCommand.nanogrid)).all()
+    return query.order_by(GridCommand.interval, GridCommand.nanogrid)
 
 
 def _seen(session: Session, principal: Principal, model: _Model) -> Any:

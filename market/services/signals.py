@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session
 
 from market.domain.messages import Signal, Verdict
 from market.domain.products import Phase, SignalKind
+from market.domain.records import rejected_positions
 from market.services.access import Principal
-from market.services.decisions import Carried, carry, parse, require_hash, wire_signature
+from market.services.decisions import Carried, carry, document_of, parse, require_hash, wire_signature
 from market.services.market import Market
-from market.store.projections import GridSignal, Offer
+from market.services.roles import Unknown
+from market.store.projections import GridSignal, GridVerdict, Offer
 
 
 def set_signal(
@@ -46,14 +48,52 @@ def give_verdict(
     return carry(market, principal, verdict, signature, function, subject=offer, documents={"reasons": reasons})
 
 
-def signals_of(
-    session: Session, node: int, first: int, last: int, kind: SignalKind | None = None
-) -> Sequence[GridSignal]:
+def verdict_of(session: Session, offer: str) -> dict[str, Any]:
+    """The DSO's verdict on an offer: the positions that it rejected, and its published reasons.
+
+    Raises:
+        Unknown: the DSO has given none; silence accepts.
+    """
+    row = session.get(GridVerdict, offer)
+    if row is None:
+        raise Unknown("verdict", f"on offer {offer}")
+    return {
+        "offer": offer,
+        "rejected": sorted(rejected_positions(row.rejected)),
+        "reasons": document_of(session, row.reasons),
+        "reasons_hash": row.reasons,
+        "author": row.author,
+        "given_at": row.given_at,
+    }
+
+
+def reason_of(session: Session, offer: str, position: int) -> Any | None:
+    """Why a verdict rejected a bid: what its published reasons hold for the position, None where they hold nothing."""
+    verdict = session.get(GridVerdict, offer)
+    reasons = None if verdict is None else document_of(session, verdict.reasons)
+    return (reasons or {}).get(str(position))
+
+
+def signals_of(node: int, first: int, last: int, kind: SignalKind | None = None) -> Select[GridSignal]:
     """History of a node's light, by interval, kind and sequence."""
     query = select(GridSignal).where(GridSignal.node == node, GridSignal.interval.between(first, last))
     if kind is not None:
         query = query.where(GridSignal.kind == int(kind))
-    return session.scalars(query.order_by(GridSignal.interval, GridSignal.kind, GridSignal.sequence)).all()
+    return query.order_by(GridSignal.interval, GridSignal.kind, GridSignal.sequence)
+
+
+def signal_document(session: Session, row: GridSignal) -> dict[str, Any]:
+    return {
+        "node": row.node,
+        "interval": row.interval,
+        "phase": row.phase,
+        "kind": row.kind,
+        "sequence": row.sequence,
+        "reason": document_of(session, row.reason),
+        "reason_hash": row.reason,
+        "author": row.author,
+        "at": row.set_at,
+    }
 
 
 def latest_signal(session: Session, node: int, interval: int, kind: SignalKind) -> GridSignal | None:

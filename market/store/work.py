@@ -151,6 +151,8 @@ class ApiKey(Base):
     last_used_at: Mapped[BigInt | None]
     """To the hour, so that not every call writes."""
     revoked_at: Mapped[BigInt | None]
+    idempotency_key: Mapped[Name | None]
+    """Of the call that made it: a retry of that call revokes it and makes another."""
 
 
 class SignInNonce(Base):
@@ -191,6 +193,24 @@ class IdempotencyKey(Base):
     response_body: Mapped[Raw | None]
     response_type: Mapped[Name | None]
     created_at: Mapped[BigInt] = mapped_column(index=True)
+
+
+class Notice(Base):
+    """Something that happened beside the chain, for streams: a bid, reading or dispatch. Kept for two days."""
+
+    __tablename__ = "notices"
+
+    id: Mapped[RowId]
+    topic: Mapped[Code]
+    event: Mapped[Code]
+    subject: Mapped[Name]
+    """The bid's digest, the dispatch's id, or the nanogrid that measured."""
+    nanogrid: Mapped[BigInt]
+    interval: Mapped[BigInt]
+    offer: Mapped[Hash32 | None]
+    account: Mapped[Address | None]
+    """A bid's signer, who hears of it beside the nanogrid's own."""
+    at: Mapped[BigInt] = mapped_column(index=True)
 
 
 class BrokerCredential(Base):

@@ -13,6 +13,7 @@ from eth_account import Account
 from eth_account.messages import encode_defunct
 
 from market.api.app import create_app
+from market.api.description import EXAMPLES
 from market.chain.bindings import Contracts
 from market.chain.profiles import connect, rpc
 from market.desks.desk import Desk, document_hash
@@ -20,9 +21,8 @@ from market.desks.market_client import MarketClient, MarketProblem, MarketUnavai
 from market.domain.messages import Signal
 from market.domain.products import Phase
 from market.domain.signing import address_of
-from market.domain.states import DispatchState
+from market.services.access import Scope
 from market.services.stream import TOPICS
-from market.store.facts import Acknowledgement
 from tests.api.conftest import Caller
 from tests.chain.world import KEYS, U, nanogrid, owner_key
 from tests.cli.conftest import Room
@@ -181,11 +181,36 @@ def test_a_transaction_that_the_chain_does_not_take_is_said_so(caller: Caller) -
     assert (refused.value.status, refused.value.code) == (409, "transaction-not-taken")
 
 
-def test_an_answer_with_a_secret_is_not_kept_for_a_retry(room: Room, caller: Caller) -> None:
+def live_keys(owner: MarketClient) -> list[int]:
+    return [row["id"] for row in owner.items("/v1/api-keys") if row["revoked_at"] is None]
+
+
+def test_a_retry_for_an_api_key_gives_another_text_and_leaves_one_key_live(room: Room, caller: Caller) -> None:
     owner, wish = caller("owner-0"), {"label": "x", "scopes": ["read"]}
     first = owner.post("/v1/api-keys", wish, idempotency_key="one")
     second = owner.post("/v1/api-keys", wish, idempotency_key="one")
-    assert first["key"] != second["key"]
+    assert live_keys(owner) == [second["id"]]
+    works = {made["id"]: MarketClient(room.url, api_key=made["key"]) for made in (first, second)}
+    with works[second["id"]] as live, works[first["id"]] as revoked:
+        assert live.get("/v1/nanogrids")["items"]
+        with pytest.raises(MarketProblem, match="revoked"):
+            revoked.get("/v1/nanogrids")
+    with pytest.raises(MarketProblem) as reused:
+        owner.post("/v1/api-keys", wish | {"scopes": ["bids"]}, idempotency_key="one")
+    assert reused.value.code == "idempotency-key-reused"
+    assert live_keys(owner) == [second["id"]], "a refused call revokes nothing"
+
+
+def test_an_api_key_takes_the_place_of_no_other_calls_key(caller: Caller) -> None:
+    owner, neighbour, wish = caller("owner-0"), caller("owner-1"), {"label": "x", "scopes": ["read"]}
+    made = [owner.post("/v1/api-keys", wish, idempotency_key=key)["id"] for key in ("one", "two")]
+    neighbours = neighbour.post("/v1/api-keys", wish, idempotency_key="one")["id"]
+    assert (live_keys(owner), live_keys(neighbour)) == (made, [neighbours])
+
+
+def test_nobody_gets_the_nonce_of_another_by_the_same_idempotency_key(http: httpx.Client) -> None:
+    nonces = {http.post("/v1/auth/nonce", headers={"Idempotency-Key": "1"}).json()["nonce"] for _ in range(2)}
+    assert len(nonces) == 2
 
 
 def test_a_chain_that_is_slow_is_said_so_and_the_same_post_ends_well_later(
@@ -245,6 +270,69 @@ def test_every_route_is_described_and_every_body_has_an_example(http: httpx.Clie
     assert all(path.startswith("/v1/") for path in description["paths"])
 
 
+def test_every_route_describes_the_problems_that_it_answers_with(http: httpx.Client) -> None:
+    description = http.get("/openapi.json").json()
+    assert "HTTPValidationError" not in str(description), "what is never sent"
+    for name, route in routes_of(description).items():
+        problems = {status: each for status, each in route["responses"].items() if not status.startswith("2")}
+        assert "503" in problems, name
+        for status, each in problems.items():
+            assert each["content"] == {"application/problem+json": {"schema": {"$ref": PROBLEM}}}, (name, status)
+        if route.get("security"):
+            assert {"401", "403"} <= problems.keys(), name
+        if route.get("requestBody"):
+            assert {"400", "404", "409", "413", "415", "422"} <= problems.keys(), name
+
+
+def test_the_problems_that_are_sent_are_those_that_are_described(http: httpx.Client) -> None:
+    description = http.get("/openapi.json").json()
+    shape, routes = description["components"]["schemas"]["Problem"], routes_of(description)
+    for name, path, body, status in (
+        ("GET /v1/nodes/{node}", "/v1/nodes/999", None, 404),
+        ("GET /v1/nodes/{node}", "/v1/nodes/x", None, 422),
+        ("GET /v1/nanogrids", "/v1/nanogrids", None, 401),
+        ("POST /v1/auth/siwe", "/v1/auth/siwe", b"{broken", 400),
+        ("POST /v1/auth/siwe", "/v1/auth/siwe", b"{}", 422),
+    ):
+        method = name.split()[0]
+        sent = http.request(method, path, content=body, headers=JSON if body else {})
+        document = sent.json()
+        assert (sent.status_code, str(status) in routes[name]["responses"]) == (status, True)
+        assert set(shape["required"]) <= document.keys() <= shape["properties"].keys()
+        entry = shape["properties"]["errors"]["items"]
+        assert all(set(entry["required"]) == error.keys() for error in document.get("errors", []))
+
+
+def test_every_post_describes_the_idempotency_key(http: httpx.Client) -> None:
+    for name, route in routes_of(http.get("/openapi.json").json()).items():
+        headers = [each["name"] for each in route.get("parameters", []) if each["in"] == "header"]
+        assert headers.count("Idempotency-Key") == (1 if name.startswith("POST") else 0), name
+
+
+def test_scopes_media_types_and_answers_are_shown(http: httpx.Client) -> None:
+    description = http.get("/openapi.json").json()
+    routes, schemas = routes_of(description), description["components"]["schemas"]
+    assert schemas["NewApiKey"]["properties"]["scopes"]["items"]["enum"] == [scope.value for scope in Scope]
+    statement = routes["GET /v1/accounts/{account}/statement"]["responses"]["200"]["content"]
+    assert statement.keys() == {"application/json", "text/csv"}
+    assert routes["GET /v1/stream"]["responses"]["200"]["content"].keys() == {"text/event-stream"}
+    for name, example in EXAMPLES.items():
+        [answer] = [each for status, each in routes[name]["responses"].items() if status.startswith("2")]
+        assert answer["content"]["application/json"]["example"] == example, name
+
+
+PROBLEM = "#/components/schemas/Problem"
+
+
+def routes_of(description: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Method and path → what is described of it."""
+    return {
+        f"{method.upper()} {path}": route
+        for path, methods in description["paths"].items()
+        for method, route in methods.items()
+    }
+
+
 def _has_example(content: dict[str, Any], description: dict[str, Any]) -> bool:
     if content.get("examples") or content.get("example"):
         return True
@@ -272,18 +360,6 @@ def test_every_event_of_the_contracts_belongs_to_one_topic() -> None:
     events = {name for path in interfaces for name in re.findall(r"\bevent (\w+)\(", path.read_text(encoding="utf-8"))}
     told = [event for names in TOPICS.values() for event in names]
     assert sorted(told) == sorted(events | {"RoleGranted", "RoleRevoked"})
-
-
-def test_the_stream_tells_gateways_answers_too(room: Room, http: httpx.Client) -> None:
-    with http.stream("GET", "/v1/stream?topics=dispatches,settlements", timeout=20) as events:
-        with room.market.sessions() as session:
-            answer = Acknowledgement(
-                dispatch="0x" + "ab" * 32, gateway=OWNER, nanogrid=nanogrid(0), state=DispatchState.STARTED, at=T,
-                reason=None, signature=b"", received_at=T,
-            )  # fmt: skip
-            session.add(answer)
-        data = next(line for line in events.iter_lines() if line.startswith("data:"))
-    assert '"event":"STARTED"' in data
 
 
 def test_the_stream_tells_what_happens_and_goes_on_where_it_was_left(room: Room, http: httpx.Client) -> None:

@@ -76,9 +76,48 @@ def test_a_paused_node_takes_no_offers_until_it_is_resumed(room: Room, meritgrid
     refused = meritgrid(*internal)
     assert refused.code == 2
     assert "paused" in refused.document["detail"].lower()
+    assert paused(room) == [0]
     done(meritgrid("account", "withdraw", "--amount", "1", *at(room, "aggregator")))
     done(meritgrid("operator", "resume", "--node", NODE, *at(room, "operator")))
     done(meritgrid(*internal))
+    assert paused(room) == []
+
+
+def test_everybody_reads_which_products_are_paused_at_a_node(room: Room, meritgrid: Run) -> None:
+    for product in (2, 1):
+        done(meritgrid("operator", "pause", "--node", NODE, "--product", product, *at(room, "operator")))
+    assert paused(room) == [1, 2]
+    done(meritgrid("operator", "resume", "--node", NODE, "--product", 1, *at(room, "operator")))
+    assert paused(room) == [2]
+
+
+def paused(room: Room) -> list[int]:
+    """What a caller without any key reads, in the list and of the node itself."""
+    node: dict[str, list[int]] = httpx.get(f"{room.url}/v1/nodes/{NODE}").json()
+    assert httpx.get(f"{room.url}/v1/nodes").json()["items"] == [node]
+    return node["paused"]
+
+
+def test_the_operator_and_auditors_read_who_holds_which_role(room: Room, meritgrid: Run) -> None:
+    operator, dso = at(room, "operator"), room.world.address("dso")
+    listed = done(meritgrid("operator", "participants", "--role", "dso", *operator)).document["items"]
+    assert [(row["account"], row["role"], row["granted_by"]) for row in listed] == [
+        (dso, "DSO", room.world.address("operator"))
+    ]
+    everybody = done(meritgrid("operator", "participants", *operator)).document["items"]
+    roles = {row["role"] for row in everybody}
+    assert {"ADMIN", "OPERATOR", "ORACLE", "REFEREE", "DSO", "AGGREGATOR", "PROSUMER"} <= roles
+    assert dso in meritgrid("operator", "participants", *operator[:-1]).out
+
+    unknown = meritgrid("operator", "participants", "--role", "king", *operator)
+    assert (unknown.code, unknown.document["status"]) == (2, 422)
+    stranger = at(room, "stranger")
+    for nobody in ("stranger", "dso", "owner-0"):
+        assert meritgrid("operator", "participants", *at(room, nobody)).document["status"] == 403
+    done(meritgrid("operator", "grant", "AUDITOR", room.world.address("stranger"), *operator))
+    assert len(done(meritgrid("operator", "participants", *stranger)).document["items"]) == len(everybody) + 1
+    done(meritgrid("operator", "revoke", "DSO", dso, *operator))
+    assert done(meritgrid("operator", "participants", "--role", "DSO", *operator)).document["items"] == []
 
 
 def test_keys_are_rotated_by_giving_the_place_to_another_address(room: Room, meritgrid: Run) -> None:

@@ -146,6 +146,8 @@ def test_on_red_the_dso_commands_a_nanogrid(room: Room, meritgrid: Run) -> None:
     commanded = meritgrid("red", "command", *order, *dso)
     assert commanded.code == 0, commanded.err
     rows = meritgrid("red", "list", "--node", NODE, *dso, "--json").document["items"]
+    assert rows[0]["reason"] == {"text": "RED: direct command"}
+    assert "direct command" in meritgrid("red", "list", "--node", NODE, *dso).out
     assert [(row["nanogrid"], row["quantity"]) for row in rows] == [(nanogrid(1), 400)]
     light = meritgrid("signal", "list", "--node", NODE, "--first", T, "--last", T, "--market", room.url, "--json")
     assert light.document["items"][0]["reason"] == {"text": "No bids"}

@@ -10,6 +10,7 @@ import pytest
 
 from market.desks.desk import Desk
 from market.desks.dso import DeskPolicy, DsoDesk
+from market.desks.market_client import Json, MarketClient
 from market.domain.products import Phase
 from market.domain.records import BidRecord, WireBid
 from market.services import rounds
@@ -80,6 +81,20 @@ def test_a_forecast_that_breaks_a_limit_is_yellow_with_its_reason_and_a_request_
     above_wh = (signal["reason"]["loading_percent"] - 97) / 100 * 160_000 / 4
     assert wanted["interval"] == T
     assert wanted["quantity"] == pytest.approx(above_wh, rel=0.1)
+
+
+def test_the_forecast_counts_the_baselines_of_every_page(
+    dso: Callable[[int], DsoDesk], desk_of: Callable[[str], Desk], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    get = MarketClient.get
+
+    def one_a_page(client: MarketClient, path: str, **params: object) -> Json:
+        return get(client, path, **params | ({"limit": 1} if path.endswith("/baselines") else {}))
+
+    monkeypatch.setattr(MarketClient, "get", one_a_page)
+    dso(OVERLOADING_W).assess_forecast(T)
+    [signal] = signals(desk_of("aggregator"))
+    assert signal["phase"] == 1, "the passive point and one nanogrid alone break no limit"
 
 
 def test_a_desk_that_is_started_again_says_nothing_twice(

@@ -15,7 +15,7 @@ from market.store.books import BaselineAnchor, ReadingRoot
 from market.store.database import read_scope, session_scope
 from market.store.facts import Baseline, SignedDecision
 from market.store.projections import Award, GridCommand
-from market.store.work import Dispatch, OutboxState, Transaction
+from market.store.work import Dispatch, Notice, OutboxState, Transaction
 from oracle import dispatching, nominate, settle
 from oracle.forecast import NanogridForecast
 from oracle.ingest import Outgoing
@@ -104,6 +104,13 @@ def outcomes(desk: Desk, offer: str) -> dict[int, Outcome | None]:
 def sent(desk: Desk, purpose: str) -> int:
     with read_scope(desk.oracle.engine) as session:
         return len(session.scalars(select(Transaction.id).where(Transaction.purpose == purpose)).all())
+
+
+def notices(desk: Desk, topic: str, about: int) -> list[str]:
+    """What those whom a nanogrid concerns have heard."""
+    with read_scope(desk.oracle.engine) as session:
+        query = select(Notice.event).where(Notice.topic == topic, Notice.nanogrid == about).order_by(Notice.id)
+        return list(session.scalars(query))
 
 
 # NOMINATE
@@ -226,6 +233,8 @@ def test_orders_that_nobody_acknowledges_are_marked_and_a_late_answer_still_coun
     desk.ingest.take(topic_for(address_of(gateway_key(0)), Channel.ACKS), message.payload())
     with read_scope(desk.oracle.engine) as session:
         assert session.get_one(Dispatch, rows[0].id).state == OutboxState.ACCEPTED
+    assert notices(desk, "dispatches", nanogrid(0)) == ["NEW", "PUBLISHED", "UNANSWERED", "ACCEPTED"]
+    assert notices(desk, "dispatches", nanogrid(1)) == ["NEW", "PUBLISHED", "UNANSWERED"]
 
 
 def test_a_command_given_by_hand_after_the_moment_of_dispatch_is_dispatched_all_the_same(desk: Desk) -> None:
@@ -248,6 +257,7 @@ def test_red_takes_awards_back_that_were_dispatched_before(desk: Desk) -> None:
     desk.world.signal(T, Phase.RED, 1)
     assert dispatching.write_changes(desk.oracle, T) == gateways
     assert snapshot_of(dispatching.snapshots(desk.oracle, gateways), 1).dispatches == (), "missing means withdrawn"
+    assert notices(desk, "dispatches", nanogrid(1)) == ["NEW", "PUBLISHED", "REVOKED"]
 
 
 def test_red_just_before_the_interval_and_commands_within_it_reach_the_gateways(desk: Desk) -> None:

@@ -17,7 +17,7 @@ from market.domain.states import DispatchState
 from market.store.database import read_scope, session_scope
 from market.store.facts import Acknowledgement, GatewayStatus, Quarantined, Reading
 from market.store.projections import Nanogrid
-from market.store.work import Dispatch, OutboxState
+from market.store.work import Dispatch, Notice, OutboxState
 from oracle.messages import (
     MAX_PAYLOAD_BYTES,
     Channel,
@@ -56,6 +56,9 @@ def test_readings_are_stored_once_and_each_is_answered(late: Desk) -> None:
     assert [receipt.outcome for receipt in late.take(meter, *readings)] == [STORED, STORED]
     assert [receipt.outcome for receipt in late.take(meter, *readings)] == [DUPLICATE, DUPLICATE]
     assert stored(late) == [(nanogrid(1), T), (nanogrid(1), T + U)]
+    with read_scope(late.oracle.engine) as session:
+        told = session.execute(select(Notice.topic, Notice.nanogrid, Notice.interval).order_by(Notice.id)).all()
+    assert told == [("readings", nanogrid(1), T), ("readings", nanogrid(1), T + U)], "streams hear of each once"
     assert late.quarantined() == []
 
 
