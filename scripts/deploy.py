@@ -4,7 +4,7 @@
     MERITGRID_CHAIN_RPC_URL=http://127.0.0.1:8545 MERITGRID_DEPLOYER_KEY_FILE=deployer.key \\
       scripts/brownie/brownie run deploy main --network meritgrid
 
-MERITGRID_DEPLOYMENT_FILE      where the addresses are written (else build/deployments/<chain id>.json)
+MERITGRID_DEPLOYMENT_FILE      where the addresses are written (else deployments/<chain id>.json in MERITGRID_DATA_DIR)
 MERITGRID_DEPLOYER_KEY_FILE    the deployer's private key in hexadecimal; else the node's own first account
 MERITGRID_DEPLOY_PARAMETERS    a JSON file of parameters; MERITGRID_DEPLOY_TIME_UNIT_S and the like stand over it
 MERITGRID_DEPLOY_REPLACE=1     replace another deployment that is on record for this chain id
