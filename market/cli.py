@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from importlib.metadata import entry_points
+from typing import Any, cast
 
 import typer
 
+from market.cli_refusals import REFUSED_EXIT, refusal_of
 from market.domain.errors import MeritgridError
+from market.domain.problems import problem_document
 
 COMMANDS_GROUP = "meritgrid.commands"
+
+UsageError = cast("type[Exception]", typer.BadParameter.__bases__[0])
+"""Click's error of that name: Typer has it from click or, in newer versions, in a copy of its own."""
 
 
 def build() -> typer.Typer:
@@ -52,14 +59,21 @@ def _root() -> None:
 
 
 def main() -> None:
-    """Run the command line; a refusal is told in words, with exit code 2."""
+    """Run the command line; whatever is refused is told in words, with --json as a problem document too."""
+    as_json = "--json" in sys.argv
     try:
-        build()()
-    except MeritgridError as refusal:
-        typer.echo(f"{refusal.title}: {refusal}", err=True)
-        for violation in refusal.violations:
-            typer.echo(f"  {violation}", err=True)
-        sys.exit(2)
+        # Typer tells people itself what is wrong with a command line; to programs it would say nothing.
+        sys.exit(build()(standalone_mode=not as_json))
+    except UsageError as problem:
+        wrong: Any = problem
+        wrong.show()
+        said = wrong.format_message()
+        typer.echo(json.dumps(problem_document("wrong-usage", "The command is not used like that", said)))
+        sys.exit(REFUSED_EXIT)
+    except MeritgridError as refused:
+        sys.exit(refusal_of(refused, as_json).exit_code)
+    except typer.Abort:
+        sys.exit(1)
 
 
 if __name__ == "__main__":

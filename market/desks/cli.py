@@ -65,7 +65,7 @@ def run_dso(
     from market.desks.dso import DeskPolicy, DsoDesk
     from market.desks.node_grid import load_node_grid
 
-    with refusals():
+    with refusals(as_json):
         key = load_private_key(KeySource(file=key_file))
         node_grid = load_node_grid(grid)
         client = MarketClient(market, private_key="0x" + key.hex())
@@ -93,7 +93,7 @@ def run_aggregator(
     Example: meritgrid aggregator run --key-file aggregator.key --market https://market.example
     """
     logging_as(LogSettings(), "aggregator", as_json)
-    with refusals():
+    with refusals(as_json):
         key = load_private_key(KeySource(file=key_file))
         client = MarketClient(market, private_key="0x" + key.hex())
         desk = AggregatorDesk.connect(client, key, OfferPolicy(limit_permille))
