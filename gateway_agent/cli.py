@@ -23,6 +23,7 @@ from gateway_agent.agent import run_agent
 from gateway_agent.buffer import Buffer
 from gateway_agent.configuration import BUFFER_FILE, KEY_FILE, BadConfiguration, load_enrolled, load_settings
 from gateway_agent.drivers import DriverError
+from gateway_agent.drivers.registry import driver_of
 from gateway_agent.enrolment import EnrolmentRefused, enrol
 from gateway_agent.identity import UnsafeFile, load_identity
 from market.cli_refusals import local_refusal, refusal, refusal_of
@@ -78,12 +79,15 @@ def enrol_command(
 ) -> None:
     """Bind this gateway to its nanogrid. Makes the gateway's own key on the first start; may be repeated.
 
+    gateway.toml is checked before the code is used.
+
     Example: meritgrid gateway enrol --code MG1-… --market https://market.example --data /var/lib/meritgrid/gateway
     """
     waiting = Console(stderr=True).status("Enrolling: the market binds the gateway on the chain")
     with _refusals(as_json), waiting, httpx.Client(timeout=60.0) as client:
+        # What the installer wrote comes first: a code is good for one time, a wrong file must not cost it.
+        driver_of(load_settings(data).driver, data)
         enrolled = enrol(data, code, market.rstrip("/"), client)
-        load_settings(data)
     document = {"nanogrid": enrolled.nanogrid, "gateway": enrolled.gateway, "node": enrolled.node}
     _say(document, as_json, f"Gateway {enrolled.gateway} serves nanogrid {enrolled.nanogrid}.")
 
