@@ -186,7 +186,7 @@ _MOMENTS: Final = frozenset(
     {
         "interval", "first_interval", "gate_closure", "api_closes_at", "opened_at", "cleared_at", "final_at", "at",
         "published_at", "received_at", "lease_end", "given_at", "expires_at", "created_at", "decide_by", "placed_at",
-        "unbonding_available_at", "settled_at",
+        "unbonding_available_at", "settled_at", "last_used_at", "revoked_at",
     }
 )  # fmt: skip
 
