@@ -25,7 +25,7 @@ from gateway_agent.configuration import BUFFER_FILE, KEY_FILE, BadConfiguration,
 from gateway_agent.drivers import DriverError
 from gateway_agent.drivers.registry import driver_of
 from gateway_agent.enrolment import EnrolmentRefused, enrol
-from gateway_agent.identity import UnsafeFile, load_identity
+from gateway_agent.identity import UnsafeFile, load_identity, load_or_create_identity
 from market.cli_refusals import local_refusal, refusal, refusal_of
 from market.clock import ClockRefused, clock_from
 from market.domain.errors import MeritgridError
@@ -33,6 +33,7 @@ from market.domain.errors import MeritgridError
 app = typer.Typer(help="The agent at the nanogrid: measures, signs, bids and follows dispatch.", no_args_is_help=True)
 console = Console()
 
+DELEGATE_KEY_FILE: Final = "delegate.key"
 DEFAULT_FOLDER = Path("/var/lib/meritgrid/gateway")
 
 Folder = Annotated[Path, typer.Option("--data", help="Folder of the gateway: gateway.toml, key, buffer.")]
@@ -90,6 +91,19 @@ def enrol_command(
         enrolled = enrol(data, code, market.rstrip("/"), client)
     document = {"nanogrid": enrolled.nanogrid, "gateway": enrolled.gateway, "node": enrolled.node}
     _say(document, as_json, f"Gateway {enrolled.gateway} serves nanogrid {enrolled.nanogrid}.")
+
+
+@app.command("delegate-key")
+def delegate_key_command(data: Folder = DEFAULT_FOLDER, as_json: AsJson = False) -> None:
+    """Make the key that bids for the owner, delegate.key, and show its address; may be repeated.
+
+    The owner seats it with `meritgrid delegate set`; the key itself never leaves the gateway.
+
+    Example: meritgrid gateway delegate-key --data /var/lib/meritgrid/gateway
+    """
+    with _refusals(as_json):
+        address = load_or_create_identity(data / DELEGATE_KEY_FILE).address
+    _say({"address": address, "file": DELEGATE_KEY_FILE}, as_json, f"{address} ({data / DELEGATE_KEY_FILE})")
 
 
 @app.command("run")

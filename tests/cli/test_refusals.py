@@ -20,6 +20,7 @@ from tests.gateway_agent.world import nanogrid_file
 NOBODY = "http://127.0.0.1:9"
 OFFER = "0x" + "ab" * 32
 SIGN = ("bid", "sign", "--offer", OFFER, "--nanogrid", "1", "--quantity", "1", "--key-file", "own.key")
+DESK = ("aggregator", "run", "--key-file", "own.key", "--market", NOBODY)
 ENROL = ("gateway", "enrol", "--data", "house")
 
 REFUSED: dict[str, tuple[tuple[str, ...], str]] = {
@@ -35,6 +36,7 @@ REFUSED: dict[str, tuple[tuple[str, ...], str]] = {
     "a file that is no JSON": ((*SIGN, "--price", "1", "--facts", "own.key"), "wrong-value"),
     "a forecast that is not there": (("grid", "check", "none.json"), "wrong-file"),
     "a desk without its key": (("aggregator", "run", "--key-file", "none.key", "--market", NOBODY), "wrong-setting"),
+    "a desk with a wrong keystore": ((*DESK, "--password-file", "own.key"), "wrong-setting"),
     "an oracle without a forecast": (("oracle", "serve", "--forecast-file", "none.json"), "cannot-start"),
     "a market without a chain": (("market", "serve"), "cannot-start"),
     "a folder that is no gateway's": (("gateway", "status", "--data", "."), "wrong-setting"),

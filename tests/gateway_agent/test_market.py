@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 import stat
 import threading
@@ -209,6 +210,13 @@ def test_a_code_of_another_key_is_refused_and_nothing_is_kept(tmp_path: Path, sm
         enrol(tmp_path, other.text, small_market.url, client)
     with pytest.raises(BadConfiguration, match="not enrolled"):
         load_enrolled(tmp_path)
+
+
+def test_the_gateway_makes_the_key_that_bids_once_and_shows_its_address(tmp_path: Path) -> None:
+    command = ["delegate-key", "--data", str(tmp_path), "--json"]
+    first, again = (CliRunner().invoke(gateway_app, command) for _ in range(2))
+    assert json.loads(first.stdout) == json.loads(again.stdout)
+    assert json.loads(first.stdout)["address"] == load_identity(tmp_path / "delegate.key").address
 
 
 def test_a_key_that_others_can_read_is_refused(tmp_path: Path) -> None:
