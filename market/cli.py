@@ -22,7 +22,8 @@ UsageError = cast("type[Exception]", typer.BadParameter.__bases__[0])
 def build() -> typer.Typer:
     """The application with the sub-commands of all installed parts.
 
-    A part whose libraries are not installed (an extra that was not asked for) is left out.
+    A part whose libraries are not installed (an extra that was not asked for) is left out; when it is the one that is
+    called, a MeritgridError names what is missing.
     """
     app = typer.Typer(
         name="meritgrid",
@@ -46,6 +47,12 @@ def build() -> typer.Typer:
                 "scripts",
             }:
                 raise
+            if called:
+                sentence = (
+                    f"meritgrid {entry.name} needs {missing.name}, which is not installed here: "
+                    "install the distribution with the extra that this machine is for, such as meritgrid[market]."
+                )
+                raise MeritgridError("not-installed", "A library is missing", sentence) from missing
             continue
         if isinstance(command, typer.Typer):
             app.add_typer(command, name=entry.name)

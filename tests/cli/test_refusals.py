@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -112,3 +114,15 @@ def test_the_markets_own_problem_is_passed_on_as_it_is(room: Room, meritgrid: Ru
     )
     assert (refused.code, refused.document["status"]) == (2, 403)
     assert refused.document["type"] == PROBLEM_TYPE + "enrolment-unknown"
+
+
+def test_a_command_whose_libraries_are_not_installed_says_which(tmp_path: Path) -> None:
+    """A gateway's board has not the libraries of the market; its owner should not search for a mistyped command."""
+    program = "import sys; sys.modules['orjson'] = None; from market.cli import main; main()"
+    command = [sys.executable, "-c", program, "account", "new-key", "x.key", "--json"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    problem = json.loads(done.stdout)
+    assert problem["type"] == PROBLEM_TYPE + "not-installed"
+    assert "orjson" in problem["detail"]
+    assert "meritgrid[market]" in done.stderr
