@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import httpx
 import structlog
@@ -23,35 +23,52 @@ from gateway_agent.agent import run_agent
 from gateway_agent.buffer import Buffer
 from gateway_agent.configuration import BUFFER_FILE, KEY_FILE, BadConfiguration, load_enrolled, load_settings
 from gateway_agent.drivers import DriverError
+from gateway_agent.drivers.registry import driver_of
 from gateway_agent.enrolment import EnrolmentRefused, enrol
-from gateway_agent.identity import UnsafeFile, load_identity
+from gateway_agent.identity import UnsafeFile, load_identity, load_or_create_identity
+from market.cli_refusals import local_refusal, refusal, refusal_of
 from market.clock import ClockRefused, clock_from
 from market.domain.errors import MeritgridError
 
 app = typer.Typer(help="The agent at the nanogrid: measures, signs, bids and follows dispatch.", no_args_is_help=True)
 console = Console()
 
+DELEGATE_KEY_FILE: Final = "delegate.key"
 DEFAULT_FOLDER = Path("/var/lib/meritgrid/gateway")
-REFUSED_EXIT = 2
 
 Folder = Annotated[Path, typer.Option("--data", help="Folder of the gateway: gateway.toml, key, buffer.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
 
 
+_CODES: Final = {
+    BadConfiguration: ("wrong-setting", "The gateway's settings cannot be used"),
+    UnsafeFile: ("wrong-file", "A file cannot be used"),
+    ClockRefused: ("clock-refused", "The simulated clock refuses"),
+    DriverError: ("driver-failed", "The plant cannot be driven"),
+    OSError: ("wrong-file", "A file cannot be used"),
+    ValueError: ("wrong-value", "A value cannot be used"),
+}
+"""Code and title of what the user can mend, by the first kind that fits."""
+
+
 @contextmanager
-def _refusals() -> Iterator[None]:
-    """What the user can mend is said in a sentence, with exit code 2 and no traceback."""
+def _refusals(as_json: bool) -> Iterator[None]:
+    """What the user can mend is said in a sentence, with exit code 2 and no traceback; with --json as a problem too."""
     try:
         yield
     except MeritgridError as problem:
-        typer.echo(f"{problem.title}: {problem.sentence}", err=True)
-        raise typer.Exit(REFUSED_EXIT) from None
-    except (BadConfiguration, UnsafeFile, EnrolmentRefused, ClockRefused, DriverError, OSError, ValueError) as problem:
-        typer.echo(str(problem), err=True)
-        raise typer.Exit(REFUSED_EXIT) from None
-    except (httpx.HTTPError, SQLAlchemyError) as problem:
-        typer.echo(f"{type(problem).__name__}: {problem}", err=True)
-        raise typer.Exit(REFUSED_EXIT) from None
+        raise refusal_of(problem, as_json) from None
+    except EnrolmentRefused as problem:
+        raise refusal(problem.problem, str(problem), as_json) from None
+    except tuple(_CODES) as problem:
+        code, title = next(text for kind, text in _CODES.items() if isinstance(problem, kind))
+        raise local_refusal(code, title, str(problem), as_json) from None
+    except (httpx.HTTPError, httpx.InvalidURL) as problem:
+        text = f"{type(problem).__name__}: {problem}"
+        raise local_refusal("market-unreachable", "The market cannot be reached", text, as_json) from None
+    except SQLAlchemyError as problem:
+        text = f"{type(problem).__name__}: {problem}"
+        raise local_refusal("buffer-unusable", "The gateway's buffer cannot be used", text, as_json) from None
 
 
 @app.command("enrol")
@@ -63,14 +80,30 @@ def enrol_command(
 ) -> None:
     """Bind this gateway to its nanogrid. Makes the gateway's own key on the first start; may be repeated.
 
+    gateway.toml is checked before the code is used.
+
     Example: meritgrid gateway enrol --code MG1-… --market https://market.example --data /var/lib/meritgrid/gateway
     """
     waiting = Console(stderr=True).status("Enrolling: the market binds the gateway on the chain")
-    with _refusals(), waiting, httpx.Client(timeout=60.0) as client:
+    with _refusals(as_json), waiting, httpx.Client(timeout=60.0) as client:
+        # What the installer wrote comes first: a code is good for one time, a wrong file must not cost it.
+        driver_of(load_settings(data).driver, data)
         enrolled = enrol(data, code, market.rstrip("/"), client)
-        load_settings(data)
     document = {"nanogrid": enrolled.nanogrid, "gateway": enrolled.gateway, "node": enrolled.node}
     _say(document, as_json, f"Gateway {enrolled.gateway} serves nanogrid {enrolled.nanogrid}.")
+
+
+@app.command("delegate-key")
+def delegate_key_command(data: Folder = DEFAULT_FOLDER, as_json: AsJson = False) -> None:
+    """Make the key that bids for the owner, delegate.key, and show its address; may be repeated.
+
+    The owner seats it with `meritgrid delegate set`; the key itself never leaves the gateway.
+
+    Example: meritgrid gateway delegate-key --data /var/lib/meritgrid/gateway
+    """
+    with _refusals(as_json):
+        address = load_or_create_identity(data / DELEGATE_KEY_FILE).address
+    _say({"address": address, "file": DELEGATE_KEY_FILE}, as_json, f"{address} ({data / DELEGATE_KEY_FILE})")
 
 
 @app.command("run")
@@ -90,7 +123,7 @@ def run_command(
     Example: meritgrid gateway run --data /var/lib/meritgrid/gateway
     """
     _log_to_stderr(log_level, as_json)
-    with _refusals():
+    with _refusals(as_json):
         asyncio.run(run_agent(data, clock_from(clock, name, clock_token), metrics))
 
 
@@ -100,7 +133,7 @@ def status_command(data: Folder = DEFAULT_FOLDER, as_json: AsJson = False) -> No
 
     Example: meritgrid gateway status --data /var/lib/meritgrid/gateway
     """
-    with _refusals():
+    with _refusals(as_json):
         document = _status(data)
     if as_json:
         typer.echo(json.dumps(document))
@@ -144,7 +177,7 @@ def stop_command(data: Folder = DEFAULT_FOLDER, as_json: AsJson = False) -> None
 
     Example: meritgrid gateway stop --data /var/lib/meritgrid/gateway
     """
-    _keep(data, "stopped", True)
+    _keep(data, "stopped", True, as_json)
     _say({"stopped_by_owner": True}, as_json, "Remote control is stopped.")
 
 
@@ -154,7 +187,7 @@ def release_command(data: Folder = DEFAULT_FOLDER, as_json: AsJson = False) -> N
 
     Example: meritgrid gateway release --data /var/lib/meritgrid/gateway
     """
-    _keep(data, "stopped", False)
+    _keep(data, "stopped", False, as_json)
     _say({"stopped_by_owner": False}, as_json, "Remote control is allowed.")
 
 
@@ -169,13 +202,13 @@ def opt_out_command(
 
     Example: meritgrid gateway opt-out --day 2026-12-24
     """
-    with _refusals():
+    with _refusals(as_json):
         chosen = date.fromisoformat(day) if day else datetime.now().astimezone().date()
         buffer = _existing_buffer(data)
         days = set(buffer.value("opt_out") or ()) - {chosen.isoformat()}
         buffer.close()
     kept = sorted(days if undo else days | {chosen.isoformat()})
-    _keep(data, "opt_out", kept)
+    _keep(data, "opt_out", kept, as_json)
     _say({"opted_out": kept}, as_json, f"{'Bids' if undo else 'No bids'} on {chosen}.")
 
 
@@ -183,8 +216,8 @@ def _say(document: dict[str, Any], as_json: bool, sentence: str) -> None:
     typer.echo(json.dumps(document) if as_json else sentence)
 
 
-def _keep(folder: Path, name: str, value: Any) -> None:
-    with _refusals():
+def _keep(folder: Path, name: str, value: Any, as_json: bool) -> None:
+    with _refusals(as_json):
         buffer = _existing_buffer(folder)
         with buffer.transaction() as moment:
             moment.set_value(name, value)

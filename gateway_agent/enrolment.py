@@ -16,12 +16,22 @@ from gateway_agent.configuration import ENROLMENT_FILE, KEY_FILE, BadConfigurati
 from gateway_agent.identity import Identity, load_or_create_identity, write_secret
 from market.domain.enrolment_code import EnrolmentCode
 from market.domain.messages import Enrolment, access_request
+from market.domain.problems import problem_document
 from market.domain.signing import sign_message
 from market.domain.typed_data import Domain
 
 
 class EnrolmentRefused(Exception):
-    """The market did not enrol this gateway; the text has the market's title, detail and all its errors."""
+    """The market did not enrol this gateway; the text has the market's title, detail and all its errors.
+
+    problem: the market's problem document, or one that stands for an answer that has none.
+    """
+
+    def __init__(self, response: httpx.Response) -> None:
+        super().__init__(problem_text(response))
+        self.problem: dict[str, Any] = problem_document("enrolment-refused", "The gateway is not enrolled", str(self))
+        if _is_json(response):
+            self.problem = self.problem | response.json()
 
 
 def enrol(folder: Path, code_text: str, market_url: str, client: httpx.Client) -> Enrolled:
@@ -65,16 +75,20 @@ def signed_enrolment(code: EnrolmentCode, identity: Identity, settlement: Domain
 
 def _answer(response: httpx.Response) -> dict[str, Any]:
     if response.is_error:
-        raise EnrolmentRefused(problem_text(response))
+        raise EnrolmentRefused(response)
     document: dict[str, Any] = response.json()
     return document
 
 
 def problem_text(response: httpx.Response) -> str:
     """What an RFC 9457 problem says, for people; the plain text of any other answer."""
-    if "json" not in response.headers.get("content-type", ""):
+    if not _is_json(response):
         return f"{response.status_code}: {response.text[:300]}"
     problem = response.json()
     lines = [f"{problem.get('title', 'Refused')} ({response.status_code}): {problem.get('detail', '')}"]
     lines += [f"  {error.get('pointer')}: {error.get('rule')}" for error in problem.get("errors", ())]
     return "\n".join(lines)
+
+
+def _is_json(response: httpx.Response) -> bool:
+    return "json" in response.headers.get("content-type", "")

@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from importlib.metadata import entry_points
+from typing import Any, cast
 
 import typer
 
+from market.cli_refusals import REFUSED_EXIT, refusal_of
 from market.domain.errors import MeritgridError
+from market.domain.problems import problem_document
 
 COMMANDS_GROUP = "meritgrid.commands"
+
+UsageError = cast("type[Exception]", typer.BadParameter.__bases__[0])
+"""Click's error of that name: Typer has it from click or, in newer versions, in a copy of its own."""
 
 
 def build() -> typer.Typer:
     """The application with the sub-commands of all installed parts.
 
-    A part whose libraries are not installed (an extra that was not asked for) is left out.
+    A part whose libraries are not installed (an extra that was not asked for) is left out; when it is the one that is
+    called, a MeritgridError names what is missing.
     """
     app = typer.Typer(
         name="meritgrid",
@@ -39,6 +47,12 @@ def build() -> typer.Typer:
                 "scripts",
             }:
                 raise
+            if called:
+                sentence = (
+                    f"meritgrid {entry.name} needs {missing.name}, which is not installed here: "
+                    "install the distribution with the extra that this machine is for, such as meritgrid[market]."
+                )
+                raise MeritgridError("not-installed", "A library is missing", sentence) from missing
             continue
         if isinstance(command, typer.Typer):
             app.add_typer(command, name=entry.name)
@@ -52,14 +66,21 @@ def _root() -> None:
 
 
 def main() -> None:
-    """Run the command line; a refusal is told in words, with exit code 2."""
+    """Run the command line; whatever is refused is told in words, with --json as a problem document too."""
+    as_json = "--json" in sys.argv
     try:
-        build()()
-    except MeritgridError as refusal:
-        typer.echo(f"{refusal.title}: {refusal}", err=True)
-        for violation in refusal.violations:
-            typer.echo(f"  {violation}", err=True)
-        sys.exit(2)
+        # Typer tells people itself what is wrong with a command line; to programs it would say nothing.
+        sys.exit(build()(standalone_mode=not as_json))
+    except UsageError as problem:
+        wrong: Any = problem
+        wrong.show()
+        said = wrong.format_message()
+        typer.echo(json.dumps(problem_document("wrong-usage", "The command is not used like that", said)))
+        sys.exit(REFUSED_EXIT)
+    except MeritgridError as refused:
+        sys.exit(refusal_of(refused, as_json).exit_code)
+    except typer.Abort:
+        sys.exit(1)
 
 
 if __name__ == "__main__":

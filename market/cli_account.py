@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from market.cli_api_keys import api_key
 from market.cli_choices import AmountOption, First, Last, NanogridOption, address_of, euro
 from market.cli_session import (
     Access,
@@ -30,7 +31,8 @@ from market.domain.signing import new_private_key
 from market.domain.units import UEUR_PER_CENT
 from market.settings import write_private_key
 
-account = typer.Typer(help="Money: balance, deposits, withdrawals, bonds, statements.", no_args_is_help=True)
+account = typer.Typer(help="Money and keys: balance, deposits, bonds, statements, API keys.", no_args_is_help=True)
+account.add_typer(api_key, name="api-key")
 delegate = typer.Typer(help="The key that bids for a nanogrid within its owner's limits.", no_args_is_help=True)
 
 _DAY_S = 86_400

@@ -11,8 +11,8 @@ from typing import Annotated, Any, Final
 import typer
 
 from market.cli_choices import OfferId
+from market.cli_refusals import refusal
 from market.cli_session import (
-    REFUSED_EXIT,
     Access,
     AsJson,
     KeyFile,
@@ -71,7 +71,7 @@ def sign_bid(
             minimum=minimum,
             revision=revision,
         )
-        document = signed_bid(message, key, MarketFacts.of(_facts(facts)), nanogrid)
+        document = signed_bid(message, key, MarketFacts.of(_facts(facts, as_json)), nanogrid)
         if to is not None:
             to.write_text(json.dumps(document) + "\n", encoding="utf-8")
     if as_json or to is None:
@@ -80,9 +80,9 @@ def sign_bid(
         typer.echo(f"Signed by {document['signer']}, written to {to}: send it with meritgrid bid send {to}")
 
 
-def _facts(source: str) -> Json:
+def _facts(source: str, as_json: bool) -> Json:
     if source.startswith(("http://", "https://")):
-        with session(source) as client:
+        with session(source, as_json=as_json) as client:
             return client.get("/v1/market")
     document: Json = json.loads(Path(source).read_text(encoding="utf-8"))
     if not isinstance(document, dict) or "contracts" not in document:
@@ -135,12 +135,8 @@ def _tell(access: Access, result: Mapping[str, Any]) -> None:
         access.say(result, f"Received: bid {receipt['bid_digest']}, receipt {receipt['signature']}")
         return
     problem = result["problem"]
-    if access.as_json:
-        typer.echo(json.dumps(problem))
-    typer.echo(f"{problem['title']}: {problem.get('detail', '')}", err=True)
-    for error in problem.get("errors", []):
-        typer.echo(f"  {error['pointer']} = {error['value']!r}: {error['rule']}", err=True)
-    raise typer.Exit(REFUSED_EXIT)
+    errors = [f"  {error['pointer']} = {error['value']!r}: {error['rule']}" for error in problem.get("errors", [])]
+    raise refusal(problem, "\n".join([f"{problem['title']}: {problem.get('detail', '')}", *errors]), access.as_json)
 
 
 @bid.command("list")

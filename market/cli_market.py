@@ -8,25 +8,23 @@ from contextlib import contextmanager
 import typer
 from rich.progress import Progress
 
-from market.cli_session import AsJson, err, say
+from market.cli_refusals import starting
+from market.cli_session import AsJson, err, refusals, say
 from market.observability import logging_as
 from market.settings import Settings, SettingsError
 
 app = typer.Typer(help="The market process: API, relayer, clearing.", no_args_is_help=True)
 
-REFUSED_EXIT = 2
-
 
 @contextmanager
-def _starting() -> Iterator[None]:
-    """What keeps the market from starting is said in words, with exit code 2."""
+def _starting(as_json: bool) -> Iterator[Settings]:
+    """The settings; what keeps the market from starting with them is said in words, with exit code 2."""
     from market.chain.deployment import DeploymentError
 
-    try:
-        yield
-    except (SettingsError, DeploymentError) as problem:
-        typer.echo(f"The market cannot start: {problem}", err=True)
-        raise typer.Exit(REFUSED_EXIT) from problem
+    with refusals(as_json):
+        settings = Settings()
+    with starting("The market", as_json, SettingsError, DeploymentError):
+        yield settings
 
 
 @app.command()
@@ -39,8 +37,7 @@ def serve(as_json: AsJson = False) -> None:
     """
     from market.server import serve as run
 
-    with _starting():
-        settings = Settings()
+    with _starting(as_json) as settings:
         logging_as(settings.log, "market", as_json)
         run(settings)
 
@@ -55,8 +52,8 @@ def migrate(as_json: AsJson = False) -> None:
 
     from market.store.database import migrate as run
 
-    settings = Settings()
-    run(settings.database)
+    with _starting(as_json) as settings:
+        run(settings.database)
     shown = make_url(settings.database).render_as_string(hide_password=True)
     say({"database": shown}, as_json, f"The database is at the newest version: {shown}")
 
@@ -69,7 +66,7 @@ def reindex(as_json: AsJson = False) -> None:
     """
     from market.server import reindex as run
 
-    with _starting(), Progress(console=err, disable=not err.is_terminal) as bars:
+    with _starting(as_json) as settings, Progress(console=err, disable=not err.is_terminal) as bars:
         task = bars.add_task("blocks", total=None)
-        last = run(Settings(), lambda done, total: bars.update(task, completed=done, total=total))
+        last = run(settings, lambda done, total: bars.update(task, completed=done, total=total))
     say({"block": last}, as_json, f"Rebuilt from the chain up to block {last}.")

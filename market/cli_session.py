@@ -1,7 +1,7 @@
 """What the market's command-line tools share: how they reach the market, whose key signs, how they show and refuse.
 
 Every command of this kind talks to the market's public API like anybody else. With --json it prints exactly one JSON
-document on standard output, the problem document where the market refuses; what helps a person goes to standard error.
+document on standard output, a problem document where it refuses; what helps a person goes to standard error.
 """
 
 from __future__ import annotations
@@ -22,14 +22,15 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from market.cli_refusals import local_refusal, refusal, refusal_of
 from market.desks.desk import Desk
 from market.desks.market_client import MarketClient, MarketProblem, MarketUnavailable
 from market.domain.errors import MeritgridError
 from market.domain.intervals import from_iso, iso
+from market.domain.problems import problem_document
 from market.domain.units import UEUR_PER_EUR
 from market.settings import KeySource, SettingsError, load_private_key
 
-REFUSED_EXIT: Final = 2
 PATIENCE_S: Final = 8.0
 """How long a command tries again while the market does not answer [s]."""
 _SILENT_S: Final = 2.0
@@ -84,21 +85,19 @@ def refusals(as_json: bool = False) -> Iterator[None]:
     try:
         yield
     except MarketProblem as problem:
-        if as_json:
-            typer.echo(json.dumps(problem.problem))
-        _refuse(problem.describe(), problem)
+        raise refusal(problem.problem, problem.describe(), as_json) from problem
     except MeritgridError as problem:
-        text = "\n".join([f"{problem.title}: {problem.sentence}", *(f"  {each}" for each in problem.violations)])
-        _refuse(text, problem)
+        raise refusal_of(problem, as_json) from problem
     except (MarketUnavailable, httpx.TransportError) as problem:
-        _refuse(f"The market cannot be reached: {problem}", problem)
-    except (SettingsError, OSError, ValueError) as problem:
-        _refuse(str(problem), problem)
-
-
-def _refuse(text: str, cause: BaseException) -> None:
-    typer.echo(text, err=True)
-    raise typer.Exit(REFUSED_EXIT) from cause
+        title = "The market cannot be reached"
+        document = problem_document("market-unreachable", title, str(problem))
+        raise refusal(document, f"{title}: {problem}", as_json) from problem
+    except SettingsError as problem:
+        raise local_refusal("wrong-setting", "A setting or a key cannot be used", str(problem), as_json) from problem
+    except OSError as problem:
+        raise local_refusal("wrong-file", "A file cannot be used", str(problem), as_json) from problem
+    except (httpx.InvalidURL, ValueError) as problem:
+        raise local_refusal("wrong-value", "A value cannot be used", str(problem), as_json) from problem
 
 
 def key_of(key_file: Path | None, password_file: Path | None = None) -> bytes:
@@ -187,7 +186,7 @@ _MOMENTS: Final = frozenset(
     {
         "interval", "first_interval", "gate_closure", "api_closes_at", "opened_at", "cleared_at", "final_at", "at",
         "published_at", "received_at", "lease_end", "given_at", "expires_at", "created_at", "decide_by", "placed_at",
-        "unbonding_available_at", "settled_at", "granted_at",
+        "unbonding_available_at", "settled_at", "granted_at", "last_used_at", "revoked_at",
     }
 )  # fmt: skip
 

@@ -21,6 +21,7 @@ from pydantic import BaseModel, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from market.clock import Clock, clock_from
+from market.paths import DATA_DIR, deployment_file
 
 _FORBIDDEN_MODE_BITS = stat.S_IRWXG | stat.S_IRWXO
 _KEY_BYTES = 32
@@ -91,7 +92,7 @@ class Settings(BaseSettings):
         env_prefix="MERITGRID_", env_nested_delimiter="__", env_file=".env", extra="ignore", frozen=True
     )
 
-    data_dir: Path = Path("meritgrid-data")
+    data_dir: Path = DATA_DIR
     database_url: str | None = None
     """SQLAlchemy URL; None: SQLite in `data_dir`."""
     rpc_url: str = "http://127.0.0.1:8545"
@@ -123,7 +124,7 @@ class Settings(BaseSettings):
     @property
     def deployment_path(self) -> Path:
         """File with the addresses of the contracts."""
-        return self.deployment_file or self.data_dir / "deployments" / f"{self.chain_id}.json"
+        return self.deployment_file or deployment_file(self.data_dir, self.chain_id)
 
     def open_clock(self, name: str = "") -> Clock:
         """The clock of this process; `name` is how the simulated clock's authority knows it."""

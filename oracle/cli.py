@@ -8,7 +8,8 @@ from typing import Annotated
 
 import typer
 
-from market.cli_session import REFUSED_EXIT, AsJson, refusals, say
+from market.cli_refusals import starting
+from market.cli_session import AsJson, refusals, say
 from market.observability import logging_as
 from market.settings import Settings, SettingsError
 
@@ -38,13 +39,11 @@ def serve_oracle(
     from oracle.forecast import ForecastUnusable
     from oracle.service import serve
 
-    settings = Settings()
+    with refusals(as_json):
+        settings = Settings()
     logging_as(settings.log, "oracle", as_json)
-    try:
+    with starting("The oracle", as_json, SettingsError, DeploymentError, ForecastUnusable):
         serve(settings, forecast_file, ready_file, metrics_port)
-    except (SettingsError, DeploymentError, ForecastUnusable) as problem:
-        typer.echo(f"The oracle cannot start: {problem}", err=True)
-        raise typer.Exit(REFUSED_EXIT) from problem
 
 
 @broker.command("serve")
@@ -64,13 +63,11 @@ def serve_broker(
 
     from oracle.broker.server import serve
 
-    settings = Settings()
+    with refusals(as_json):
+        settings = Settings()
     logging_as(settings.log, "broker", as_json)
-    try:
+    with starting("The broker", as_json, SettingsError, BrokerError):
         asyncio.run(serve(settings, insecure=insecure))
-    except (SettingsError, BrokerError) as problem:
-        typer.echo(f"The broker cannot start: {problem}", err=True)
-        raise typer.Exit(REFUSED_EXIT) from problem
 
 
 @broker.command("account")

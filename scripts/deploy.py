@@ -4,7 +4,7 @@
     MERITGRID_CHAIN_RPC_URL=http://127.0.0.1:8545 MERITGRID_DEPLOYER_KEY_FILE=deployer.key \\
       scripts/brownie/brownie run deploy main --network meritgrid
 
-MERITGRID_DEPLOYMENT_FILE      where the addresses are written (else build/deployments/<chain id>.json)
+MERITGRID_DEPLOYMENT_FILE      where the addresses are written (else deployments/<chain id>.json in MERITGRID_DATA_DIR)
 MERITGRID_DEPLOYER_KEY_FILE    the deployer's private key in hexadecimal; else the node's own first account
 MERITGRID_DEPLOY_PARAMETERS    a JSON file of parameters; MERITGRID_DEPLOY_TIME_UNIT_S and the like stand over it
 MERITGRID_DEPLOY_REPLACE=1     replace another deployment that is on record for this chain id
@@ -54,10 +54,12 @@ def deploy(deployer: Any, parameters: DeploymentParameters) -> Deployment:
     containers = project.get_loaded_projects()[0]
     first_block = web3.eth.block_number
     creations = plan(deployer.address, deployer.nonce, parameters)
+    # Brownie would offer a price of its own, for which a new key on a chain without fees has no coin.
+    fees = {"gas_price": 0} if web3.eth.gas_price == 0 else {}
     for creation in creations:
         # Not by Brownie's `deploy`: on live networks it keeps records of its own, which stop it on the next chain.
         code = containers[creation.name].deploy.encode_input(*creation.arguments)
-        created = deployer.transfer(data=code).contract_address
+        created = deployer.transfer(data=code, **fees).contract_address
         if created != creation.address:
             raise DeploymentError(f"{creation.name} is at {created}, not at {creation.address}")
     return Deployment(

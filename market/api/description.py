@@ -9,7 +9,8 @@ from typing import Any, Final
 
 from fastapi import FastAPI
 
-from market.api.problems import MEDIA_TYPE, PROBLEM_TYPE
+from market.api.problems import MEDIA_TYPE
+from market.domain.problems import PROBLEM_TYPE
 
 Json = dict[str, Any]
 

@@ -11,12 +11,13 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
+from market.domain import problems
 from market.domain.errors import Category, MeritgridError, Violation
+from market.domain.problems import violation_document
 from market.services.access import NotSignedIn
 
 log = structlog.get_logger(__name__)
 
-PROBLEM_TYPE: Final = "https://meritgrid.example/problems/"
 MEDIA_TYPE: Final = "application/problem+json"
 
 _STATUS: Final = {
@@ -30,32 +31,17 @@ _STATUS: Final = {
 }
 
 
-def violation_document(violation: Violation) -> dict[str, Any]:
-    """One entry of a problem's `errors`."""
-    value = violation.value
-    shown = value if isinstance(value, (str, int, float, bool, type(None), list, dict)) else str(value)
-    return {"pointer": violation.pointer, "value": shown, "rule": violation.rule}
-
-
 def problem_document(
-    code: str, title: str, status: int, detail: str, errors: Sequence[dict[str, Any]] = (), **fields: Any
+    code: str, title: str, status: int, detail: str, errors: Sequence[dict[str, Any]] = ()
 ) -> dict[str, Any]:
-    document: dict[str, Any] = {"type": PROBLEM_TYPE + code, "title": title, "status": status, "detail": detail}
-    if errors:
-        document["errors"] = list(errors)
-    shown = {
-        name: "0x" + value.hex() if isinstance(value, bytes) else value
-        for name, value in fields.items()
-        if name not in document
-    }
-    return document | shown
+    """A problem document with the HTTP status that it is served with."""
+    return problems.problem_document(code, title, detail, errors, {"status": status})
 
 
 def problem_of(error: MeritgridError) -> dict[str, Any]:
-    """The problem document of a refusal."""
+    """The problem document of a refusal, with its HTTP status."""
     status = 401 if isinstance(error, NotSignedIn) else _STATUS[error.category]
-    errors = [violation_document(violation) for violation in error.violations]
-    return problem_document(error.code, error.title, status, error.sentence, errors, **error.fields)
+    return problems.problem_of(error) | {"status": status}
 
 
 def problem_response(document: dict[str, Any]) -> JSONResponse:

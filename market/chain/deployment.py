@@ -18,6 +18,8 @@ from web3 import Web3
 from web3.types import Nonce, TxParams
 from web3.utils.address import get_create_address
 
+from market.paths import DATA_DIR, deployment_file
+
 CREATION_GAS: Final = 12_000_000
 """Gas limit of each creation: Settlement, which creates its judge, takes about 8 million; EIP-7825 allows 2^24."""
 RECEIPT_TIMEOUT_S: Final = 120.0
@@ -201,10 +203,10 @@ class Deployment:
 
 
 def deployment_path(chain_id: int, environment: Mapping[str, str] | None = None) -> Path:
-    """MERITGRID_DEPLOYMENT_FILE, else build/deployments/<chain id>.json below the working directory."""
+    """MERITGRID_DEPLOYMENT_FILE, else the chain's file in the market's data folder: where the market looks for it."""
     environment = os.environ if environment is None else environment
     named = environment.get("MERITGRID_DEPLOYMENT_FILE")
-    return Path(named) if named else Path("build") / "deployments" / f"{chain_id}.json"
+    return Path(named) if named else deployment_file(Path(environment.get("MERITGRID_DATA_DIR") or DATA_DIR), chain_id)
 
 
 def read_deployment(path: Path) -> Deployment:

@@ -7,13 +7,13 @@ from typing import Annotated
 
 import typer
 
-from market.cli_session import AsJson, refusals
+from market.cli_session import AsJson, PasswordFile, key_of, refusals
 from market.clock import clock_from
 from market.desks.aggregator import AggregatorDesk, OfferPolicy
 from market.desks.desk import Desk, run_desk
 from market.desks.market_client import MarketClient
 from market.observability import logging_as
-from market.settings import KeySource, LogSettings, load_private_key
+from market.settings import LogSettings
 
 dso = typer.Typer(help="The DSO's desk: traffic light, requests, verdicts, RED commands.", no_args_is_help=True)
 aggregator = typer.Typer(help="The aggregator's desk: offers that answer requests.", no_args_is_help=True)
@@ -21,7 +21,10 @@ aggregator = typer.Typer(help="The aggregator's desk: offers that answer request
 MarketUrl = Annotated[
     str, typer.Option("--market", envvar="MERITGRID_MARKET_URL", help="Base URL of the market's API.")
 ]
-KeyFile = Annotated[Path, typer.Option("--key-file", help="File (mode 600) with the role's private key.")]
+KeyFile = Annotated[
+    Path,
+    typer.Option("--key-file", envvar="MERITGRID_KEY_FILE", help="File (mode 600) with the role's private key."),
+]
 ClockSetting = Annotated[
     str,
     typer.Option("--clock", envvar="MERITGRID_CLOCK", help="'system', or 'simulated:host:port' in a demonstration."),
@@ -50,6 +53,7 @@ def run_dso(
     margin_percent: Annotated[
         float, typer.Option(help="How far inside the limits to buy [% points of loading].")
     ] = 3.0,
+    password_file: PasswordFile = None,
     clock: ClockSetting = "system",
     clock_token: ClockToken = "",
     ready_file: ReadyFile = None,
@@ -65,8 +69,8 @@ def run_dso(
     from market.desks.dso import DeskPolicy, DsoDesk
     from market.desks.node_grid import load_node_grid
 
-    with refusals():
-        key = load_private_key(KeySource(file=key_file))
+    with refusals(as_json):
+        key = key_of(key_file, password_file)
         node_grid = load_node_grid(grid)
         client = MarketClient(market, private_key="0x" + key.hex())
         desk = Desk(client, key)
@@ -81,6 +85,7 @@ def run_aggregator(
     key_file: KeyFile,
     market: MarketUrl,
     limit_permille: Annotated[int, typer.Option(help="Limit price in per mille of a request's price.")] = 850,
+    password_file: PasswordFile = None,
     clock: ClockSetting = "system",
     clock_token: ClockToken = "",
     ready_file: ReadyFile = None,
@@ -93,8 +98,8 @@ def run_aggregator(
     Example: meritgrid aggregator run --key-file aggregator.key --market https://market.example
     """
     logging_as(LogSettings(), "aggregator", as_json)
-    with refusals():
-        key = load_private_key(KeySource(file=key_file))
+    with refusals(as_json):
+        key = key_of(key_file, password_file)
         client = MarketClient(market, private_key="0x" + key.hex())
         desk = AggregatorDesk.connect(client, key, OfferPolicy(limit_permille))
     with client:

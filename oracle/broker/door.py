@@ -2,16 +2,43 @@
 
 amqtt takes over or drops the session of a client id before it authenticates, so that a stranger could silence anybody
 whose client id it knows. Here a CONNECT is authenticated first, and a client id belongs to its user alone.
+
+amqtt also takes in packets of any length, from strangers too. Here whoever announces one that is longer than any of our
+messages could be loses the connection before its content is read; nobody else notices.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import amqtt.broker
+import amqtt.mqtt.protocol.handler
 from amqtt.errors import MQTTError
 from amqtt.mqtt.connack import NOT_AUTHORIZED, ConnackPacket
+from amqtt.mqtt.connect import ConnectPacket
+from amqtt.mqtt.packet import MQTTFixedHeader
 from amqtt.mqtt.protocol.broker_handler import BrokerProtocolHandler
+
+from oracle.messages import MAX_PAYLOAD_BYTES
+
+MAX_PACKET_BYTES: Final = 4 * MAX_PAYLOAD_BYTES
+"""Room above a message's own limit: one that is somewhat too large still reaches the oracle, which says so."""
+
+
+class PacketTooLong(Exception):
+    """A client announced a packet above the limit. No MQTTError: amqtt would skip the header and read on behind it."""
+
+
+class BoundedHeader(MQTTFixedHeader):  # type: ignore[misc]
+    """The first bytes of a packet, which say how long it is."""
+
+    @classmethod
+    async def from_stream(cls, reader: Any) -> Any:
+        """The header, None at the end of the stream. Raises PacketTooLong."""
+        header = await super().from_stream(reader)
+        if header is not None and header.remaining_length > MAX_PACKET_BYTES:
+            raise PacketTooLong(f"a packet of {header.remaining_length} bytes; at most {MAX_PACKET_BYTES} are taken")
+        return header
 
 
 class DoorKeeper(BrokerProtocolHandler):  # type: ignore[misc]
@@ -20,7 +47,10 @@ class DoorKeeper(BrokerProtocolHandler):  # type: ignore[misc]
     @classmethod
     async def init_from_connect(cls, reader: Any, writer: Any, plugins_manager: Any, loop: Any = None) -> Any:
         """Handler and session of a client that has shown its password. Raises MQTTError."""
-        handler, session = await super().init_from_connect(reader, writer, plugins_manager, loop)
+        try:
+            handler, session = await super().init_from_connect(reader, writer, plugins_manager, loop)
+        except PacketTooLong as problem:
+            raise MQTTError(str(problem)) from problem  # upon which amqtt ends the connection
         answers = await plugins_manager.map_plugin_auth(session=session)
         said = [answer for answer in (answers or {}).values() if answer is not None]
         if not said or not all(said):
@@ -34,3 +64,5 @@ class DoorKeeper(BrokerProtocolHandler):  # type: ignore[misc]
 def put_in_place() -> None:
     """Have amqtt's brokers of this process use it."""
     amqtt.broker.BrokerProtocolHandler = DoorKeeper
+    amqtt.mqtt.protocol.handler.MQTTFixedHeader = BoundedHeader
+    ConnectPacket.FIXED_HEADER = BoundedHeader

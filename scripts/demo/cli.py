@@ -16,6 +16,8 @@ import typer
 from rich.console import Console
 
 from market.chain.embedded import EmbeddedChainError
+from market.cli_refusals import refusal, starting
+from market.domain.problems import problem_document
 from scripts.demo.layout import PICTURE_FILE, REPORT_FILE, REPORT_FOLDER
 from scripts.demo.manifest import MANIFEST_FILE, Manifest, read_manifest
 from scripts.demo.options import DEFAULT_GRID, DemoOptions
@@ -26,7 +28,6 @@ err = Console(stderr=True)
 OWN_REPORT_FOLDER = Path("demo-report")
 """Where the report of a day goes whose data folder is not kept."""
 FAILED_EXIT = 1
-REFUSED_EXIT = 2
 
 
 def demo(
@@ -61,32 +62,30 @@ def demo(
     folder = resume or data or Path(tempfile.mkdtemp(prefix="meritgrid-demo-"))
     is_kept = keep or data is not None or resume is not None
     try:
-        if resume is not None:
-            _refuse_other_options(context)
-            manifest = read_manifest(resume, speed)
-            options = manifest.options
-        else:
-            manifest = None
-            _refuse_used_folder(folder)
-            first_hour, last_hour = _hours(hours)
-            options = DemoOptions(
-                data_folder=folder.absolute(),
-                grid=grid,
-                day=date.date() if date is not None else None,
-                seed=seed,
-                households=households,
-                transformer_kva=transformer_kva,
-                speed=speed,
-                agents=agents,
-                willing_percent=willing,
-                faults=faults,
-                first_hour=first_hour,
-                last_hour=last_hour,
-            )
-        holds = _run(options, manifest, once=once, as_json=as_json)
-    except (ValueError, OSError) as problem:
-        typer.echo(f"The demonstration cannot start: {problem}", err=True)
-        raise typer.Exit(REFUSED_EXIT) from problem
+        with starting("The demonstration", as_json, ValueError, OSError):
+            if resume is not None:
+                _refuse_other_options(context)
+                manifest = read_manifest(resume, speed)
+                options = manifest.options
+            else:
+                manifest = None
+                _refuse_used_folder(folder)
+                first_hour, last_hour = _hours(hours)
+                options = DemoOptions(
+                    data_folder=folder.absolute(),
+                    grid=grid,
+                    day=date.date() if date is not None else None,
+                    seed=seed,
+                    households=households,
+                    transformer_kva=transformer_kva,
+                    speed=speed,
+                    agents=agents,
+                    willing_percent=willing,
+                    faults=faults,
+                    first_hour=first_hour,
+                    last_hour=last_hour,
+                )
+            holds = _run(options, manifest, once=once, as_json=as_json)
     finally:
         _tidy(folder, is_kept)
     if not holds:
@@ -143,7 +142,11 @@ def _run(options: DemoOptions, resumed: Manifest | None, *, once: bool, as_json:
     set_up_logging(LogSettings(level="WARNING"), "demo")
     progress = Lines(Console(quiet=True)) if as_json else shown_on(err)
 
+    is_judged = False
+
     async def judged(stage: Stage, result: DayResult) -> None:
+        nonlocal is_judged
+        is_judged = True
         progress.stop()
         if as_json:
             typer.echo(json.dumps(document_of(result)))
@@ -164,7 +167,9 @@ def _run(options: DemoOptions, resumed: Manifest | None, *, once: bool, as_json:
         with progress:
             result = asyncio.run(run_demo(options, progress, judged, resumed, announced))
     except (ProcessFailed, ClockStalled, EmbeddedChainError) as failure:
-        typer.echo(str(failure), err=True)
+        # A day that was judged has its document on standard output already.
+        document = problem_document("demonstration-failed", "The demonstration failed", str(failure))
+        refusal(document, str(failure), as_json and not is_judged)
         return False
     except KeyboardInterrupt:
         typer.echo("Stopped.", err=True)

@@ -89,6 +89,17 @@ def test_a_wrong_bid_is_refused_and_changes_nothing(house: House, what: str) -> 
     assert house.skip_reason(bid, signature) == wrong.reason
 
 
+@pytest.mark.parametrize("field", ["price_ueur_kwh", "quantity", "minimum"])
+def test_a_number_that_no_message_can_hold_is_refused(house: House, field: str) -> None:
+    """Such a bid cannot be signed or posted at all: only the market can be asked to take it."""
+    offer = house.open_offer()
+    bid = house.bid(offer)
+    signature = house.sign(bid, OWNER)
+    for value in (-1, 2**256):
+        object.__setattr__(bid, field, value)  # past the domain, which builds no such bid
+        assert house.bid_refusal(bid, signature) == "validation-failed", value
+
+
 def test_a_bid_that_could_cost_more_than_the_bond_covers_is_refused(house: House) -> None:
     unbond(house.world, 2, 79 * EUR)
     offer = house.open_offer()

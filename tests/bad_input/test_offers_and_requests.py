@@ -182,6 +182,29 @@ def test_a_message_that_was_changed_after_signing_is_refused(house: House, field
     assert house.refusal(KEYS["dso"], "/v1/requests", body) == "not-allowed"
 
 
+@pytest.mark.parametrize(
+    ("path", "changed"),
+    [
+        ("/v1/requests", {"price_ueur_kwh": -1}),
+        ("/v1/requests", {"quantities": [-1]}),
+        ("/v1/requests", {"price_ueur_kwh": 2**256}),
+        ("/v1/offers", {"limit_price_ueur_kwh": -1}),
+        ("/v1/offers", {"quantity": -1}),
+        ("/v1/offers", {"quantity": 2**256}),
+    ],
+    ids=str,
+)
+def test_a_number_that_no_message_can_hold_is_refused(house: House, path: str, changed: dict[str, Any]) -> None:
+    """Such a message cannot be signed at all: only the market can be asked to take it."""
+    request = house.yellow()
+    house.world.at(before(T, 275))
+    is_request = path == "/v1/requests"
+    key = KEYS["dso" if is_request else "aggregator"]
+    body = house.signed(house.request_message() if is_request else house.offer_message(request), key)
+    body["message"] |= changed
+    assert house.refusal(key, path, body) == "validation-failed"
+
+
 def test_all_that_is_wrong_with_a_message_is_said_at_once(house: House) -> None:
     body = house.signed(house.request_message(), KEYS["dso"])
     body["message"] |= {"node": -1, "price_ueur_kwh": "dear", "surplus": 1}

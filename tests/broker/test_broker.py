@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import ssl
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from market.store.projections import Nanogrid
 from market.store.work import BrokerCredential
 from oracle.broker.credentials import Access, new_service_account, password_hash, revoke_service_account
 from oracle.broker.server import configuration
-from oracle.messages import Channel, topic_for
+from oracle.messages import MAX_PAYLOAD_BYTES, Channel, topic_for
 from tests.broker.conftest import Authority, RunningBroker, StartBroker, make_authority
 from tests.cli.conftest import call
 
@@ -118,6 +119,45 @@ async def test_nobody_can_silence_another_by_its_client_id(start_broker: StartBr
         async with client(broker, GATEWAYS[0]) as gateway:
             await gateway.publish(topic_for(GATEWAYS[0], Channel.READINGS), b"still heard", qos=1)
         assert await heard(oracle) == (topic_for(GATEWAYS[0], Channel.READINGS), b"still heard")
+
+
+async def test_a_message_that_is_far_too_long_ends_its_connection_and_disturbs_nobody_else(
+    start_broker: StartBroker,
+) -> None:
+    broker = start_broker()
+    enrolled(broker)
+    password = new_service_account(broker.engine, "oracle", NOW_S)
+    loud, quiet = GATEWAYS
+    async with client(broker, "oracle", password) as oracle, client(broker, quiet) as other:
+        await oracle.subscribe(topic_for("+", Channel.READINGS), qos=1)
+        with pytest.raises(aiomqtt.MqttError):
+            async with client(broker, loud) as gateway:
+                await gateway.publish(topic_for(loud, Channel.READINGS), b"x" * 2**20, qos=1)
+        # The line that was there goes on, and the one that was cut may come back; nothing of the long one arrives.
+        await other.publish(topic_for(quiet, Channel.READINGS), b"still here", qos=1)
+        assert await heard(oracle) == (topic_for(quiet, Channel.READINGS), b"still here")
+        async with client(broker, loud) as gateway:
+            await gateway.publish(topic_for(loud, Channel.READINGS), b"short again", qos=1)
+        assert await heard(oracle) == (topic_for(loud, Channel.READINGS), b"short again")
+
+
+async def test_a_message_that_is_somewhat_too_long_reaches_the_oracle_which_says_so(start_broker: StartBroker) -> None:
+    broker = start_broker()
+    enrolled(broker)
+    password = new_service_account(broker.engine, "oracle", NOW_S)
+    payload = b"x" * (MAX_PAYLOAD_BYTES + 4000)
+    async with client(broker, "oracle", password) as oracle, client(broker, GATEWAYS[0]) as gateway:
+        await oracle.subscribe(topic_for("+", Channel.READINGS), qos=1)
+        await gateway.publish(topic_for(GATEWAYS[0], Channel.READINGS), payload, qos=1)
+        assert await heard(oracle) == (topic_for(GATEWAYS[0], Channel.READINGS), payload)
+
+
+@pytest.mark.parametrize("kind", [0x10, 0x30, 0x82], ids=["connect", "publish", "subscribe"])
+def test_a_stranger_who_announces_a_long_packet_is_cut_off_at_once(start_broker: StartBroker, kind: int) -> None:
+    broker = start_broker()
+    with socket.create_connection(("127.0.0.1", broker.port), timeout=5) as stranger:
+        stranger.sendall(bytes([kind, 0x80, 0x80, 0x40]))  # 2^20 bytes are to follow; none does
+        assert stranger.recv(1) == b""
 
 
 async def test_a_revoked_account_is_not_let_in_again(start_broker: StartBroker) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 from dataclasses import replace
 from pathlib import Path
@@ -27,6 +28,7 @@ from market.chain.deployment import (
     write_deployment,
 )
 from market.chain.embedded import EmbeddedChain, start_anvil
+from market.settings import Settings
 from tests.conftest import TEST_EPOCH
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -108,15 +110,32 @@ def test_wrong_parameter_files_are_refused_by_name(tmp_path: Path, content: str)
         parameters_from({"MERITGRID_DEPLOY_PARAMETERS": str(file)})
 
 
-def test_each_chain_has_its_file_unless_one_is_named() -> None:
-    assert deployment_path(7, {}) == Path("build/deployments/7.json")
-    assert deployment_path(7, {"MERITGRID_DEPLOYMENT_FILE": "there.json"}) == Path("there.json")
+@pytest.mark.parametrize("named", [{}, {"MERITGRID_DATA_DIR": "data"}, {"MERITGRID_DEPLOYMENT_FILE": "there.json"}])
+def test_the_deployment_is_written_where_the_market_looks_for_it(
+    named: dict[str, str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)  # where no .env is
+    for variable in ("MERITGRID_DATA_DIR", "MERITGRID_DEPLOYMENT_FILE"):
+        monkeypatch.delenv(variable, raising=False)
+    for variable, value in named.items():
+        monkeypatch.setenv(variable, value)
+    assert deployment_path(7) == Settings(chain_id=7).deployment_path
+
+
+def test_each_chain_has_a_file_of_its_own_that_no_clean_removes() -> None:
+    assert deployment_path(7, {}) == Path("meritgrid-data/deployments/7.json")
+    cleaned = re.findall(r"^\trm -rf (.+)$", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
+    assert any("build" in line.split() for line in cleaned)
+    assert not any("meritgrid-data" in line for line in cleaned)
 
 
 @pytest.mark.processes
 @pytest.mark.slow
 def test_brownie_run_deploys_the_same_contracts_at_the_same_addresses(tmp_path: Path, free_ports: Any) -> None:
-    """scripts/deploy.py through Brownie, and what the demonstration and the tests do, are one deployment."""
+    """scripts/deploy.py through Brownie, and what the demonstration and the tests do, are one deployment.
+
+    The deployer's key is new: on a chain without fees it needs no coin.
+    """
     key = tmp_path / "deployer.key"
     key.write_text("0x" + bytes(DEPLOYER.key).hex())
     file = tmp_path / "brownie.json"
@@ -126,7 +145,6 @@ def test_brownie_run_deploys_the_same_contracts_at_the_same_addresses(tmp_path: 
         "MERITGRID_DEPLOY_TIME_UNIT_S": "300",
     }
     with start_anvil(free_ports(), timestamp=TEST_EPOCH) as by_brownie, start_anvil(free_ports()) as by_us:
-        by_brownie.request("anvil_setBalance", DEPLOYER.address, hex(10**20))
         command = [str(ROOT / "scripts/brownie/brownie"), "run", "deploy", "main", "--network", "meritgrid"]
         environment |= {"MERITGRID_CHAIN_RPC_URL": by_brownie.rpc_url}
         done = subprocess.run(

@@ -15,6 +15,7 @@ import typer
 import typer.main
 from pydantic import BaseModel
 
+from market.services.access import Scope
 from market.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -173,6 +174,12 @@ def test_every_variable_that_is_named_is_read_by_some_source(page: Path) -> None
     deploy = {f"MERITGRID_DEPLOY_{name}" for name in ("TIME_UNIT_S",)}
     known = set(settings_variables(Settings)) | deploy | set(_VARIABLE.findall("\n".join(sources)))
     assert set(_VARIABLE.findall(page.read_text(encoding="utf-8"))) <= known
+
+
+@pytest.mark.parametrize("page", ["prosumers.md", "aggregators.md"])
+def test_the_pages_for_owners_of_programs_list_every_scope_of_an_api_key(page: str) -> None:
+    rows = re.findall(r"^\| `([a-z]+)` \|", (ROOT / "docs" / page).read_text(encoding="utf-8"), re.MULTILINE)
+    assert set(rows) == set(Scope)
 
 
 def test_no_page_names_a_path_of_somebodys_machine() -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import re
 import stat
 import threading
 import time
@@ -20,7 +22,7 @@ from typer.testing import CliRunner
 from gateway_agent.bidder import Bidder
 from gateway_agent.bidding import MarketApi, OfferBoard, is_receipt_of
 from gateway_agent.cli import app as gateway_app
-from gateway_agent.configuration import ENROLMENT_FILE, KEY_FILE, BadConfiguration, load_enrolled
+from gateway_agent.configuration import ENROLMENT_FILE, KEY_FILE, SETTINGS_FILE, BadConfiguration, load_enrolled
 from gateway_agent.enrolment import EnrolmentRefused, enrol
 from gateway_agent.gateway import Parts
 from gateway_agent.identity import UnsafeFile, load_identity, load_or_create_identity
@@ -39,6 +41,7 @@ from tests.gateway_agent.world import (
     UNIT_S,
     dispatch_id,
     install,
+    nanogrid_file,
 )
 
 DELEGATE_TOML = """
@@ -209,6 +212,13 @@ def test_a_code_of_another_key_is_refused_and_nothing_is_kept(tmp_path: Path, sm
         load_enrolled(tmp_path)
 
 
+def test_the_gateway_makes_the_key_that_bids_once_and_shows_its_address(tmp_path: Path) -> None:
+    command = ["delegate-key", "--data", str(tmp_path), "--json"]
+    first, again = (CliRunner().invoke(gateway_app, command) for _ in range(2))
+    assert json.loads(first.stdout) == json.loads(again.stdout)
+    assert json.loads(first.stdout)["address"] == load_identity(tmp_path / "delegate.key").address
+
+
 def test_a_key_that_others_can_read_is_refused(tmp_path: Path) -> None:
     path = tmp_path / KEY_FILE
     identity = load_or_create_identity(path)
@@ -222,10 +232,11 @@ def test_a_key_that_others_can_read_is_refused(tmp_path: Path) -> None:
 def test_the_command_line_enrols_and_says_what_is_wrong(tmp_path: Path, small_market: SmallMarket) -> None:
     run = CliRunner().invoke
     arguments = ["enrol", "--market", small_market.url, "--data", str(tmp_path), "--code"]
+    (tmp_path / SETTINGS_FILE).write_text("[driver]\nfamily = 'simulated'\nprofile = 'plant.json'\n")
+    nanogrid_file(tmp_path / "plant.json")
     refused = run(gateway_app, [*arguments, "nonsense"])
     assert refused.exit_code == 2
     assert "code" in refused.output
-    (tmp_path / "gateway.toml").write_text("[driver]\nfamily = 'simulated'\nprofile = 'x'\n")
     enrolled = run(gateway_app, [*arguments, small_market.code.text, "--json"])
     assert enrolled.exit_code == 0, enrolled.output
     status = run(gateway_app, ["status", "--data", str(tmp_path), "--json"])
@@ -236,6 +247,51 @@ def test_the_command_line_enrols_and_says_what_is_wrong(tmp_path: Path, small_ma
     status = run(gateway_app, ["status", "--data", str(tmp_path)])
     assert "2026-06-01" in status.output
     assert run(gateway_app, ["run", "--data", str(tmp_path / "none")]).exit_code == 2
+
+
+WRONG_FILES = {
+    "none": None,
+    "no TOML": "[driver",
+    "without a driver": "[limits]\ngrace_s = 60\n",
+    "an unknown field": "colour = 'red'\n[driver]\nfamily = 'simulated'\nprofile = 'plant.json'\n",
+    "an unknown family": "[driver]\nfamily = 'steam'\n",
+    "a plant that is not there": "[driver]\nfamily = 'simulated'\nprofile = 'none.json'\n",
+}
+
+
+@pytest.mark.parametrize("what", WRONG_FILES)
+def test_a_wrong_gateway_toml_costs_no_code(tmp_path: Path, small_market: SmallMarket, what: str) -> None:
+    enrol_command = ["enrol", "--market", small_market.url, "--data", str(tmp_path), "--code", small_market.code.text]
+    content = WRONG_FILES[what]
+    if content is not None:
+        (tmp_path / SETTINGS_FILE).write_text(content)
+    nanogrid_file(tmp_path / "plant.json")
+    refused = CliRunner().invoke(gateway_app, enrol_command)
+    assert (refused.exit_code, small_market.used) == (2, False), refused.output
+    (tmp_path / SETTINGS_FILE).write_text("[driver]\nfamily = 'simulated'\nprofile = 'plant.json'\n")
+    assert CliRunner().invoke(gateway_app, enrol_command).exit_code == 0
+    assert small_market.used
+
+
+def test_the_files_of_the_installers_page_are_a_gateway_that_measures(
+    tmp_path: Path, small_market: SmallMarket
+) -> None:
+    page = (Path(__file__).resolve().parents[2] / "docs" / "gateways.md").read_text(encoding="utf-8")
+    for name, content in re.findall(r"^cat > (\S+) <<'END'\n(.*?)^END$", page, re.MULTILINE | re.DOTALL):
+        (tmp_path / name).write_text(content)
+    enrol_command = ["enrol", "--market", small_market.url, "--data", str(tmp_path), "--code", small_market.code.text]
+    enrolled = CliRunner().invoke(gateway_app, enrol_command)
+    assert enrolled.exit_code == 0, enrolled.output
+    parts = Parts.from_folder(tmp_path)
+    assert not parts.settings.bidding.enabled
+
+    async def measured() -> tuple[int, int]:
+        await parts.driver.open(None, T0)
+        seen = await parts.driver.measure(T0 + UNIT_S)
+        return seen.registers.active_wh, seen.registers.reactive_varh
+
+    # As the page says: the battery takes what the roof gives above 600 W, and 100 var are drawn.
+    assert asyncio.run(measured()) == (0, 100 * UNIT_S // 3600)
 
 
 # BIDDING
