@@ -5,6 +5,9 @@ whose client id it knows. Here a CONNECT is authenticated first, and a client id
 
 amqtt also takes in packets of any length, from strangers too. Here whoever announces one that is longer than any of our
 messages could be loses the connection before its content is read; nobody else notices.
+
+And amqtt publishes a last will without asking whether its author may, and hands out at every CONNECT what is retained
+for anybody's subscription. Here a will needs the right to publish, and a client gets what it has subscribed to.
 """
 
 from __future__ import annotations
@@ -13,11 +16,13 @@ from typing import Any, Final
 
 import amqtt.broker
 import amqtt.mqtt.protocol.handler
+from amqtt.contexts import Action
 from amqtt.errors import MQTTError
 from amqtt.mqtt.connack import NOT_AUTHORIZED, ConnackPacket
 from amqtt.mqtt.connect import ConnectPacket
 from amqtt.mqtt.packet import MQTTFixedHeader
 from amqtt.mqtt.protocol.broker_handler import BrokerProtocolHandler
+from amqtt.session import Session
 
 from oracle.messages import MAX_PAYLOAD_BYTES
 
@@ -53,12 +58,31 @@ class DoorKeeper(BrokerProtocolHandler):  # type: ignore[misc]
             raise MQTTError(str(problem)) from problem  # upon which amqtt ends the connection
         answers = await plugins_manager.map_plugin_auth(session=session)
         said = [answer for answer in (answers or {}).values() if answer is not None]
-        if not said or not all(said):
+        if not said or not all(said) or not await _may_leave_its_will(session, plugins_manager):
             await ConnackPacket.build(0, NOT_AUTHORIZED).to_stream(writer)
             await writer.close()
             raise MQTTError(f"{session.username!r} is not let in")
         session.client_id = f"{session.username}/{session.client_id}"
         return handler, session
+
+
+async def _may_leave_its_will(session: Session, plugins_manager: Any) -> bool:
+    """Whether the client may publish what it wants published when it is gone."""
+    if not session.will_flag:
+        return True
+    answers = await plugins_manager.map_plugin_topic(session=session, topic=session.will_topic, action=Action.PUBLISH)
+    return all((answers or {}).values())
+
+
+class Broker(amqtt.broker.Broker):  # type: ignore[misc]
+    """amqtt's broker, which hands nobody another's retained messages."""
+
+    async def _publish_retained_messages_for_subscription(
+        self, subscription: tuple[str, int], session: Session
+    ) -> None:
+        subscribers = {client.client_id for client, _ in self._subscriptions.get(subscription[0], ())}
+        if session.client_id in subscribers:
+            await super()._publish_retained_messages_for_subscription(subscription, session)
 
 
 def put_in_place() -> None:

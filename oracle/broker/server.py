@@ -9,7 +9,6 @@ import ssl
 from typing import Any
 
 import structlog
-from amqtt.broker import Broker
 
 from market.settings import MqttSettings, Settings, SettingsError, read_secret
 from oracle.broker import door
@@ -70,7 +69,7 @@ def _is_loopback(host: str) -> bool:
 async def serve(settings: Settings, *, insecure: bool = False) -> None:
     """Run the broker until SIGTERM or SIGINT. Raises SettingsError."""
     door.put_in_place()
-    broker = Broker(configuration(settings, insecure=insecure))
+    broker = door.Broker(configuration(settings, insecure=insecure))
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):

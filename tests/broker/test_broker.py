@@ -93,6 +93,37 @@ async def test_a_gateway_writes_and_reads_on_its_own_topics_only(start_broker: S
         assert await heard(gateway) == (topic_for(own, Channel.DISPATCH), b"for me")
 
 
+async def test_a_gateway_is_handed_nothing_that_is_retained_for_others(start_broker: StartBroker) -> None:
+    broker = start_broker()
+    enrolled(broker)
+    password = new_service_account(broker.engine, "oracle", NOW_S)
+    own, other = GATEWAYS
+    async with client(broker, "oracle", password) as oracle, client(broker, own) as gateway:
+        await oracle.subscribe(topic_for("+", Channel.STATUS), qos=1)
+        await gateway.subscribe(topic_for(own, Channel.DISPATCH), qos=1)
+        await gateway.publish(topic_for(own, Channel.STATUS), b"status", qos=1, retain=True)
+        await oracle.publish(topic_for(own, Channel.DISPATCH), b"dispatch", qos=1, retain=True)
+        await heard(oracle)
+        async with client(broker, other) as stranger:
+            with pytest.raises(TimeoutError):
+                await heard(stranger, within_s=1)
+    async with client(broker, own) as again:
+        await again.subscribe(topic_for(own, Channel.DISPATCH), qos=1)
+        assert await heard(again) == (topic_for(own, Channel.DISPATCH), b"dispatch")
+
+
+async def test_a_last_will_needs_the_right_to_publish(start_broker: StartBroker) -> None:
+    broker = start_broker()
+    enrolled(broker)
+    own, other = GATEWAYS
+    for topic in (topic_for(other, Channel.STATUS), topic_for(other, Channel.DISPATCH), topic_for(own, Channel.PLAN)):
+        with pytest.raises(aiomqtt.MqttError):
+            async with client(broker, own, will=aiomqtt.Will(topic, b"forged", qos=1, retain=True)):
+                pass
+    async with client(broker, own, will=aiomqtt.Will(topic_for(own, Channel.STATUS), b"gone", qos=1, retain=True)):
+        pass
+
+
 async def test_a_gateway_that_was_replaced_is_not_let_in_again(start_broker: StartBroker) -> None:
     broker = start_broker()
     enrolled(broker)
