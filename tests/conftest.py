@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -14,6 +15,7 @@ from tests.databases import database_url, postgresql_server
 
 __all__ = ["anvil", "database_url", "free_port", "free_ports", "module_anvil", "postgresql_server"]
 
+os.environ["COLUMNS"] = "200"  # tables of the command line: a console takes its width when it is made
 TEST_EPOCH = 1_780_000_200
 """Time at which test chains stand at first: a multiple of 900 s. [epoch seconds]"""
 

@@ -8,11 +8,12 @@ from urllib.parse import urlsplit
 from fastapi import APIRouter, Header, Response
 from sqlalchemy import select
 
-from market.api.bodies import NewApiKey, Siwe
+from market.api.bodies import NewApiKey, Number, Siwe
 from market.api.context import Caller, CurrentMarket
 from market.api.paging import Page
+from market.domain.errors import ValidationFailed, Violation
 from market.domain.intervals import iso
-from market.services.access import STATEMENT, NotAllowed, new_api_key, new_nonce, sign_in
+from market.services.access import GATEWAY_ROLE, STATEMENT, NotAllowed, new_api_key, new_nonce, sign_in
 from market.services.roles import Unknown, is_owners, nanogrid_of, roles_of
 from market.store.work import ApiKey
 
@@ -60,6 +61,8 @@ def make_api_key(
     response.headers["Cache-Control"] = "no-store"
     if caller.scopes is not None:
         raise NotAllowed("An API key cannot make others; sign in with the wallet.")
+    if body.label == GATEWAY_ROLE:
+        raise ValidationFailed([Violation("/label", body.label, "is what the keys of gateways are called")])
     with market.sessions() as session:
         if body.nanogrid is not None and not is_owners(caller, nanogrid_of(session, body.nanogrid)):
             raise NotAllowed(f"Nanogrid {body.nanogrid} is not yours.")
@@ -103,7 +106,7 @@ def _key_document(row: ApiKey) -> dict[str, Any]:
 
 
 @router.delete("/api-keys/{key_id}")
-def revoke_api_key(market: CurrentMarket, caller: Caller, key_id: int) -> dict[str, Any]:
+def revoke_api_key(market: CurrentMarket, caller: Caller, key_id: Number) -> dict[str, Any]:
     """Revoke a key at once."""
     if caller.scopes is not None:
         raise NotAllowed("An API key cannot revoke others; sign in with the wallet.")

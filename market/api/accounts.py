@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Path, Query, Response
 from pydantic import AfterValidator
 
-from market.api.bodies import Permit, SignedMessage
+from market.api.bodies import Number, Permit, SignedMessage
 from market.api.context import Caller, CurrentMarket
 from market.api.examples import signed_example
 from market.api.paging import Page
@@ -59,8 +59,8 @@ def show_statement(
     page: Page,
     caller: Caller,
     account: AccountOf,
-    first: Annotated[int | None, Query(description="From this moment on [epoch s]")] = None,
-    last: Annotated[int | None, Query(description="Up to this moment [epoch s]")] = None,
+    first: Annotated[Number | None, Query(description="From this moment on [epoch s]")] = None,
+    last: Annotated[Number | None, Query(description="Up to this moment [epoch s]")] = None,
     format_: Annotated[Literal["json", "csv"], Query(alias="format")] = "json",
 ) -> dict[str, Any] | Response:
     """Every change of the account's balance and of its nanogrids' balances and bonds, with the balance after it."""

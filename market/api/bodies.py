@@ -13,6 +13,8 @@ from market.services.accounts import TokenPermit
 HexSignature = Annotated[str, Field(pattern=r"^0x[0-9a-fA-F]{128}([0-9a-fA-F]{2})?$", description="64 or 65 bytes")]
 Address = Annotated[str, Field(pattern=r"^0x[0-9a-fA-F]{40}$"), AfterValidator(checksum_address)]
 Hash = Annotated[str, Field(pattern=r"^0x[0-9a-fA-F]{64}$", description="32 bytes")]
+Number = Annotated[int, Field(ge=0, lt=2**63)]
+"""A number, moment or count as databases keep it."""
 Document = Annotated[dict[str, Any], Field(description="Published as it is; the message names its keccak256")]
 # Checked with the rest of the wish (new_api_key), so that all that is wrong is named at once.
 ScopeName = Annotated[str, WithJsonSchema({"type": "string", "enum": [scope.value for scope in Scope]})]
@@ -68,10 +70,10 @@ class Siwe(Body):
 class NewApiKey(Body):
     model_config = _example(label="home automation", scopes=["read", "bids"], nanogrid=65_543)
 
-    label: Annotated[str, Field(min_length=1, max_length=80)]
+    label: Annotated[str, Field(min_length=1, max_length=32)]
     scopes: Annotated[list[ScopeName], Field(min_length=1, max_length=20)]
-    nanogrid: int | None = None
-    expires_at: int | None = None
+    nanogrid: Number | None = None
+    expires_at: Number | None = None
 
 
 class SignedBid(Body):
@@ -96,7 +98,7 @@ class Bids(Body):
 class IntervalOf(Body):
     model_config = _example(interval=1_463_738_400)
 
-    interval: int
+    interval: Number
 
 
 class Permit(Body):
@@ -121,7 +123,7 @@ class BondPermit(Permit):
 class RawTransaction(Body):
     model_config = _example(raw_transaction="0x02f8…")
 
-    raw_transaction: Annotated[str, Field(pattern=r"^0x[0-9a-fA-F]+$", max_length=262_144)]
+    raw_transaction: Annotated[str, Field(pattern=r"^0x([0-9a-fA-F]{2})+$", max_length=262_144)]
 
 
 class EnrolmentOfGateway(Body):
@@ -133,7 +135,7 @@ class EnrolmentOfGateway(Body):
         access_signature=_SIGNATURE,
     )  # fmt: skip
 
-    nanogrid: int
+    nanogrid: Number
     gateway: Address
     code_signature: HexSignature
     gateway_signature: HexSignature

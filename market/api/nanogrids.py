@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query
 
-from market.api.bodies import BondPermit, SignedMessage
+from market.api.bodies import BondPermit, Number, SignedMessage
 from market.api.context import Caller, CurrentMarket
 from market.api.examples import signed_example
 from market.domain.messages import Delegation, Unbonding
@@ -23,7 +23,7 @@ _UNBONDING = Unbonding(65_543, 4_000_000, 0)
 
 @router.get("")
 def list_nanogrids(
-    market: CurrentMarket, caller: Caller, limit: Limit = 100, after: Annotated[int | None, Query()] = None
+    market: CurrentMarket, caller: Caller, limit: Limit = 100, after: Annotated[Number | None, Query()] = None
 ) -> dict[str, Any]:
     """Nanogrids that concern the caller: an owner's own, an aggregator's, those at a DSO's nodes."""
     with market.reading() as session:
@@ -43,8 +43,8 @@ def list_readings(
     market: CurrentMarket,
     caller: Caller,
     nanogrid: NanogridId,
-    first: Annotated[int, Query(description="Start of the first interval [epoch s]")] = 0,
-    last: Annotated[int, Query(description="Start of the last interval [epoch s]")] = 2**32 - 1,
+    first: Annotated[Number, Query(description="Start of the first interval [epoch s]")] = 0,
+    last: Annotated[Number, Query(description="Start of the last interval [epoch s]")] = 2**32 - 1,
     limit: Limit = 100,
 ) -> dict[str, Any]:
     """Signed readings, for the owner, its gateway, the node's DSO and auditors. `next` is the next page's `first`."""

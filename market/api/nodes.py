@@ -8,7 +8,7 @@ from fastapi import APIRouter, Query
 from sqlalchemy import Select, select
 from sqlalchemy.orm import Session
 
-from market.api.bodies import SignedMessageWithReason
+from market.api.bodies import Number, SignedMessageWithReason
 from market.api.context import Caller, CurrentMarket
 from market.api.examples import signed_example
 from market.api.paging import Page
@@ -23,7 +23,7 @@ from market.store.projections import Nanogrid, Node, Pause, Portfolio
 
 router = APIRouter(tags=["nodes"])
 
-Interval = Annotated[int, Query(description="Start of an interval [epoch s]")]
+Interval = Annotated[Number, Query(description="Start of an interval [epoch s]")]
 
 _SIGNAL = Signal(1, 1_463_738_400, Phase.YELLOW, SignalKind.FORECAST, bytes.fromhex("ab" * 32), 1)
 _REASON = {"element": "transformer", "loading_percent": 118.4, "text": "Transformer at 118 %"}
@@ -38,13 +38,13 @@ def list_nodes(market: CurrentMarket, page: Page) -> dict[str, Any]:
 
 
 @router.get("/nodes/{node}")
-def show_node(market: CurrentMarket, node: int) -> dict[str, Any]:
+def show_node(market: CurrentMarket, node: Number) -> dict[str, Any]:
     with market.reading() as session:
         return _node_document(market, session, node_of(session, node))
 
 
 @router.get("/nodes/{node}/overview")
-def show_overview(market: CurrentMarket, node: int) -> dict[str, Any]:
+def show_overview(market: CurrentMarket, node: Number) -> dict[str, Any]:
     """The node's day for the public page."""
     with market.reading() as session:
         node_of(session, node)
@@ -55,7 +55,7 @@ def show_overview(market: CurrentMarket, node: int) -> dict[str, Any]:
 def list_signals(
     market: CurrentMarket,
     page: Page,
-    node: int,
+    node: Number,
     first: Interval,
     last: Interval,
     kind: Annotated[SignalKind | None, Query(description="0 forecast, 1 actual")] = None,
@@ -70,7 +70,7 @@ def list_signals(
 def set_signal(
     market: CurrentMarket,
     caller: Caller,
-    node: int,
+    node: Number,
     body: Annotated[SignedMessageWithReason, signed_example(_SIGNAL, reason=_REASON)],
 ) -> dict[str, Any]:
     """The node's DSO sets the light of an interval."""
@@ -79,7 +79,7 @@ def set_signal(
 
 @router.get("/nodes/{node}/baselines")
 def list_baselines(
-    market: CurrentMarket, page: Page, caller: Caller, node: int, interval: Interval, kind: int = 0
+    market: CurrentMarket, page: Page, caller: Caller, node: Number, interval: Interval, kind: Number = 0
 ) -> dict[str, Any]:
     """Nominated baselines of the node's nanogrids, for its DSO, its aggregators and auditors."""
     with market.reading() as session:
@@ -102,7 +102,9 @@ def list_baselines(
 
 
 @router.get("/nodes/{node}/readings")
-def list_readings(market: CurrentMarket, page: Page, caller: Caller, node: int, interval: Interval) -> dict[str, Any]:
+def list_readings(
+    market: CurrentMarket, page: Page, caller: Caller, node: Number, interval: Interval
+) -> dict[str, Any]:
     """What the node's nanogrids measured in an interval, for its DSO and auditors."""
     with market.reading() as session:
         require_oversight(session, caller, node)
@@ -116,7 +118,7 @@ def list_readings(market: CurrentMarket, page: Page, caller: Caller, node: int, 
 
 
 @router.get("/nodes/{node}/nanogrids")
-def list_nanogrids(market: CurrentMarket, page: Page, caller: Caller, node: int) -> dict[str, Any]:
+def list_nanogrids(market: CurrentMarket, page: Page, caller: Caller, node: Number) -> dict[str, Any]:
     """The node's nanogrids, for its DSO and auditors."""
     with market.reading() as session:
         require_oversight(session, caller, node)

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query
 
-from market.api.bodies import SignedMessageWithReason
+from market.api.bodies import Number, SignedMessageWithReason
 from market.api.context import Caller, CurrentMarket
 from market.api.examples import signed_example
 from market.api.paging import Page
@@ -30,9 +30,9 @@ def list_settlements(
     market: CurrentMarket,
     caller: Caller,
     offer: OfferFilter = None,
-    nanogrid: int | None = None,
-    first: int | None = None,
-    last: int | None = None,
+    nanogrid: Number | None = None,
+    first: Number | None = None,
+    last: Number | None = None,
     limit: Limit = 100,
     after: After = None,
 ) -> dict[str, Any]:
@@ -57,9 +57,9 @@ def list_settled_commands(
     market: CurrentMarket,
     page: Page,
     caller: Caller,
-    nanogrid: int | None = None,
-    first: int | None = None,
-    last: int | None = None,
+    nanogrid: Number | None = None,
+    first: Number | None = None,
+    last: Number | None = None,
 ) -> dict[str, Any]:
     """Settled RED commands that concern the caller, with their computation."""
     with market.reading() as session:

@@ -12,6 +12,7 @@ import orjson
 from fastapi import APIRouter, Header, Query, Request
 from sse_starlette import EventSourceResponse, ServerSentEvent
 
+from market.api.bodies import Number
 from market.api.context import Credentials, CurrentMarket, OptionalCaller, optional_caller
 from market.domain.errors import ValidationFailed, Violation
 from market.services.access import NotSignedIn, Principal
@@ -40,7 +41,7 @@ async def stream(
     caller: OptionalCaller,
     credentials: Credentials,
     topics: Annotated[str, Query(description="Topics, separated by commas: " + ", ".join(TOPICS))] = "signals,offers",
-    node: Annotated[int | None, Query(description="Only what happens at this node")] = None,
+    node: Annotated[Number | None, Query(description="Only what happens at this node")] = None,
     nanogrid: Annotated[
         int | None, Query(description="Only what concerns this nanogrid, or its portfolio's auctions as a whole")
     ] = None,

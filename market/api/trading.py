@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query, Response
 
-from market.api.bodies import Bids, IntervalOf, Signature, SignedMessage, SignedMessageWithReason, SignedVerdict
+from market.api.bodies import Bids, IntervalOf, Number, Signature, SignedMessage, SignedMessageWithReason, SignedVerdict
 from market.api.context import Caller, CurrentMarket, OptionalCaller
 from market.api.examples import signed_example
 from market.api.paging import Page
@@ -45,9 +45,9 @@ def publish_request(
 @router.get("/requests")
 def list_requests(
     market: CurrentMarket,
-    node: int | None = None,
-    first: int | None = None,
-    last: int | None = None,
+    node: Number | None = None,
+    first: Number | None = None,
+    last: Number | None = None,
     limit: Limit = 100,
     after: After = None,
 ) -> dict[str, Any]:
@@ -96,10 +96,10 @@ def open_offer(
 def list_offers(
     market: CurrentMarket,
     status: Annotated[str | None, Query(pattern="^(OPEN|CLEARED|FINAL|CANCELLED|EXPIRED)$")] = None,
-    node: int | None = None,
-    portfolio: int | None = None,
-    nanogrid: int | None = None,
-    interval: int | None = None,
+    node: Number | None = None,
+    portfolio: Number | None = None,
+    nanogrid: Number | None = None,
+    interval: Number | None = None,
     limit: Limit = 100,
     after: After = None,
 ) -> dict[str, Any]:
@@ -217,11 +217,11 @@ def give_command(
 
 @router.get("/commands")
 def list_commands(
-    market: CurrentMarket, page: Page, caller: Caller, node: int, interval: int | None = None
+    market: CurrentMarket, page: Page, caller: Caller, node: Number, interval: Number | None = None
 ) -> dict[str, Any]:
     """RED commands that concern the caller, with the DSO's published reason and the gateways' answers."""
     with market.reading() as session:
-        query = requests.commands_of(nanogrids_seen(session, caller, node), interval)
+        query = requests.commands_of(caller, nanogrids_seen(session, caller, node), interval)
         return page.select(session, query, lambda rows: requests.command_documents(session, [row for (row,) in rows]))
 
 
@@ -230,14 +230,14 @@ def list_dispatches(
     market: CurrentMarket,
     page: Page,
     caller: Caller,
-    node: int,
-    interval: int | None = None,
-    nanogrid: int | None = None,
+    node: Number,
+    interval: Number | None = None,
+    nanogrid: Number | None = None,
 ) -> dict[str, Any]:
     """Orders to gateways and where they stand, for whoever they concern."""
     with market.reading() as session:
         visible = nanogrids_seen(session, caller, node)
         if nanogrid is not None:
             visible = visible.where(Nanogrid.nanogrid == nanogrid)
-        query = requests.dispatches_of(visible, interval)
+        query = requests.dispatches_of(caller, visible, interval)
         return page.select(session, query, lambda rows: requests.dispatch_documents(session, [row for (row,) in rows]))

@@ -10,6 +10,8 @@ from typing import Any, Final
 import rlp  # type: ignore[import-untyped]
 from eth_account import Account
 from eth_account.typed_transactions.typed_transaction import TypedTransaction
+from eth_keys.exceptions import BadSignature
+from eth_utils.exceptions import ValidationError
 from hexbytes import HexBytes
 from web3 import Web3
 
@@ -123,6 +125,11 @@ def carry(contracts: Contracts, raw_transaction: bytes, at_s: int) -> Receipt:
     return read_receipt(contracts, raw)
 
 
+_UNREADABLE: Final = (
+    ValueError, TypeError, KeyError, IndexError, rlp.exceptions.RLPException, BadSignature, ValidationError
+)  # fmt: skip
+
+
 def read_transaction(contracts: Contracts, raw_transaction: bytes) -> tuple[str, str, bytes]:
     """(sender, contract, calldata) of a signed transaction to a contract of the market. Raises ValidationFailed."""
     try:
@@ -133,7 +140,7 @@ def read_transaction(contracts: Contracts, raw_transaction: bytes) -> tuple[str,
         else:
             legacy = rlp.decode(raw_transaction)
             to, data, chain_id = legacy[3], legacy[5], (int.from_bytes(legacy[6], "big") - 35) // 2  # EIP-155
-    except (ValueError, TypeError, KeyError, IndexError, rlp.exceptions.RLPException) as error:
+    except _UNREADABLE as error:
         rule = f"must be a signed transaction: {error}"
         raise ValidationFailed([Violation("/raw_transaction", "0x" + raw_transaction.hex()[:64], rule)]) from error
     address = "0x" + to.hex()

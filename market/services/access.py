@@ -13,6 +13,8 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Final
 
+from eth_keys.exceptions import BadSignature
+from eth_utils.exceptions import ValidationError
 from siwe import SiweMessage, VerificationError
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -110,7 +112,7 @@ def sign_in(
         message.verify(signature, domain=domain, nonce=message.nonce, timestamp=datetime.fromtimestamp(now_s, UTC))
     except VerificationError as problem:
         raise NotSignedIn(f"The signed message is refused: {type(problem).__name__} {problem}".strip()) from problem
-    except ValueError as problem:
+    except (ValueError, BadSignature, ValidationError) as problem:
         raise NotSignedIn(f"The signature is malformed: {problem}") from problem
     use_nonce(session, message.nonce, now_s)
     token = secrets.token_urlsafe(_TOKEN_BYTES)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import structlog
@@ -64,8 +64,14 @@ class Auction:
         return without_rejected(self.first_result().awards, self.rejected)
 
     def curve(self) -> MeritCurve:
-        rejected = self.rejected if self.cleared_again else frozenset[int]()
-        return merit_curve(self.quantity, self.side, self.limit_price_ueur_kwh, self.bids, rejected)
+        """The curve of the result as it stands: a verdict takes its awards away, also before it is cleared again."""
+        if self.cleared_again:
+            return merit_curve(self.quantity, self.side, self.limit_price_ueur_kwh, self.bids, self.rejected)
+        curve = merit_curve(self.quantity, self.side, self.limit_price_ueur_kwh, self.bids)
+        steps = tuple(
+            replace(step, awarded=0, rejected=True) if step.position in self.rejected else step for step in curve.steps
+        )
+        return replace(curve, steps=steps, cut_quantity=sum(step.awarded for step in steps))
 
 
 def auction_of(session: Session, offer: Offer) -> Auction:

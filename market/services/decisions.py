@@ -62,7 +62,10 @@ def canonical(document: Mapping[str, Any]) -> bytes:
 
 def require_hash(document: Mapping[str, Any], named: bytes, pointer: str) -> None:
     """Raises ValidationFailed when a message does not name the keccak256 of the document that is published with it."""
-    given = keccak256(canonical(document))
+    try:
+        given = keccak256(canonical(document))
+    except TypeError as problem:  # numbers beyond 64 bits, characters that are none
+        raise ValidationFailed([Violation("/reason", "", f"cannot be written as JSON: {problem}")]) from problem
     if given != named:
         raise ValidationFailed(
             [Violation(pointer, named, f"must be the keccak256 of the document sent with it, 0x{given.hex()}")]

@@ -11,10 +11,9 @@ from sqlalchemy import ColumnElement, delete, false, func, or_, select
 from sqlalchemy.orm import Session
 
 from market.services.access import Principal
-from market.services.roles import concerning, measured_for, own
+from market.services.roles import concerning, in_own_time, measured_for, own
 from market.store.database import NOTICE_LOCK, lock
 from market.store.facts import BidReceived, Reading
-from market.store.projections import Nanogrid
 from market.store.work import Dispatch, Notice
 
 BIDS: Final = "bids"
@@ -83,4 +82,4 @@ def heard_by(session: Session, principal: Principal) -> ColumnElement[bool]:
         (Notice.topic == DISPATCHES) & concerning(session, principal),
         (Notice.topic == READINGS) & measured_for(session, principal),
     )
-    return may_read & or_(Nanogrid.owner != principal.address, Nanogrid.owned_since <= Notice.at)
+    return may_read & in_own_time(principal, Notice.at)

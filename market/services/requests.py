@@ -16,6 +16,7 @@ from market.domain.states import DispatchState, OfferStatus
 from market.services.access import NotAllowed, Principal
 from market.services.decisions import Carried, carry, document_of, parse, require_hash, wire_signature
 from market.services.market import Market
+from market.services.roles import in_own_time
 from market.store.facts import Acknowledgement
 from market.store.projections import Award, FlexibilityRequest, GridCommand, Portfolio, RequestInterval
 from market.store.projections import Offer as OfferRow
@@ -120,10 +121,10 @@ def position(session: Session, principal: Principal, row: OfferRow) -> dict[str,
     """What an offer means for its aggregator: energies [Wh or varh] and money [micro-euro].
 
     Raises:
-        NotAllowed: the caller is not the portfolio's aggregator.
+        NotAllowed: the caller is not the portfolio's aggregator, or a key of it for one nanogrid.
     """
     portfolio = session.get_one(Portfolio, row.portfolio)
-    if portfolio.aggregator != principal.address:
+    if portfolio.aggregator != principal.address or principal.nanogrid is not None:
         raise NotAllowed("Only the portfolio's aggregator sees the position of its offer.")
     request = None if row.request is None else session.get(FlexibilityRequest, row.request)
     awards = session.scalars(select(Award).where(Award.offer == row.offer)).all()
@@ -165,17 +166,19 @@ def request_position(session: Session, principal: Principal, request: Flexibilit
     }
 
 
-def commands_of(nanogrids: Select[int], interval: int | None) -> Select[GridCommand]:
-    """RED commands to some nanogrids, by interval and nanogrid."""
-    query = select(GridCommand).where(GridCommand.nanogrid.in_(nanogrids))
+def commands_of(principal: Principal, nanogrids: Select[int], interval: int | None) -> Select[GridCommand]:
+    """RED commands to some nanogrids in the caller's own time, by interval and nanogrid."""
+    seen = nanogrids.where(in_own_time(principal, GridCommand.interval))
+    query = select(GridCommand).where(GridCommand.nanogrid.in_(seen))
     if interval is not None:
         query = query.where(GridCommand.interval == interval)
     return query.order_by(GridCommand.interval, GridCommand.nanogrid)
 
 
-def dispatches_of(nanogrids: Select[int], interval: int | None) -> Select[Dispatch]:
-    """Dispatches to some nanogrids, by interval and nanogrid."""
-    query = select(Dispatch).where(Dispatch.nanogrid.in_(nanogrids))
+def dispatches_of(principal: Principal, nanogrids: Select[int], interval: int | None) -> Select[Dispatch]:
+    """Dispatches to some nanogrids in the caller's own time, by interval and nanogrid."""
+    seen = nanogrids.where(in_own_time(principal, Dispatch.interval))
+    query = select(Dispatch).where(Dispatch.nanogrid.in_(seen))
     if interval is not None:
         query = query.where(Dispatch.interval == interval)
     return query.order_by(Dispatch.interval, Dispatch.nanogrid, Dispatch.id)

@@ -8,6 +8,7 @@ auditors only.
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Any
 
 from sqlalchemy import ColumnElement, Select, or_, select, true
 from sqlalchemy.orm import Session
@@ -122,6 +123,11 @@ def concerning(session: Session, principal: Principal) -> ColumnElement[bool]:
     )
 
 
+def in_own_time(principal: Principal, moment: Any) -> ColumnElement[bool]:
+    """Condition on Nanogrid: an owner sees nothing from before it was the owner. moment: a column [epoch s]."""
+    return or_(Nanogrid.owner != principal.address, Nanogrid.owned_since <= moment)
+
+
 def require_concerned(session: Session, principal: Principal, nanogrid: int) -> Nanogrid:
     """The nanogrid, if it concerns the caller. Raises Unknown, NotAllowed."""
     row = nanogrid_of(session, nanogrid)
@@ -212,7 +218,9 @@ def bidders_seen(session: Session, principal: Principal | None, offer: Offer) ->
     aggregator = session.get_one(Portfolio, offer.portfolio).aggregator
     if (principal.nanogrid is None and principal.address == aggregator) or oversees(session, principal, offer.node):
         return None
-    query = select(Nanogrid.nanogrid).where(Nanogrid.portfolio == offer.portfolio, concerning(session, principal))
+    query = select(Nanogrid.nanogrid).where(
+        Nanogrid.portfolio == offer.portfolio, concerning(session, principal), in_own_time(principal, offer.interval)
+    )
     return set(session.scalars(query))
 
 

@@ -6,14 +6,14 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from sqlalchemy import Select, or_, select, tuple_
+from sqlalchemy import Select, select, tuple_
 from sqlalchemy.orm import Session
 
 from market.domain.products import Direction, Kind, Side
 from market.domain.settlement import AwardTerms, Outcome, amount_ueur, delivered
 from market.domain.settlement_steps import Recorded, computation_of
 from market.services.access import Principal
-from market.services.roles import concerning
+from market.services.roles import concerning, in_own_time
 from market.store.projections import Award, FlexibilityRequest, GridCommand, Nanogrid, Offer
 
 _Model = type[Award | GridCommand]
@@ -55,11 +55,11 @@ def settled_commands_of(
 
 
 def _seen(session: Session, principal: Principal, model: _Model) -> Any:
-    """Of a nanogrid that concerns the caller; an owner sees nothing from before it was the owner."""
-    since = or_(Nanogrid.owner != principal.address, Nanogrid.owned_since <= model.interval)
+    """Of a nanogrid that concerns the caller, in its own time."""
+    in_time = in_own_time(principal, model.interval)
     return (
         select(Nanogrid.nanogrid)
-        .where(Nanogrid.nanogrid == model.nanogrid, concerning(session, principal), since)
+        .where(Nanogrid.nanogrid == model.nanogrid, concerning(session, principal), in_time)
         .exists()
     )
 

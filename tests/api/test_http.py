@@ -232,6 +232,62 @@ def test_a_chain_that_is_slow_is_said_so_and_the_same_post_ends_well_later(
     assert signal_now["phase"] == 1
 
 
+@pytest.mark.parametrize("number", [10**30, -1])
+def test_numbers_beyond_a_databases_range_are_refused_on_every_route(
+    http: httpx.Client, caller: Caller, number: int
+) -> None:
+    signed_in = caller("dso")
+    signed_in.sign_in()
+    headers = {"Authorization": f"Bearer {signed_in.token}"}
+    asked = 0
+    for path, operations in http.get("/openapi.json").json()["paths"].items():
+        for parameter in operations.get("get", {}).get("parameters", []):
+            schemas = [parameter["schema"], *parameter["schema"].get("anyOf", [])]
+            if not any(schema.get("type") == "integer" for schema in schemas) or path == "/v1/stream":
+                continue
+            known = {"offer": "0x" + "ab" * 32, "node": 7, "nanogrid": nanogrid(0), "interval": T}
+            place = {name: known.get(name, 1) for name in re.findall(r"{(\w+)}", path)} | {parameter["name"]: number}
+            query = {name: value for name, value in (known | {parameter["name"]: number}).items() if name not in place}
+            query |= {} if "{" + parameter["name"] + "}" in path else {parameter["name"]: number}
+            answer = http.get(path.format(**place), params=query, headers=headers)
+            assert answer.status_code == 422, (path, parameter["name"], answer.text)
+            asked += 1
+    assert asked > 25
+
+
+@pytest.mark.parametrize("signature", ["0x" + "ff" * 65, "0x" + "00" * 65])
+def test_a_signature_of_nobody_signs_nobody_in(http: httpx.Client, signature: str) -> None:
+    text = siwe_text(http.post("/v1/auth/nonce").json(), OWNER)
+    problem(http.post("/v1/auth/siwe", json={"message": text, "signature": signature}), 401, "not-signed-in")
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/v1/operator/transactions", {"raw_transaction": "0xabc"}),
+        ("/v1/operator/transactions", {"raw_transaction": "0xc9010203808080808080"}),
+        ("/v1/requests/0x" + "ab" * 32 + "/reclaim", {"interval": 2**70}),
+        ("/v1/api-keys", {"label": "GATEWAY", "scopes": ["read"]}),
+        ("/v1/api-keys", {"label": "x" * 33, "scopes": ["read"]}),
+        ("/v1/api-keys", {"label": "x", "scopes": ["read"], "nanogrid": 10**30}),
+    ],
+)
+def test_odd_bodies_are_refused_by_name(http: httpx.Client, caller: Caller, path: str, body: dict[str, Any]) -> None:
+    operator = caller("operator")
+    operator.sign_in()
+    answer = http.post(path, json=body, headers={"Authorization": f"Bearer {operator.token}"})
+    problem(answer, 422, "validation-failed")
+
+
+def test_a_reason_that_is_no_json_is_refused(http: httpx.Client, caller: Caller) -> None:
+    signal = Signal(7, T, Phase.YELLOW, 0, bytes(32), 1)
+    body = {"message": signal.to_json(), "signature": "0x" + "ab" * 65, "reason": {"value": 10**30}}
+    dso = caller("dso")
+    dso.sign_in()
+    answer = http.post("/v1/nodes/7/signals", json=body, headers={"Authorization": f"Bearer {dso.token}"})
+    problem(answer, 422, "validation-failed")
+
+
 # PROBLEMS, PAGES, DESCRIPTION
 
 
