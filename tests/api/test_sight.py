@@ -14,8 +14,11 @@ from market.store.facts import Acknowledgement
 from market.store.work import Dispatch
 from tests.api.conftest import Caller
 from tests.chain.world import NODE, U, gateway_key, nanogrid, owner_key
-from tests.cli.conftest import Room
+from tests.cli.conftest import Room, Run, meritgrid
+from tests.cli.test_money import settled_award
 from tests.conftest import TEST_EPOCH
+
+__all__ = ["meritgrid"]
 
 T = TEST_EPOCH + 8 * U
 SEEN, HIDDEN = 200, 403
@@ -153,3 +156,30 @@ def test_a_dispatch_shows_the_gateways_signed_answers(room: Room, caller: Caller
     [dispatch] = caller("dso").items("/v1/dispatches", node=7)
     assert [answer["state"] for answer in dispatch["answers"]] == ["ACCEPTED", "STARTED"]
     assert dispatch["answers"][0]["gateway"] == gateway
+
+    room.world.at(T + U)
+    change = room.world.contracts.registry.functions.changeSeatOwner(nanogrid(0), address_of(owner_key(1)))
+    room.world.send("operator", change)
+    room.market.index()
+    assert list(caller("owner-1").items("/v1/dispatches", node=7)) == [], "it was another's nanogrid then"
+    assert len(list(caller("dso").items("/v1/dispatches", node=7))) == 1
+
+
+def test_a_new_owner_sees_no_award_of_the_former_one_and_a_limited_key_no_position(
+    room: Room, caller: Caller, meritgrid: Run
+) -> None:
+    offer = settled_award(room, meritgrid)
+    aggregator = caller("aggregator")
+    assert len(list(caller("owner-1").items(f"/v1/offers/{offer}/awards"))) == 1
+    change = room.world.contracts.registry.functions.changeSeatOwner(nanogrid(1), address_of(owner_key(2)))
+    room.world.send("operator", change)
+    grant = room.world.contracts.registry.functions.changeSeatOwner(nanogrid(3), aggregator.address)
+    room.world.send("operator", grant)
+    room.market.index()
+    assert list(caller("owner-2").items(f"/v1/offers/{offer}/awards")) == []
+    assert len(list(aggregator.items(f"/v1/offers/{offer}/awards"))) == 2
+
+    wish = {"label": "home", "scopes": ["read"], "nanogrid": nanogrid(3)}
+    with MarketClient(room.url, api_key=aggregator.post("/v1/api-keys", wish)["key"]) as key:
+        assert status(key, f"/v1/offers/{offer}/position") == HIDDEN
+    assert status(aggregator, f"/v1/offers/{offer}/position") == SEEN

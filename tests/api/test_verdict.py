@@ -88,3 +88,5 @@ def test_a_rejected_bid_is_explained_by_the_dsos_reason_also_before_the_offer_is
         assert REASONS["0"].rstrip(".") in why["text"]
         won = caller("owner-1").get(f"{path}/{accepted}/explanation")
         assert (won["awarded"], won["reason"]) == (500, None)
+        curve = caller("").get(f"/v1/offers/0x{offer.hex()}/merit-order")["bids"]
+        assert [(step["awarded"], step["rejected"]) for step in curve] == [(0, True), (500, False)]
