@@ -11,7 +11,6 @@ from sqlalchemy import select
 
 from market.api import stream as stream_route
 from market.domain.messages import Bid
-from market.domain.products import Phase
 from market.domain.signing import address_of, sign_message
 from market.domain.states import DispatchState
 from market.services import bids, notices, rounds
@@ -93,13 +92,7 @@ def reading(room: Room, index: int = 0) -> None:
 def offer_with_bid(room: Room) -> str:
     """An open offer on which the market has received a bid of nanogrid 0."""
     world = room.world
-    world.at(before(T, 410))
-    world.anchor(T, [0, 0, 0, 0])
-    world.at(before(T, 300))
-    world.signal(T, Phase.YELLOW, 1)
-    request = world.request(T, [2000])
-    world.at(before(T, 275))
-    offer = world.offer(T, 2000, request)
+    offer = world.open_offer(T)
     room.market.index()
     bid = Bid(offer, 0, 100_000, 500, 0, 0)
     fields: dict[str, Any] = {"index": 0, "price_ueur_kwh": 100_000, "quantity": 500, "minimum": 0, "revision": 0}

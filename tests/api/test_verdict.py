@@ -7,7 +7,6 @@ import pytest
 
 from market.desks.desk import Desk, document_hash
 from market.domain.messages import Bid, Verdict
-from market.domain.products import Phase
 from market.domain.records import rejected_bitmap
 from market.domain.signing import sign_message
 from market.services import bids, rounds
@@ -36,13 +35,7 @@ def receive(room: Room, offer: bytes, index: int, price_ueur_kwh: int) -> str:
 def cleared(room: Room) -> tuple[bytes, list[str]]:
     """A cleared offer on which nanogrid 0 and 1 both won, and their bids' digests in this order."""
     world = room.world
-    world.at(before(T, 410))
-    world.anchor(T, [0, 0, 0, 0])
-    world.at(before(T, 300))
-    world.signal(T, Phase.YELLOW, 1)
-    request = world.request(T, [2000])
-    world.at(before(T, 275))
-    offer = world.offer(T, 2000, request)
+    offer = world.open_offer(T)
     room.market.index()
     digests = []
     for index in (0, 1):

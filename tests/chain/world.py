@@ -195,6 +195,16 @@ class World:
         self.decide(self.contracts.auction.functions.openOffer, message, "aggregator")
         return message.digest(self.contracts.domain_of(message))
 
+    def open_offer(self, interval: int, quantity: int = 2000) -> bytes:
+        """An offer that answers a request, opened at T - 2.75u; all baselines are 0."""
+        self.at(before(interval, 410))
+        self.anchor(interval, [0] * NANOGRIDS)
+        self.at(before(interval, 300))
+        self.signal(interval, Phase.YELLOW, 1)
+        request = self.request(interval, [quantity])
+        self.at(before(interval, 275))
+        return self.offer(interval, quantity, request)
+
     def wire(self, offer: bytes, record: BidRecord, key: bytes | None = None) -> WireBid:
         bid = Bid(offer, record.index, record.price_ueur_kwh, record.quantity, record.minimum, record.revision)
         signer = key or owner_key(record.index)

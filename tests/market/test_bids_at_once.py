@@ -10,12 +10,11 @@ import pytest
 from sqlalchemy import select
 
 from market.domain.messages import Bid
-from market.domain.products import Phase
 from market.domain.signing import sign_message
 from market.services import bids
 from market.services.access import Principal
 from market.store.facts import BidReceived
-from tests.chain.world import U, before, owner_key
+from tests.chain.world import U, owner_key
 from tests.cli.conftest import Room
 from tests.conftest import TEST_EPOCH
 
@@ -30,14 +29,7 @@ def room_database_url(database_url: str) -> str:
 
 
 def offer_of(room: Room) -> str:
-    world = room.world
-    world.at(before(T, 410))
-    world.anchor(T, [0, 0, 0, 0])
-    world.at(before(T, 300))
-    world.signal(T, Phase.YELLOW, 1)
-    request = world.request(T, [2000])
-    world.at(before(T, 275))
-    offer = world.offer(T, 2000, request)
+    offer = room.world.open_offer(T)
     room.market.index()
     return "0x" + offer.hex()
 
