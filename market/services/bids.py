@@ -97,8 +97,8 @@ def _receive_once(
     try:
         with session.begin_nested():
             return _receive_one(market, session, principal, offer, fields, now_s)
-    except IntegrityError:
-        # The other one is stored now: this is the same bid, which has its receipt, or of a revision that is taken.
+    except (IntegrityError, MeritgridError):
+        # Where the other one was stored meanwhile, this is the same bid, which has its receipt, or its revision is taken.
         return _receive_one(market, session, principal, offer, fields, now_s)
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from scripts.demo.checker.evidence import Event, Evidence
 from scripts.demo.options import DemoOptions
+from scripts.demo.progress import Step
 from scripts.demo.run import collect_evidence, opened, play_day
 from scripts.demo.stage import Stage
 
@@ -18,7 +19,7 @@ AMOUNTS = ("outcome", "paidUeur", "marginUeur", "refundedUeur", "penaltyUeur")
 Key = tuple[str, int]
 
 
-def quiet(_what: str, _done: int, _total: int) -> None:
+def quiet(_step: Step) -> None:
     return
 
 
