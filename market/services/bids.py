@@ -98,7 +98,7 @@ def _receive_once(
         with session.begin_nested():
             return _receive_one(market, session, principal, offer, fields, now_s)
     except (IntegrityError, MeritgridError):
-        # Where the other one was stored meanwhile, this is the same bid, which has its receipt, or its revision is taken.
+        # Stored by another process meanwhile, this bid has its receipt; another bid of its revision is refused.
         return _receive_one(market, session, principal, offer, fields, now_s)
 
 
