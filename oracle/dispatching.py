@@ -17,7 +17,7 @@ from market.domain.signing import Signature, sign_message
 from market.domain.states import DispatchState, OfferStatus
 from market.domain.units import index_of, portfolio_of
 from market.services.notices import hold_notices, note_dispatch
-from market.services.signals import phase_of
+from market.services.signals import red_since
 from market.store.database import SNAPSHOT_LOCK, lock, read_scope, session_scope
 from market.store.facts import Baseline, GatewayStatus, SignedDecision
 from market.store.projections import Award, GridCommand, GridSignal, Nanogrid, Offer
@@ -55,6 +55,7 @@ def write_changes(oracle: Oracle, interval: int) -> set[str]:
 
 def _take_back(session: Session, oracle: Oracle, interval: int) -> set[str]:
     """Withdraw the orders of awards at a node that has gone RED before the interval: nobody is paid for them."""
+    hold_notices(session)
     rows = session.scalars(
         select(Dispatch)
         .join(Nanogrid, Nanogrid.nanogrid == Dispatch.nanogrid)
@@ -72,13 +73,12 @@ def _take_back(session: Session, oracle: Oracle, interval: int) -> set[str]:
 
 
 def _red_nodes(session: Session, interval: int) -> list[int]:
-    """Nodes that went RED before the interval began and still are."""
+    """Nodes that were RED when the interval began, or are before it: their awards are revoked."""
     nodes = session.scalars(
-        select(GridSignal.node)
-        .where(GridSignal.interval == interval, GridSignal.phase == int(Phase.RED), GridSignal.set_at < interval)
-        .distinct()
+        select(GridSignal.node).where(GridSignal.interval == interval, GridSignal.phase == int(Phase.RED)).distinct()
     ).all()
-    return [node for node in nodes if phase_of(session, node, interval) is Phase.RED]
+    since = {node: red_since(session, node, interval) for node in nodes}
+    return [node for node, at in since.items() if at is not None and at < interval]
 
 
 def _write_new(session: Session, oracle: Oracle, interval: int) -> None:
@@ -107,6 +107,7 @@ def snapshots(oracle: Oracle, gateways: Iterable[str]) -> list[Outgoing]:
     with session_scope(oracle.engine) as session:
         # Jobs and messages both make snapshots: the later revision must not be of an earlier look.
         lock(session, SNAPSHOT_LOCK)
+        hold_notices(session)
         for gateway in sorted(set(gateways)):
             rows = session.scalars(
                 select(Dispatch)

@@ -1,8 +1,8 @@
 """Forecasts that the oracle nominates baselines from: power of each connection point, by interval, from a file.
 
-The file is that of the node's forecast: {"first_interval", "step_s", "points": [{"nanogrid", "p_w", "q_var"}, …]};
-nanogrid is its id on the chain, power in W and var, load convention. Each value is the mean of its interval as
-expected about an hour ahead, with the plant's default behaviour and nobody dispatched.
+The file is that of the node's forecast: {"format", "first_interval", "step_s", "points": [{"nanogrid", "p_w",
+"q_var"}, …]}; nanogrid is its id on the chain, power in W and var, load convention. Each value is the mean of its
+interval as expected about an hour ahead, with the plant's default behaviour and nobody dispatched.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from pathlib import Path
 from market.domain.units import nanogrid_id
 
 _SECONDS_PER_HOUR = 3600
+_FORMAT = 2
 
 
 class ForecastUnusable(ValueError):
@@ -56,6 +57,8 @@ def read_forecast(path: Path) -> NanogridForecast:
     """
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
+        if document["format"] != _FORMAT:
+            raise ForecastUnusable(f"{path} has format {document['format']}, not {_FORMAT}")
         points = [point for point in document["points"] if point["nanogrid"] is not None]
         return NanogridForecast(
             first_interval=int(document["first_interval"]),

@@ -89,14 +89,16 @@ class OracleService:
         await asyncio.wait([ending, talking, connecting], return_when=asyncio.FIRST_COMPLETED)
         connecting.cancel()
         jobs = threading.Thread(target=self._run_jobs, args=(ready,), name="calendar", daemon=True)
-        jobs.start()
+        if self._connected.is_set():
+            jobs.start()
         await asyncio.wait([ending, talking], return_when=asyncio.FIRST_COMPLETED)
         self._stop.set()
         if isinstance(self._clock, SimulatedClock):
             await asyncio.to_thread(self._clock.leave)
         ending.cancel()
         talking.cancel()
-        await asyncio.to_thread(jobs.join, 10)
+        if jobs.ident is not None:
+            await asyncio.to_thread(jobs.join, 10)
         # An oracle that hears nothing any more must not look alive: whatever ended the talk ends the process.
         with contextlib.suppress(asyncio.CancelledError):
             await talking

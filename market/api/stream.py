@@ -43,7 +43,7 @@ async def stream(
     topics: Annotated[str, Query(description="Topics, separated by commas: " + ", ".join(TOPICS))] = "signals,offers",
     node: Annotated[Number | None, Query(description="Only what happens at this node")] = None,
     nanogrid: Annotated[
-        int | None, Query(description="Only what concerns this nanogrid, or its portfolio's auctions as a whole")
+        Number | None, Query(description="Only what concerns this nanogrid, or its portfolio's auctions as a whole")
     ] = None,
     offer: Annotated[str | None, Query(pattern=r"^0x[0-9a-f]{64}$", description="Only what is of this offer")] = None,
     last_event_id: Annotated[str | None, Header()] = None,
@@ -58,6 +58,9 @@ async def stream(
         start = None if last_event_id is None else Cursor.parse(last_event_id)
     except ValueError:
         raise ValidationFailed([Violation("/Last-Event-ID", last_event_id, "must be an id of this stream")]) from None
+    if start is None:
+        # Before the answer begins: what its caller does next must not be missed.
+        start = await asyncio.to_thread(_head, market)
     again = partial(optional_caller, request, market, credentials)
     return EventSourceResponse(_events(request, market, wanted, caller, again, start), ping=15)
 
@@ -79,9 +82,8 @@ async def _events(
     wanted: Wanted,
     caller: Principal | None,
     caller_again: Callable[[], Principal | None],
-    start: Cursor | None,
+    cursor: Cursor,
 ) -> AsyncIterator[ServerSentEvent]:
-    cursor = start if start is not None else await asyncio.to_thread(_head, market)
     checked_at = time.monotonic()
     while not await request.is_disconnected():
         if caller is not None and time.monotonic() - checked_at >= _CALLER_EVERY_S:

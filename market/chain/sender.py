@@ -33,6 +33,7 @@ from market.chain import fees
 from market.chain.bindings import Contracts, encode_call
 from market.chain.profiles import RpcError, rpc
 from market.chain.receipts import Receipt, find_receipt, is_success, read_receipt, refusal_of
+from market.domain.error_texts import ErrorText
 from market.domain.errors import Category, ContractRefused, MeritgridError
 from market.store.database import NONCE_LOCK, lock, read_scope, session_scope
 from market.store.models import SenderNonce, Transaction, TransactionState
@@ -65,12 +66,14 @@ class NotMinedYet(MeritgridError):
         super().__init__("not-mined-yet", "The chain is slow", sentence, {}, Category.UNAVAILABLE)
 
 
-class RefusedByNode(MeritgridError):
-    """The node refuses a transaction for good; nothing has changed on the chain."""
+class RefusedByNode(ContractRefused):
+    """The node refuses a transaction for good; nothing has changed on the chain, as when its contract refuses it."""
+
+    CODE: Final = "refused-by-node"
+    _TEXT: Final = ErrorText(CODE, "The chain's node refuses {purpose} for good: {reason}.", Category.STATE)
 
     def __init__(self, purpose: str, reason: str) -> None:
-        sentence = f"The chain's node refuses the transaction for good ({purpose}): {reason}."
-        super().__init__("refused-by-node", "Refused by the node", sentence, {"reason": reason}, Category.STATE)
+        super().__init__("RefusedByNode", self._TEXT, {"purpose": purpose, "reason": reason})
 
 
 def _no_checkpoint(_name: str) -> None:
@@ -388,8 +391,9 @@ class TransactionSender:
 
     def _finish(self, transaction: Transaction, raw: Mapping[str, Any]) -> Receipt | MeritgridError:
         refusal: MeritgridError | None = None
-        if transaction.error is not None:  # what was mined is the empty one in its place
-            refusal = RefusedByNode(transaction.purpose, str(transaction.error["arguments"].get("reason", "")))
+        given_up = transaction.error or {}
+        if given_up.get("code") == RefusedByNode.CODE:  # what was mined is the empty one in its place
+            refusal = RefusedByNode(transaction.purpose, str(given_up["arguments"]["reason"]))
         elif not is_success(raw):
             refusal = refusal_of(
                 self._contracts, raw, transaction.sender, transaction.to, transaction.data, transaction.purpose
@@ -407,7 +411,7 @@ class TransactionSender:
             row.receipt_block = int(raw["blockNumber"], 16)
             row.gas_used = int(raw["gasUsed"], 16)
             row.mined_at = int(self._now())
-            row.error = None if refusal is None else row.error or _error_document(refusal)
+            row.error = None if refusal is None else _error_document(refusal)
         _SENT.labels("mined" if refusal is None else "failed").inc()
 
 

@@ -170,6 +170,10 @@ class Calendar:
         """End of a dispatch's lease: T + u + u/15."""
         return self.at(Moment.LEASE_ENDS, interval)
 
+    def last_command(self, interval: int) -> int:
+        """Before it, a command is on the chain in time for the last dispatch: a fifteenth of u earlier."""
+        return self.at(Moment.LAST_CHANGES_DISPATCHED, interval) - self.time_unit_s // 15
+
     def reading_deadline(self, interval: int) -> int:
         """After it, an award without reading can be expired."""
         return interval + self.reading_deadline_s

@@ -8,7 +8,6 @@ from typing import Any
 from sqlalchemy import Select, select
 from sqlalchemy.orm import Session
 
-from market.domain.calendar import Moment
 from market.domain.errors import Category, MeritgridError
 from market.domain.messages import Cancellation, Command, Offer, Request
 from market.domain.settlement import amount_ueur
@@ -49,7 +48,7 @@ class TooLateToDispatch(MeritgridError):
     """A command that would reach no gateway any more, and would be paid for nothing."""
 
     def __init__(self, nanogrid: int, interval: int, last_s: int) -> None:
-        sentence = f"Commands for the interval {interval} are dispatched until {last_s}; name a later interval."
+        sentence = f"Commands for the interval {interval} reach gateways when given before {last_s}; name a later one."
         fields = {"nanogrid": nanogrid, "interval": interval, "last_s": last_s}
         super().__init__("too-late-to-dispatch", "Too late to dispatch", sentence, fields, Category.STATE)
 
@@ -64,8 +63,10 @@ def give_command(
     """
     command = parse(Command, message)
     require_hash(reason, command.reason, "/message/reason")
-    last_s = market.calendar.at(Moment.LAST_CHANGES_DISPATCHED, command.interval)
-    if market.now_s() >= last_s:
+    last_s = market.calendar.last_command(command.interval)
+    with market.reading() as session:
+        is_given = session.get(GridCommand, (command.nanogrid, command.interval)) is not None
+    if market.now_s() >= last_s and not is_given:
         raise TooLateToDispatch(command.nanogrid, command.interval, last_s)
     function = market.contracts.signals.functions.giveCommand(command.arguments(), wire_signature(signature))
     return carry(

@@ -129,6 +129,27 @@ def phase_of(session: Session, node: int, interval: int) -> Phase:
     return Phase.GREEN if signal is None else Phase(signal.phase)
 
 
+def red_since(session: Session, node: int, interval: int) -> int | None:
+    """Since when a node is RED for an interval [epoch s], as the contract keeps it; None when it never was, or when RED
+    was taken back before the interval began. What was RED before it began revokes its awards."""
+    phases = {SignalKind.FORECAST: Phase.GREEN, SignalKind.ACTUAL: Phase.GREEN}
+    since: int | None = None
+    rows = session.scalars(
+        select(GridSignal)
+        .where(GridSignal.node == node, GridSignal.interval == interval)
+        .order_by(GridSignal.set_at, GridSignal.kind, GridSignal.sequence)
+    )
+    for row in rows:
+        was_red = Phase.RED in phases.values()
+        phases[SignalKind(row.kind)] = Phase(row.phase)
+        is_red_now = Phase.RED in phases.values()
+        if is_red_now and since is None:
+            since = row.set_at
+        if was_red and not is_red_now and row.set_at < interval:
+            since = None
+    return since
+
+
 def is_red(session: Session, offer: Offer) -> bool:
     """Whether the node is RED for the offer's interval, so that nothing of it may go on."""
     return phase_of(session, offer.node, offer.interval) is Phase.RED

@@ -60,8 +60,10 @@ class Cursor:
     @classmethod
     def parse(cls, text: str) -> Cursor:
         """The cursor of an event's id, "block.log_index.notice". Raises ValueError."""
-        block, log_index, notice = text.split(".")
-        return cls(int(block), int(log_index), int(notice))
+        block, log_index, notice = map(int, text.split("."))
+        if not all(0 <= part < 2**63 for part in (block, log_index, notice)):
+            raise ValueError(f"{text} is no place in the stream")
+        return cls(block, log_index, notice)
 
     def __str__(self) -> str:
         return f"{self.block}.{self.log_index}.{self.notice}"

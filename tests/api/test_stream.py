@@ -106,6 +106,12 @@ def offer_with_bid(room: Room) -> str:
 # WHO HEARS WHAT
 
 
+@pytest.mark.parametrize("place", ["99999999999999999999.0.0", "1.2", "-1.0.0", "a.b.c"])
+def test_a_place_that_is_none_in_the_stream_is_refused(http: httpx.Client, place: str) -> None:
+    answer = http.get("/v1/stream", headers={"Last-Event-ID": place})
+    assert (answer.status_code, answer.json()["type"].rsplit("/", 1)[1]) == (422, "validation-failed")
+
+
 def test_a_dispatch_is_heard_by_those_whom_its_nanogrid_concerns(room: Room, heard: Heard) -> None:
     dispatch(room)
     concerned = ("owner-0", "gateway-0", "aggregator", "dso", "auditor", "operator")

@@ -126,6 +126,26 @@ def test_a_call_that_fails_when_mined_is_surfaced_and_may_be_tried_again(world: 
     assert rows(world)[-1].purpose_key == "pay-1"
 
 
+def test_a_failure_whose_block_is_lost_and_that_then_succeeds_is_not_done_again(world: World) -> None:
+    token, web3 = world.contracts.token.functions, world.contracts.web3
+    world.send("operator", token.mint(world.address("relayer"), 10, bytes(32)))
+    before_both = rpc(web3, "evm_snapshot")
+    rpc(web3, "evm_setAutomine", False)
+    calls = [(token.transfer(STRANGER, 7), "pay", f"pay-{place}") for place in range(2)]
+    miner = threading.Timer(0.5, rpc, (web3, "evm_mine"))
+    miner.start()
+    with pytest.raises(ContractRefused):
+        world.sender("relayer").send_all(calls)
+    miner.join()
+    rpc(web3, "evm_revert", before_both)
+    rpc(web3, "evm_setAutomine", True)
+    world.send("operator", token.mint(world.address("relayer"), 11, bytes(32)))  # now there is enough for both
+    world.sender("relayer").recover()
+    assert world.contracts.call(token.balanceOf(STRANGER)) == 14
+    world.sender("relayer").send(*calls[1])
+    assert world.contracts.call(token.balanceOf(STRANGER)) == 14
+
+
 def test_calls_that_do_not_need_each_other_share_one_wait(world: World) -> None:
     calls = [(mint(world, 1), "mint", f"mint-{place}") for place in range(20)]
     receipts = world.sender("operator").send_all(calls)

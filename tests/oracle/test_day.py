@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from sqlalchemy import select
 
@@ -17,7 +19,7 @@ from market.store.facts import Baseline, SignedDecision
 from market.store.projections import Award, GridCommand
 from market.store.work import Dispatch, Notice, OutboxState, Transaction
 from oracle import dispatching, nominate, settle
-from oracle.forecast import NanogridForecast
+from oracle.forecast import ForecastUnusable, NanogridForecast, read_forecast
 from oracle.ingest import Outgoing
 from oracle.messages import (
     Channel,
@@ -171,6 +173,13 @@ def test_what_the_forecast_does_not_know_gets_no_baseline(desk: Desk) -> None:
         assert session.get(Baseline, (PORTFOLIO + 1, T, 0)) is None, "not the other portfolio's values"
 
 
+def test_a_forecast_file_of_another_format_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "forecast.json"
+    file.write_text('{"format": 1, "first_interval": 0, "step_s": 900, "points": []}')
+    with pytest.raises(ForecastUnusable, match="format 1, not 2"):
+        read_forecast(file)
+
+
 # DISPATCH
 
 
@@ -276,11 +285,15 @@ def test_red_just_before_the_interval_and_commands_within_it_reach_the_gateways(
 
 def test_red_within_the_interval_takes_nothing_back(desk: Desk) -> None:
     internal_award(desk, index=1, price_ueur_kwh=100_000)
+    for phase, sequence in ((Phase.RED, 1), (Phase.GREEN, 2)):
+        desk.world.at(before(T, 200) + sequence)
+        desk.world.signal(T, phase, sequence)
     desk.world.at(before(T, 90))
-    dispatching.write_dispatches(desk.oracle, T)
+    assert dispatching.write_dispatches(desk.oracle, T)
     dispatching.snapshots(desk.oracle, {address_of(gateway_key(1))})
+    # RED long before, taken back in time: the contract counts from the second time only.
     desk.world.at(T + 1)
-    desk.world.signal(T, Phase.RED, 1)
+    desk.world.signal(T, Phase.RED, 3)
     desk.world.at(T + U // 3)
     assert dispatching.write_changes(desk.oracle, T) == set(), "what was RED before counts, and this is paid"
 

@@ -30,7 +30,7 @@ def start(anvil: EmbeddedChain, tmp_path: Path, free_port: int) -> Iterator[Star
     for name, content in (("oracle.key", KEYS["oracle"].hex()), ("oracle.password", "secret")):
         with write_secret(tmp_path / name) as file:
             file.write(content)
-    (tmp_path / "forecast.json").write_text('{"first_interval": 0, "step_s": 900, "points": []}')
+    (tmp_path / "forecast.json").write_text('{"format": 2, "first_interval": 0, "step_s": 900, "points": []}')
     environment = os.environ | {
         "MERITGRID_DATABASE_URL": f"sqlite:///{tmp_path / 'market.sqlite'}",
         "MERITGRID_RPC_URL": anvil.rpc_url,

@@ -83,6 +83,28 @@ def test_migrating_again_changes_nothing(database_url: str) -> None:
     engine.dispose()
 
 
+def test_bids_that_were_received_at_once_before_are_ended_by_the_migration(database_url: str) -> None:
+    migrate(database_url, "0003")
+    engine = open_engine(database_url)
+    with session_scope(engine) as session:
+        for number, revision in enumerate((0, 0, 1)):
+            session.add(
+                BidReceived(
+                    offer=HASH, nanogrid=1, index=1, interval=900, price_ueur_kwh=1, quantity=1, minimum=0,
+                    revision=revision, signature=bytes(64), signer=ADDRESS, digest=f"0x{number:064x}", received_at=1,
+                    receipt_signature=bytes(65), state="RECEIVED",
+                )
+            )  # fmt: skip
+            session.flush()
+    migrate(database_url)
+    with read_scope(engine) as session:
+        rows = session.scalars(select(BidReceived).order_by(BidReceived.id)).all()
+        assert [(row.state, row.reason) for row in rows] == [
+            ("RECEIVED", None), ("LATE", "WRONG_REVISION"), ("RECEIVED", None)
+        ]  # fmt: skip
+    engine.dispose()
+
+
 def test_an_error_leaves_nothing_of_its_transaction(engine: Engine) -> None:
     def fail_halfway() -> None:
         with session_scope(engine) as session:

@@ -14,6 +14,18 @@ _IS_LIVE = sa.text("state IN ('RECEIVED', 'POSTED')")
 
 
 def upgrade() -> None:
+    # Where two were received at once, the chain has taken one at most; the other one's end is written down.
+    op.execute(
+        """
+        UPDATE bids_received SET state = 'LATE', reason = 'WRONG_REVISION'
+        WHERE state = 'RECEIVED' AND EXISTS (
+            SELECT 1 FROM bids_received AS other
+            WHERE other.offer = bids_received.offer AND other.nanogrid = bids_received.nanogrid
+            AND other.revision = bids_received.revision AND other.id <> bids_received.id
+            AND (other.state = 'POSTED' OR (other.state = 'RECEIVED' AND other.id < bids_received.id))
+        )
+        """
+    )
     op.create_index(
         "uq_bids_received_live",
         "bids_received",
