@@ -32,7 +32,10 @@ class ProcessFailed(Exception):
 
 @dataclass(frozen=True)
 class ProcessSpec:
-    """What to run. `ready` is asked again and again until it says yes; None means ready at once."""
+    """What to run. `ready` is asked again and again until it says yes; None means ready at once.
+
+    may_end: when it ends by itself, that is no failure.
+    """
 
     name: str
     command: Sequence[str]
@@ -40,6 +43,7 @@ class ProcessSpec:
     ready: Probe | None = None
     ready_within_s: float = 180.0
     stop_within_s: float = 15.0
+    may_end: bool = False
 
 
 @dataclass
@@ -76,7 +80,7 @@ class Supervisor:
         # Shielded: a start that is cancelled half-way would leave a process that nobody stops.
         process = await asyncio.shield(spawning)
         await self._wait_ready(spec, process)
-        watcher = asyncio.create_task(self._watch(spec.name, process))
+        watcher = asyncio.create_task(self._watch(spec, process))
         self._watchers.add(watcher)
         watcher.add_done_callback(self._watchers.discard)
 
@@ -114,8 +118,7 @@ class Supervisor:
         await self.start(spec)
 
     async def until_ended(self, name: str) -> None:
-        """Wait for a process that is expected to end by itself."""
-        self._stopping.add(name)
+        """Wait for a process that ends by itself (`may_end`)."""
         running = self._running.get(name)
         if running is not None:
             await running.process.wait()
@@ -170,11 +173,11 @@ class Supervisor:
                 )
             await asyncio.sleep(0.1)
 
-    async def _watch(self, name: str, process: asyncio.subprocess.Process) -> None:
+    async def _watch(self, spec: ProcessSpec, process: asyncio.subprocess.Process) -> None:
         code = await process.wait()
-        if name in self._stopping or self.failed.done():
+        if spec.may_end or spec.name in self._stopping or self.failed.done():
             return
-        self.failed.set_result(f"{name} ended with code {code}; its log ends:\n{self.log_tail(name)}")
+        self.failed.set_result(f"{spec.name} ended with code {code}; its log ends:\n{self.log_tail(spec.name)}")
 
 
 def _signal_group(pid: int, number: signal.Signals) -> None:

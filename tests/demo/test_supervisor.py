@@ -68,6 +68,15 @@ async def test_a_process_that_ends_by_itself_is_told_with_the_end_of_its_log(tmp
     assert "the reason" in told
 
 
+async def test_a_process_that_may_end_by_itself_is_waited_for_and_is_no_failure(tmp_path: Path) -> None:
+    supervisor = Supervisor(tmp_path)
+    await supervisor.start(ProcessSpec("short", (sys.executable, "-c", "raise SystemExit(3)"), may_end=True))
+    await asyncio.sleep(0.5)  # it may be gone before anybody waits for it
+    await asyncio.wait_for(supervisor.until_ended("short"), 20)
+    assert not supervisor.failed.done()
+    assert supervisor.pids() == {}
+
+
 async def test_a_process_that_is_not_ready_in_time_is_told(tmp_path: Path) -> None:
     supervisor = Supervisor(tmp_path)
     spec = ProcessSpec("slow", SLEEPER, ready=file_probe(tmp_path / "never"), ready_within_s=0.3)

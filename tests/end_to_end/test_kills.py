@@ -51,7 +51,7 @@ async def _kill_at_seeded_moments(stage: Stage, killed: list[str]) -> None:
 async def _die_at_checkpoint(stage: Stage, name: str, checkpoint: str) -> None:
     """Have a process killed at the next checkpoint that its transaction sender passes, then start it again."""
     normal = spec(stage, name)
-    dying = replace(normal, command=[sys.executable, str(DYING), checkpoint, *normal.command[3:]])
+    dying = replace(normal, command=[sys.executable, str(DYING), checkpoint, *normal.command[3:]], may_end=True)
     await stage.supervisor.kill(name)
     with contextlib.suppress(ProcessFailed):  # it may die before it is ready
         await stage.supervisor.start(dying)
