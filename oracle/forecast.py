@@ -12,10 +12,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from market.domain.baselines import FORECAST_FORMAT
 from market.domain.units import nanogrid_id
 
 _SECONDS_PER_HOUR = 3600
-_FORMAT = 2
 
 
 class ForecastUnusable(ValueError):
@@ -57,8 +57,8 @@ def read_forecast(path: Path) -> NanogridForecast:
     """
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
-        if document["format"] != _FORMAT:
-            raise ForecastUnusable(f"{path} has format {document['format']}, not {_FORMAT}")
+        if document["format"] != FORECAST_FORMAT:
+            raise ForecastUnusable(f"{path} has format {document['format']}, not {FORECAST_FORMAT}")
         points = [point for point in document["points"] if point["nanogrid"] is not None]
         return NanogridForecast(
             first_interval=int(document["first_interval"]),

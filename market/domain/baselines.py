@@ -14,6 +14,9 @@ from enum import StrEnum
 from fractions import Fraction
 from typing import Final
 
+FORECAST_FORMAT: Final = 2
+"""Version of a node's forecast file, by which the oracle nominates and the DSO's desk computes: both refuse others."""
+
 
 class Method(StrEnum):
     """Methods of baselines."""

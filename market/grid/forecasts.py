@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from market.domain.baselines import FORECAST_FORMAT
 from market.grid.powerflow import Injection
 
-FORECAST_FORMAT: Final = 2
 FORECAST_FILE: Final = "forecast.json"
 
 

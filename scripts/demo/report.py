@@ -13,7 +13,7 @@ from market.domain.settlement import Outcome
 from market.grid.network import load_network
 from market.grid.powerflow import GridState, Injection, PowerFlow
 from scripts.demo.checker.evidence import Evidence
-from scripts.demo.scenario import Scenario, grid_states, play, without_market
+from scripts.demo.scenario import DayRun, Scenario, grid_states, without_market
 
 SECONDS_PER_HOUR: Final = 3600
 RATED_PERCENT: Final = 100.0
@@ -77,8 +77,8 @@ class DayReport:
 def report_of(scenario: Scenario, intervals: Sequence[int], evidence: Evidence) -> DayReport:
     """The report of the intervals that were played."""
     power_flow = PowerFlow(load_network(scenario.grid, scenario.transformer_kva))
-    with_states = _states_by_readings(scenario, intervals, evidence, power_flow)
     counterfactual = without_market(scenario, power_flow)
+    with_states = _states_by_readings(scenario, intervals, evidence, power_flow, counterfactual)
     places = [counterfactual.intervals.index(interval) for interval in intervals]
     without_states = [counterfactual.states[place] for place in places]
     phases = _phases(evidence, SignalKind.FORECAST)
@@ -150,22 +150,20 @@ def marginal_prices(evidence: Evidence) -> dict[int, int]:
 
 
 def _states_by_readings(
-    scenario: Scenario, intervals: Sequence[int], evidence: Evidence, power_flow: PowerFlow
+    scenario: Scenario, intervals: Sequence[int], evidence: Evidence, power_flow: PowerFlow, undisturbed: DayRun
 ) -> tuple[GridState, ...]:
     """The grid as it was measured; where nothing was measured, as if nobody had been dispatched."""
     hours = scenario.step_s / SECONDS_PER_HOUR
     measured = {(reading.nanogrid & 0xFFFF, reading.interval): reading for reading in evidence.readings}
-    undisturbed = {point.index: play(point, point.actual) for point in scenario.points}
     net: dict[int, list[Injection]] = defaultdict(list)
     for interval in intervals:
-        step = (interval - scenario.first_interval) // scenario.step_s
+        step = undisturbed.intervals.index(interval)
         for point in scenario.points:
             reading = measured.get((point.index, interval))
             if reading is not None:
                 power = Injection(reading.active_energy_wh / hours, reading.reactive_energy_varh / hours)
             else:  # a passive point, or one whose reading is missing
-                energies = undisturbed[point.index][step]
-                power = Injection(energies.net_j / energies.span_s, point.actual.load_var[step])
+                power = undisturbed.net[point.index][step]
             net[point.index].append(power)
     return grid_states(power_flow, {point.index: point.bus for point in scenario.points}, net)
 

@@ -172,9 +172,9 @@ class SimulatedDriver:
         if at < max(registers.at, self._seen_at):
             raise NoMeasurement(f"the meter is at {self._seen_at} already and keeps no value of {at}")
         self._seen_at = at
-        ends = [end for _, end in _pieces(registers.at, at + 1, self._nanogrid.actual, self._edges())][:-1]
-        if ends:
-            self._state, self._registers, self._power = self._moved_on(ends[-1])
+        *_, (present, _) = _pieces(registers.at, at + 1, self._nanogrid.actual, self._edges())
+        if present > registers.at:  # the piece that runs at `at` began after the last one that was kept
+            self._state, self._registers, self._power = self._moved_on(present)
 
     def _moved_on(self, at: int) -> tuple[PlantState, Registers, tuple[int, int] | None]:
         """State, meter and mean power [W, var] at a moment to come, or now."""
