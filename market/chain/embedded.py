@@ -34,7 +34,7 @@ BLOCK_GAS_LIMIT = 30_000_000
 START_TIMEOUT_S = 30.0
 STOP_TIMEOUT_S = 10.0
 
-# States of past blocks, held in memory. Without this the node writes every block's whole state to a folder of its own in the home
+# States of past blocks, held in memory. Without this the node writes every block's whole state to a folder in the home
 # directory, gigabytes in a day, and leaves it there when it is killed.
 _STATES_KEPT = 64
 
