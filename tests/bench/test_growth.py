@@ -15,6 +15,12 @@ def test_figures_on_a_line_give_that_line() -> None:
     assert line.worst == pytest.approx(0, abs=1e-9)
 
 
+def test_the_largest_size_below_a_limit_is_on_the_line() -> None:
+    line = fit([(10, 1_100.0), (100, 2_000.0)])
+    assert line.largest_below(1_999) == 99
+    assert line.largest_below(2_000.001) == 100
+
+
 def test_a_bend_shows_in_the_worst_deviation_wherever_it_is() -> None:
     straight = {n: 1_000.0 * n for n in SIZES}
     for bent in straight:

@@ -17,6 +17,10 @@ class Line:
     slope: float
     worst: float
 
+    def largest_below(self, value: float) -> int:
+        """The largest n whose value on the line is not above one."""
+        return int((value - self.start) / self.slope)
+
 
 def fit(points: Sequence[tuple[int, float]]) -> Line:
     """The line through figures of at least two sizes. ValueError for fewer.

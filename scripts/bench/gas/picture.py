@@ -64,8 +64,8 @@ PANELS: Final = (
         "gas per bid",
         "bids of one offer",
         (
-            Curve("gas_post_and_clear_per_bid", "this design", OURS, above=5),
-            Curve("gas_post_per_bid", "its posting alone", OURS_BESIDE, dashed=True, above=-6),
+            Curve("gas_post_and_clear_per_bid", "this design", OURS, above=7),
+            Curve("gas_post_per_bid", "its posting alone", OURS_BESIDE, dashed=True, above=-7),
             Curve("stored_slots_gas_post_and_clear_per_bid", "stored slots,\nchecked permutation", SLOTS),
             Curve("hinted_list_gas_post_and_clear_per_bid", "hinted\nsorted list", LIST),
         ),
@@ -76,9 +76,9 @@ PANELS: Final = (
         "gas per clearing",
         "bids of one offer",
         (
-            Curve("gas_clear", "this design", OURS),
-            Curve("stored_slots_gas_clear", "stored slots,\nchecked permutation", SLOTS, above=9),
-            Curve("hinted_list_gas_clear", "hinted\nsorted list", LIST, above=-9),
+            Curve("gas_clear", "this design", OURS, above=-3),
+            Curve("stored_slots_gas_clear", "stored slots,\nchecked permutation", SLOTS, above=17),
+            Curve("hinted_list_gas_clear", "hinted sorted list", LIST, above=-1),
         ),
         (Target(1000, 600_000, 450_000),),
         limit=TRANSACTION_GAS,
@@ -86,7 +86,7 @@ PANELS: Final = (
     Panel(
         "A settled award",
         "gas per award",
-        "awards of one offer (alone: bids)",
+        "awards of one offer; alone: seats of the portfolio",
         (
             Curve("gas_settle_award_alone", "alone, by\nanyone", OURS_BESIDE, dashed=True),
             Curve("gas_settle_per_award", "in batches of\nup to 200", OURS),
@@ -135,10 +135,12 @@ def _draw_panel(axes: Axes, panel: Panel, rows: Sequence[Row]) -> None:
     if panel.limit is not None:
         axes.axhline(panel.limit, color=LIMIT, linewidth=1, linestyle=":")
         axes.annotate(
-            f"one transaction: {panel.limit:,}", (10, panel.limit), (0, 4), textcoords="offset points",
+            f"one transaction: {panel.limit:,}", (9, panel.limit), (0, 4), textcoords="offset points",
             color=LIMIT, fontsize=9,
         )  # fmt: skip
-    axes.set_xlim(8, largest * 5)  # room for the labels at the ends
+    axes.set_xlim(8, largest * 9)  # room for the labels at the ends
+    bottom, top = axes.get_ylim()
+    axes.set_ylim(bottom / 1.4, top * 1.15)  # and for those of the targets
     axes.set_title(panel.title, fontsize=12)
     axes.set_xlabel(panel.along)
     axes.set_ylabel(panel.unit)
@@ -147,13 +149,13 @@ def _draw_panel(axes: Axes, panel: Panel, rows: Sequence[Row]) -> None:
 
 def _draw_target(axes: Axes, target: Target) -> None:
     """A bar from must down to aim at the target's size."""
-    axes.plot([target.n] * 2, [target.must, target.aim], color=TARGET, linewidth=1.2, zorder=1)
-    for value, word, side in ((target.must, "must", "bottom"), (target.aim, "aim", "top")):
-        axes.plot(target.n, value, marker="_", markersize=13, markeredgewidth=2, color=TARGET, zorder=1)
-        axes.annotate(
-            f"{word} ≤ {value:,}", (target.n, value), (0, 4 if side == "bottom" else -4), textcoords="offset points",
-            color=TARGET, fontsize=8.5, ha="center", va=side,
-        )  # fmt: skip
+    axes.plot([target.n] * 2, [target.must, target.aim], color=TARGET, linewidth=1.2)
+    for value in (target.must, target.aim):
+        axes.plot(target.n, value, marker="_", markersize=13, markeredgewidth=2, color=TARGET)
+    axes.annotate(
+        f"must ≤ {target.must:,}\naim ≤ {target.aim:,}", (target.n, target.aim), (5, -5), textcoords="offset points",
+        color=TARGET, fontsize=8.5, va="top",
+    )  # fmt: skip
 
 
 def _style(axes: Axes) -> None:

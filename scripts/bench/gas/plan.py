@@ -10,7 +10,7 @@ from scripts.bench.figures import Row
 from scripts.bench.gas import single, sizes
 from scripts.bench.gas.alternatives import DESIGNS, Alternative, Design
 from scripts.bench.gas.growth import fit
-from scripts.bench.gas.node import Node
+from scripts.bench.gas.node import TRANSACTION_GAS, Node
 from scripts.bench.gas.scene import Portfolio, Scene, Told, start_node
 from scripts.bench.gas.sizes import Study, row_of
 
@@ -116,10 +116,14 @@ def _run(steps: list[Step], told: Told) -> list[Row]:
 
 def growth_rows(how: str, rows: list[Row]) -> Iterator[Row]:
     """The lines through what must grow in proportion to the number of bids."""
-    names = ["gas_clear", *(f"{design.name}_gas_clear" for design in DESIGNS)]
-    for name in names:
+    for prefix in ("", *(f"{design.name}_" for design in DESIGNS)):
+        name = f"{prefix}gas_clear"
         points = [(row.n, row.value) for row in rows if row.figure == name and row.n in SIZES]
         yield from _line_rows(how, name, points)
+        if prefix:
+            line = fit(points)
+            fitting, note = line.largest_below(TRANSACTION_GAS), "where its line meets what a transaction may take"
+            yield row_of(how, f"{prefix}bids_cleared_in_one_transaction", fitting, fitting, "bids", note)
     posts = [(row.n, row.value * row.n) for row in rows if row.figure == "gas_post_per_bid" and row.n in SIZES]
     yield from _line_rows(how, "gas_post", posts)
 

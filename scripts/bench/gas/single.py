@@ -191,9 +191,8 @@ def expiry_rows(study: Study, portfolio: Portfolio) -> Iterator[Row]:
     settling = Settling(_finalised(study, portfolio))
     count = len(settling.auction.awards)
     gas = settling.expire(range(count)).gas
-    yield study.row(
-        "gas_expire_per_award", count, gas / count, "gas/award", f"{count} awards at once, penalties charged"
-    )
+    note = f"{count} awards at once, penalties charged"
+    yield study.row("gas_expire_per_award", portfolio.seats, gas / count, "gas/award", note)
 
 
 def money_rows(study: Study, portfolio: Portfolio) -> Iterator[Row]:

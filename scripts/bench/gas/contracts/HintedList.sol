@@ -19,22 +19,25 @@ contract HintedList is SignedBids {
     /// @param hints 2 bytes for each bid: the id of a node with a better rank, the nearer the cheaper (0: from the beginning)
     function postBids(bytes32 id, bytes calldata bids, bytes calldata hints) external {
         if (hints.length * WIRE_BID_BYTES != bids.length * HINT_BYTES) revert MissingHints(hints.length);
-        Batch memory batch = _begin(id, _offers[id]);
-        uint256 first = _offers[id].bidCount;
-        uint256 position = first;
-        uint256 hintOffset = 0;
-        for (uint256 offset = 0; offset < bids.length; offset += WIRE_BID_BYTES) {
-            uint256 hint;
-            assembly ("memory-safe") {
-                hint := shr(240, calldataload(add(hints.offset, hintOffset)))
+        unchecked {
+            Batch memory batch = _begin(id, _offers[id]);
+            uint256 first = _offers[id].bidCount;
+            uint256 position = first;
+            uint256[2 ** 17] storage nodes = _nodes[id];
+            mapping(uint256 word => uint256) storage posted = _posted[id];
+            for (uint256 place = 0; place * WIRE_BID_BYTES < bids.length; ++place) {
+                uint256 hint;
+                assembly ("memory-safe") {
+                    hint := shr(240, calldataload(add(hints.offset, mul(place, 2))))
+                }
+                uint256 record = _take(batch, posted, bids, place * WIRE_BID_BYTES);
+                if (record == 0) continue;
+                _insert(nodes, _rank(record, batch.isSell, position), record, hint, position + 1);
+                ++position;
             }
-            hintOffset += HINT_BYTES;
-            uint256 record = _take(batch, bids, offset);
-            if (record == 0) continue;
-            _insert(_nodes[id], _rank(record, batch.isSell, position), record, hint, ++position);
+            _offers[id].bidCount = uint32(position);
+            emit BidsPosted(id, first, position - first);
         }
-        _offers[id].bidCount = uint32(position);
-        emit BidsPosted(id, first, position - first);
     }
 
     function _insert(uint256[2 ** 17] storage nodes, uint256 rank, uint256 record, uint256 hint, uint256 nodeId)
@@ -64,10 +67,11 @@ contract HintedList is SignedBids {
         _requireClearable(id, offer);
         uint256[2 ** 17] storage nodes = _nodes[id];
         Walk memory walk = _start(offer, offer.bidCount);
+        bool isSell = offer.isSell;
         uint256 next = nodes[0] & NEXT;
         while (next != 0 && !walk.ended) {
             uint256 node = nodes[next];
-            _offerTo(walk, _record(node, offer.isSell), next - 1);
+            _offerTo(walk, _record(node, isSell), next - 1);
             next = node & NEXT;
         }
         _end(id, _offers[id], walk);

@@ -28,7 +28,7 @@ abstract contract SignedBids is EIP712 {
         bool cleared;
     }
 
-    /// @dev One slot, as in the product.
+    /// @dev Kept in one slot, as in the product.
     struct Seat {
         address signer;
         uint24 largestQuantity;
@@ -56,9 +56,9 @@ abstract contract SignedBids is EIP712 {
 
     mapping(bytes32 offer => Offer) internal _offers;
     mapping(bytes32 offer => bytes32) public awardsHash;
-    mapping(uint256 index => Seat) private _seats;
+    mapping(bytes32 offer => mapping(uint256 word => uint256 indices)) internal _posted;
+    mapping(uint256 index => uint256 seat) private _seats; // signer 160 | largest quantity 24 | cover 24
     mapping(uint256 word => uint256 indices) private _reserved;
-    mapping(bytes32 offer => mapping(uint256 word => uint256 indices)) private _posted;
 
     event BidsPosted(bytes32 indexed offer, uint256 firstPosition, uint256 count);
     event Cleared(bytes32 indexed offer, bytes32 awardsHash, uint256 awarded);
@@ -79,7 +79,11 @@ abstract contract SignedBids is EIP712 {
     /* SET-UP */
 
     function registerSeats(uint256 first, Seat[] calldata seats) external onlyOperator {
-        for (uint256 i = 0; i < seats.length; ++i) _seats[first + i] = seats[i];
+        for (uint256 i = 0; i < seats.length; ++i) {
+            Seat calldata seat = seats[i];
+            _seats[first + i] =
+                uint256(uint160(seat.signer)) | uint256(seat.largestQuantity) << 160 | uint256(seat.coverCents) << 184;
+        }
     }
 
     function setReserved(uint256 word, uint256 indices) external onlyOperator {
@@ -110,25 +114,33 @@ abstract contract SignedBids is EIP712 {
     }
 
     /// @dev The 96 bits of a record with its notReserved bit set by the contract; 0 when the bid cannot be taken.
-    function _take(Batch memory batch, bytes calldata bids, uint256 offset) internal returns (uint256 record) {
-        bytes32 r;
-        bytes32 vs;
-        assembly ("memory-safe") {
-            // The product reads its bids like this too: a checked slice costs 100 gas a bid.
-            let start := add(bids.offset, offset)
-            record := shr(160, calldataload(start))
-            r := calldataload(add(start, 12))
-            vs := calldataload(add(start, 44))
+    /// @param posted Who has posted in the batch's offer
+    function _take(
+        Batch memory batch,
+        mapping(uint256 word => uint256 indices) storage posted,
+        bytes calldata bids,
+        uint256 offset
+    ) internal returns (uint256 record) {
+        unchecked {
+            bytes32 r;
+            bytes32 vs;
+            assembly ("memory-safe") {
+                // A checked slice costs 100 gas a bid.
+                let start := add(bids.offset, offset)
+                record := shr(160, calldataload(start))
+                r := calldataload(add(start, 12))
+                vs := calldataload(add(start, 44))
+            }
+            uint256 word = (record & 0xFFFF) >> 8;
+            uint256 bit = 1 << (record & 0xFF);
+            uint256 before = posted[word];
+            if (before & bit != 0 || !_isSound(batch, record, _seats[record & 0xFFFF], r, vs)) return 0;
+            posted[word] = before | bit;
+            return _reserved[word] & bit != 0 ? record & ~uint256(1 << 66) : record | (1 << 66);
         }
-        uint256 index = record & 0xFFFF;
-        uint256 bit = 1 << (index & 255);
-        uint256 posted = _posted[batch.offer][index >> 8];
-        if (posted & bit != 0 || !_isSound(batch, record, _seats[index], r, vs)) return 0;
-        _posted[batch.offer][index >> 8] = posted | bit;
-        return _reserved[index >> 8] & bit != 0 ? record & ~uint256(1 << 66) : record | (1 << 66);
     }
 
-    function _isSound(Batch memory batch, uint256 record, Seat memory seat, bytes32 r, bytes32 vs)
+    function _isSound(Batch memory batch, uint256 record, uint256 seat, bytes32 r, bytes32 vs)
         private
         pure
         returns (bool)
@@ -139,16 +151,17 @@ abstract contract SignedBids is EIP712 {
             uint256 minimum = (record >> 16) & 0xFFFFFF;
             if (price == 0 || quantity == 0 || minimum > quantity || (record >> 64) & 3 != 0) return false;
             if (batch.isSell ? price < batch.limitPriceUeurKwh : price > batch.limitPriceUeurKwh) return false;
-            if (quantity > seat.largestQuantity) return false;
-            if ((quantity * price * 3) / 2000 > seat.coverCents * UEUR_PER_CENT) return false;
-            batch.message[2] = bytes32(record & 0xFFFF);
-            batch.message[3] = bytes32(price);
-            batch.message[4] = bytes32(quantity);
-            batch.message[5] = bytes32(minimum);
+            if (quantity > (seat >> 160) & 0xFFFFFF) return false;
+            if ((quantity * price * 3) / 2000 > (seat >> 184) * UEUR_PER_CENT) return false;
+            bytes32[7] memory message = batch.message;
+            message[2] = bytes32(record & 0xFFFF);
+            message[3] = bytes32(price);
+            message[4] = bytes32(quantity);
+            message[5] = bytes32(minimum);
             uint256 s = uint256(vs) & (2 ** 255 - 1);
             if (s > HALF_ORDER) return false;
             address signer = ecrecover(_digest(batch), uint8(27 + (uint256(vs) >> 255)), r, bytes32(s));
-            return signer != address(0) && signer == seat.signer;
+            return signer != address(0) && uint160(signer) == uint160(seat);
         }
     }
 
@@ -167,9 +180,11 @@ abstract contract SignedBids is EIP712 {
 
     /// @dev Place in the merit order, lower is better: key 29 | notReserved 1 | position 32.
     function _rank(uint256 record, bool isSell, uint256 position) internal pure returns (uint256) {
-        uint256 key = record >> 67;
-        if (isSell) key = MAX_PRICE - key;
-        return (key << 33) | (((record >> 66) & 1) << 32) | position;
+        unchecked {
+            uint256 key = record >> 67;
+            if (isSell) key = MAX_PRICE - key;
+            return (key << 33) | (((record >> 66) & 1) << 32) | position;
+        }
     }
 
     /* CLEARING */
