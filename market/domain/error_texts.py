@@ -117,7 +117,7 @@ CONTRACT_ERRORS: Final = _table(
         ),
         "PriceLimitOutOfRange": (
             _I,
-            "A lowest price of {lowestPriceUeurKwh} micro-euro per kWh is above what any bid can have (nanogrid {nanogrid}).",
+            "A lowest price of {lowestPriceUeurKwh} micro-euro per kWh is more than any bid can name ({nanogrid}).",
         ),
         "IntervalNotInFuture": (_I, "The interval {interval} has begun already."),
         "OnlySettlement": (_F, "{caller} is not the Settlement contract."),
