@@ -150,6 +150,8 @@ def start_anvil(
     command += ["--hardfork", HARDFORK, "--enable-tx-gas-limit", "--gas-limit", str(block_gas_limit)]
     command += ["--base-fee", str(base_fee_wei), "--gas-price", "0", "--disable-min-priority-fee"]
     command += ["--accounts", str(accounts)]
+    # Else the states of old blocks go to ~/.foundry/anvil/tmp, half a megabyte each, and stay there for ever.
+    command += ["--max-persisted-states", "0"]
     if state_file is not None:
         command += ["--state", str(state_file), "--state-interval", "1"]
     resumed = state_file is not None and state_file.exists()
