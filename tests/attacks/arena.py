@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
@@ -333,6 +333,14 @@ class Arena(AuctionHouse):
 
     def settling(self, offer: bytes, metered: Mapping[int, int], **keys: Any) -> ContractFunction:
         return settle_call(self.settlement, self.submission(offer, metered, **keys))
+
+    def settling_on(self, baselines: Sequence[int], offer: bytes, metered: Mapping[int, int]) -> ContractFunction:
+        """The same on other baselines than those that were anchored."""
+        return settle_call(self.settlement, replace(self.submission(offer, metered), baselines=baselines))
+
+    def signed_reading(self, index: int, active_wh: int) -> tuple[bytes, bytes]:
+        """r and vs of a gateway under its reading."""
+        return self.signed(gateway_key(index), self.reading(index, active_wh))
 
     def skipped_awards(self, receipt: TxReceipt) -> list[int]:
         """Reasons for which awards of a settlement were skipped."""

@@ -68,7 +68,7 @@ def test_a_rival_holds_nothing(arena: Arena, offer: bytes, honest_outcome: Outco
 
 
 def test_a_hold_on_every_award_of_a_rival_costs_a_bond_for_each(arena: Arena) -> None:
-    """A DSO that wants an aggregator's homes to wait pays each of them a hold's bond, and they are paid all the same."""
+    """A DSO that makes an aggregator's homes wait pays each a hold's bond, and they are paid all the same."""
     indices = range(4, 24)
     offer = arena.opened()
     bids = [BidRecord(100_000 + index, 50, 0, index) for index in indices]
