@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from eth_utils import keccak
 
-from market.domain.errors import BidRejection
+from market.domain.errors import BidRejection, Skip
 from market.domain.messages import Hold, Signal, Unbonding, Withdrawal
 from market.domain.products import Phase
 from market.domain.records import BidRecord
 from market.domain.signing import sign, sign_message
 from market.domain.typed_data import Domain
 from tests.attacks.arena import EUR, NO_REASON, Arena, Outcome, gateway_key, nanogrid, new_key
+from tests.attacks.submission import settle_call
 from tests.contracts_properties.auction_house import NODE, SEATS, U, owner_key
 
 ORDER = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
@@ -97,8 +100,10 @@ def test_a_seat_without_gateway_has_no_reading_by_nobody(arena: Arena) -> None:
     reading = arena.reading(1, 400)
     announcing = arena.metering.functions.announceReading(reading.arguments(), bytes(32), bytes(32))
     arena.refuse(announcing, arena.attacker, "BadReadingSignature", nanogrid=nanogrid(1), interval=arena.interval)
-    arena.send(arena.settling(offer, {1: 400}), arena.oracle)  # by the key that is no longer seated: skipped
-    assert not arena.settlement.functions.isSettled(offer, 0).call()
+    submission = arena.submission(offer, {1: 400})
+    unsigned = replace(submission, readings=tuple((*reading[:2], bytes(64)) for reading in submission.readings))
+    receipt = arena.send(settle_call(arena.settlement, unsigned), arena.oracle)
+    assert arena.skipped_awards(receipt) == [Skip.BAD_SIGNATURE]
     assert arena.seat_balance(1) == 0
 
 
