@@ -294,6 +294,8 @@ LIBRARY_ERRORS: Final = _table(
         "SafeERC20FailedOperation": (_U, "The transfer of the token {token} failed."),
         "ReentrancyGuardReentrantCall": (_C, "The contract is in the middle of another call."),
         "SafeCastOverflowedUintDowncast": (_I, "The value {value} does not fit {bits} bits."),
+        "InvalidShortString": (_I, "The name or version of the contract's signatures is malformed."),
+        "StringTooLong": (_I, "The name or version of the contract's signatures is too long: {str}."),
     }
 )
 """Custom errors of OpenZeppelin's parts that our contracts let through."""
