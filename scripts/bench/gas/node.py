@@ -29,6 +29,7 @@ SET_UP_BLOCK_GAS: Final = 4_000_000_000
 
 _CHUNK: Final = 500
 _WEI: Final = 10**9
+_USUAL_NONCE: Final = 40_000
 _RICH: Final = hex(10**24)
 _ANSWER_S: Final = 120.0
 
@@ -116,8 +117,9 @@ class Node:
         return int(self.chain.request("eth_getBlockByNumber", "latest", False)["timestamp"], 16)
 
     def size_of(self, sender: LocalAccount, contract: Contract, call: str, *arguments: Any) -> int:
-        """Length of a signed transaction that is not sent. [byte]"""
-        return len(self._sign(sender, {"to": contract.address, "data": contract.encode_abi(call, list(arguments))}, 1))
+        """Length of a signed transaction that is not sent, by a sender that has sent many. [byte]"""
+        transaction = {"to": contract.address, "data": contract.encode_abi(call, list(arguments))}
+        return len(self._sign(sender, transaction, _USUAL_NONCE))
 
     def _signed(self, sender: LocalAccount, transaction: dict[str, Any]) -> tuple[bytes, str]:
         """Signs and sends; the signed transaction and its hash."""
