@@ -19,6 +19,7 @@ library VectorProof {
 
     /// @notice Number of siblings between a leaf and the root: the height of its peak, and one for each peak to its left and for all to
     /// its right together.
+    // slither-disable-next-line divide-before-multiply -- a peak's size is a power of two: halving it loses nothing
     function length(uint256 index, uint256 leafCount) internal pure returns (uint256 siblings) {
         uint256 peakSize = 1;
         while (peakSize <= leafCount / 2) peakSize *= 2;
