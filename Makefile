@@ -25,7 +25,7 @@ PYTEST_ARGS ?=
 timed = @started=$$SECONDS; $(2) || exit 1; echo "── $(1): $$((SECONDS - started)) s"
 
 .PHONY: help setup demo test test-fast lint bench contracts brownie-env brownie-lock brownie-test clean clean-all
-.PHONY: analysis-env analysis-lock analyse pytest-light brownie-beside
+.PHONY: analysis-env analysis-lock analyse mutate prove pytest-light brownie-beside
 
 help: ## Show this help
 	@echo "make TARGET, where TARGET is one of:"
@@ -37,7 +37,7 @@ setup: .venv/.stamp node_modules/.stamp ## Install everything that the product a
 demo: setup ## Play one day of a real grid and watch it; ONCE=1 ends by itself, ARGS="--households 40" passes options on
 	$(RUN) meritgrid demo $(if $(ONCE),--once) $(ARGS)
 
-test: setup brownie-env .stamp-test-packages lint analyse ## Set up, lint and run every test (what .ci/run does)
+test: setup brownie-env .stamp-test-packages lint analyse prove ## Set up, lint and run every test (what .ci/run does)
 	@$(MAKE) --no-print-directory -j2 brownie-beside pytest-light
 	$(call timed,pytest of the processes,$(RUN) pytest -m processes $(PYTEST_ARGS))
 
@@ -80,6 +80,12 @@ analysis-env: setup .venv-analysis/.stamp ## Make the locked environment of slit
 analyse: analysis-env ## Run slither over the contracts; fails on a finding of high or medium impact
 	$(call timed,slither,$(RUN) python -m scripts.analysis.compiler_input build/analysis/contracts.json && \
 	  .venv-analysis/bin/python scripts/analysis/slither_findings.py build/analysis/contracts.json $(ANALYSE_ARGS))
+
+prove: analysis-env ## Prove the pure libraries' properties for all inputs, with halmos (tests/halmos)
+	$(call timed,halmos,$(RUN) python -m scripts.analysis.halmos_proofs $(PROVE_ARGS))
+
+mutate: analysis-env brownie-env ## Judge mutants of the contracts (takes hours; goes on where it stopped); MUTATE_ARGS="--sample 60"
+	$(call timed,mutants,$(RUN) python -m scripts.mutation $(MUTATE_ARGS))
 
 analysis-lock: ## Write scripts/analysis/requirements.txt anew from requirements.in
 	$(UV) pip compile -q --python-version 3.11 --generate-hashes --no-annotate --no-header --upgrade \
