@@ -27,7 +27,7 @@ from scripts.analysis.compiler_input import syntax_tree_input
 from scripts.build_contracts import ROOT, load_settings
 from scripts.mutation.mutants import Mutant, mutants_of
 from scripts.mutation.report import write_report
-from scripts.mutation.suites import SUITES
+from scripts.mutation.suites import SUITES, suites_of
 from scripts.mutation.workspace import Judgement, Verdict, Workspace
 
 RESULTS = ROOT / "build" / "mutation" / "results.jsonl"
@@ -67,15 +67,15 @@ def record(mutant: Mutant, judgement: Judgement) -> None:
 
 def judge_all(source: str, mutants: Sequence[Mutant], workspaces: SimpleQueue[Workspace], jobs: int) -> None:
     """Judges the mutants of one source in as many workspaces as there are jobs."""
-    suite = SUITES[source]
+    suites = suites_of(source)
     workspace = workspaces.get()
-    baseline = workspace.baseline(suite)
+    baselines = workspace.baseline(suites)
     workspaces.put(workspace)
 
     def judge(mutant: Mutant) -> None:
         workspace = workspaces.get()
         try:
-            record(mutant, workspace.judge(mutant, suite, baseline))
+            record(mutant, workspace.judge(mutant, suites, baselines))
         finally:
             workspaces.put(workspace)
 

@@ -14,17 +14,19 @@ class Suite:
     """How a source's mutants are judged.
 
     Attributes:
-        units: Solidity files, each with a contract of its own name, that take the source in: a mutant that leaves all
-            their bytecode as it was is no fault, one that does not compile is none either.
+        units: Solidity files, each with a contract of its own name, that take the source in. Where a mutant leaves
+            their bytecode as it was, the suite is not run.
         proofs: contracts of tests/halmos, by name.
         properties: files of tests that pytest runs.
         brownie: files of tests that Brownie runs.
+        then: the contracts whose suites judge what this one did not notice.
     """
 
     units: tuple[str, ...]
     proofs: tuple[str, ...] = ()
     properties: tuple[str, ...] = ()
     brownie: tuple[str, ...] = ()
+    then: tuple[str, ...] = ()
 
 
 _CLAIM_CHECK = (f"{PROPERTIES}/ClaimCheckHarness.sol", (f"{PROPERTIES}/test_claim_check.py",))
@@ -37,16 +39,43 @@ _SETTLEMENT_TESTS = tuple(
 )
 
 SUITES: Mapping[str, Suite] = {
-    f"{LIBRARIES}/BidRecord.sol": Suite((_CLAIM_CHECK[0],), ("BidRecordProofs",), _CLAIM_CHECK[1]),
-    f"{LIBRARIES}/ClaimCheck.sol": Suite((_CLAIM_CHECK[0],), (), _CLAIM_CHECK[1]),
-    f"{LIBRARIES}/PostCounts.sol": Suite((_CLAIM_CHECK[0],), ("PostCountsProofs",), _CLAIM_CHECK[1]),
-    f"{LIBRARIES}/RecordBuffer.sol": Suite((_CLAIM_CHECK[0],), (), _CLAIM_CHECK[1]),
-    f"{LIBRARIES}/Calendar.sol": Suite((_LIBRARIES[0],), ("CalendarProofs",), _LIBRARIES[1]),
-    f"{LIBRARIES}/Months.sol": Suite((_LIBRARIES[0],), (), _LIBRARIES[1]),
-    f"{LIBRARIES}/Products.sol": Suite((_LIBRARIES[0],), (), _LIBRARIES[1]),
-    f"{LIBRARIES}/VectorTree.sol": Suite((_LIBRARIES[0],), (), _LIBRARIES[1]),
-    f"{LIBRARIES}/VectorProof.sol": Suite((_MATH[0], _LIBRARIES[0]), (), (*_MATH[1], *_LIBRARIES[1])),
-    f"{LIBRARIES}/SettlementMath.sol": Suite((_MATH[0],), (), _MATH[1]),
+    f"{LIBRARIES}/BidRecord.sol": Suite(
+        (_CLAIM_CHECK[0],),
+        ("BidRecordProofs",),
+        _CLAIM_CHECK[1],
+        then=("contracts/MeritOrderAuction.sol", "contracts/SettlementJudge.sol"),
+    ),
+    f"{LIBRARIES}/ClaimCheck.sol": Suite(
+        (_CLAIM_CHECK[0],), (), _CLAIM_CHECK[1], then=("contracts/MeritOrderAuction.sol",)
+    ),
+    f"{LIBRARIES}/PostCounts.sol": Suite(
+        (_CLAIM_CHECK[0],), ("PostCountsProofs",), _CLAIM_CHECK[1], then=("contracts/MeritOrderAuction.sol",)
+    ),
+    f"{LIBRARIES}/RecordBuffer.sol": Suite(
+        (_CLAIM_CHECK[0],), (), _CLAIM_CHECK[1], then=("contracts/MeritOrderAuction.sol",)
+    ),
+    f"{LIBRARIES}/Calendar.sol": Suite(
+        (_LIBRARIES[0],), ("CalendarProofs",), _LIBRARIES[1], then=("contracts/MeritOrderAuction.sol",)
+    ),
+    f"{LIBRARIES}/Months.sol": Suite((_LIBRARIES[0],), (), _LIBRARIES[1], then=("contracts/MeritOrderAuction.sol",)),
+    f"{LIBRARIES}/Products.sol": Suite(
+        (_LIBRARIES[0],),
+        (),
+        _LIBRARIES[1],
+        then=(
+            "contracts/MeritOrderAuction.sol",
+            "contracts/SettlementJudge.sol",
+            "contracts/GridSignals.sol",
+            "contracts/CapacityRegister.sol",
+        ),
+    ),
+    f"{LIBRARIES}/VectorTree.sol": Suite(
+        (_LIBRARIES[0],), (), _LIBRARIES[1], then=("contracts/MeritOrderAuction.sol", "contracts/SettlementJudge.sol")
+    ),
+    f"{LIBRARIES}/VectorProof.sol": Suite(
+        (_MATH[0], _LIBRARIES[0]), (), (*_MATH[1], *_LIBRARIES[1]), then=("contracts/SettlementJudge.sol",)
+    ),
+    f"{LIBRARIES}/SettlementMath.sol": Suite((_MATH[0],), (), _MATH[1], then=("contracts/SettlementJudge.sol",)),
     f"{LIBRARIES}/Ledger.sol": Suite(("contracts/Settlement.sol",), (), (), _SETTLEMENT_TESTS),
     "contracts/MeritOrderAuction.sol": Suite(("contracts/MeritOrderAuction.sol",), (), (), _AUCTION_TESTS),
     "contracts/Settlement.sol": Suite(("contracts/Settlement.sol",), (), (), _SETTLEMENT_TESTS),
@@ -65,3 +94,9 @@ SUITES: Mapping[str, Suite] = {
         ("contracts/SettlementToken.sol",), (), (), ("tests/brownie/test_settlement_token.py",)
     ),
 }
+
+
+def suites_of(source: str) -> tuple[Suite, ...]:
+    """The suites that judge a source, in their order."""
+    first = SUITES[source]
+    return (first, *(SUITES[contract] for contract in first.then))

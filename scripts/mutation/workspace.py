@@ -7,7 +7,7 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -71,36 +71,45 @@ class Workspace:
             (root / name).symlink_to((ROOT / name).resolve())
         return cls(root)
 
-    def baseline(self, suite: Suite) -> Bytecodes:
-        """The suite's bytecode without a fault.
+    def baseline(self, suites: Sequence[Suite]) -> list[Bytecodes]:
+        """The bytecode of each suite without a fault.
 
         Raises:
             BaselineFails: a test fails without one.
         """
-        compiled = self._compile(suite)
-        if compiled is None:
-            raise BaselineFails("the contracts do not compile")
-        self._place(compiled)
-        if by := self._noticed_by(suite):
-            raise BaselineFails(f"{by} fails without any fault")
-        return compiled
+        baselines = []
+        for suite in suites:
+            compiled = self._compile(suite)
+            if compiled is None:
+                raise BaselineFails("the contracts do not compile")
+            self._place(compiled)
+            if by := self._noticed_by(suite):
+                raise BaselineFails(f"{by} fails without any fault")
+            baselines.append(compiled)
+        return baselines
 
-    def judge(self, mutant: Mutant, suite: Suite, baseline: Bytecodes) -> Judgement:
-        """Puts the fault in, compiles, runs the suite until something fails, and takes the fault out."""
+    def judge(self, mutant: Mutant, suites: Sequence[Suite], baselines: Sequence[Bytecodes]) -> Judgement:
+        """Puts the fault in, runs one suite after the other until something fails, and takes the fault out."""
         path = self.root / mutant.source
         text = path.read_bytes()
         path.write_bytes(mutant.applied(text))
+        verdict = Verdict.EQUIVALENT
         try:
-            compiled = self._compile(suite)
-            if compiled is None:
-                return Judgement(Verdict.INVALID)
-            if compiled == baseline:
-                return Judgement(Verdict.EQUIVALENT)
-            self._place(compiled)
-            by = self._noticed_by(suite)
-            return Judgement(Verdict.KILLED, by) if by else Judgement(Verdict.SURVIVED)
+            for suite, baseline in zip(suites, baselines, strict=True):
+                compiled = self._compile(suite)
+                if compiled is None:
+                    return Judgement(Verdict.INVALID)
+                if compiled == baseline:
+                    continue
+                verdict = Verdict.SURVIVED
+                self._place(compiled)
+                if by := self._noticed_by(suite):
+                    return Judgement(Verdict.KILLED, by)
+            return Judgement(verdict)
         finally:
             path.write_bytes(text)
+            for baseline in baselines:
+                self._place(baseline)
 
     def _compile(self, suite: Suite) -> Bytecodes | None:
         settings = load_settings(self.root / "brownie-config.yaml")
