@@ -24,7 +24,7 @@ PYTEST_ARGS ?=
 # $(call timed,what,command) runs a command and prints how long it took. (`|| exit`: bash -e overlooks a failure inside `a && b`.)
 timed = @started=$$SECONDS; $(2) || exit 1; echo "── $(1): $$((SECONDS - started)) s"
 
-.PHONY: help setup demo test test-fast lint bench contracts brownie-env brownie-lock brownie-test clean clean-all
+.PHONY: help setup demo test test-fast lint bench bench-gas contracts brownie-env brownie-lock brownie-test clean clean-all
 .PHONY: analysis-env analysis-lock analyse mutate prove pytest-light brownie-beside
 
 help: ## Show this help
@@ -62,6 +62,9 @@ lint: setup ## Check style, types, import rules, and that the committed artifact
 
 bench: setup ## Measure, and write docs/benchmarks/
 	$(call timed,bench,$(RUN) python -m scripts.bench $(ARGS))
+
+bench-gas: setup ## Measure what the contracts cost, and write docs/benchmarks/gas.json and its picture
+	$(call timed,bench-gas,$(RUN) python -m scripts.bench.gas $(ARGS))
 
 contracts: setup ## Compile the contracts and write contracts/artifacts
 	$(call timed,contracts,$(RUN) python -m scripts.build_contracts)

@@ -35,6 +35,12 @@ from slither.detectors.abstract_detector import AbstractDetector
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 REFUSED = ("High", "Medium")
+EXCLUDED = {
+    "incorrect-equality": "meant for conditions that a transfer of ether or tokens, or a block's very second, could "
+    "break; it follows time through every structure and reports any comparison of a price, a count or an enumeration "
+    "beside it. No contract here compares a balance of tokens or ether at all, and times only with 0, for absence.",
+}
+"""Detectors that are left out as a whole, and why."""
 SUPPRESSION = re.compile(r"//\s*slither-disable-(?:next-line|start)\b(?P<rest>.*)")
 REASONED = re.compile(r"\s+[a-z0-9,-]+ -- \S.*")
 
@@ -59,7 +65,7 @@ def analyse(compiler_input: dict[str, Any]) -> tuple[list[dict[str, Any]], list[
     """Findings that nobody answered, and suppressions that suppress nothing."""
     slither = Slither(CryticCompile(SyntaxTrees(compiler_input)), filter_paths=["node_modules"])
     for _, detector in inspect.getmembers(all_detectors, inspect.isclass):
-        if issubclass(detector, AbstractDetector):
+        if issubclass(detector, AbstractDetector) and getattr(detector, "ARGUMENT", "") not in EXCLUDED:
             slither.register_detector(detector)
     findings = [finding for found in slither.run_detectors() for finding in found or []]
     unused = [

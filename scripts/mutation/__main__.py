@@ -68,9 +68,13 @@ def record(mutant: Mutant, judgement: Judgement) -> None:
 def judge_all(source: str, mutants: Sequence[Mutant], workspaces: SimpleQueue[Workspace], jobs: int) -> None:
     """Judges the mutants of one source in as many workspaces as there are jobs."""
     suites = suites_of(source)
-    workspace = workspaces.get()
-    baselines = workspace.baseline(suites)
-    workspaces.put(workspace)
+    places = [workspaces.get() for _ in range(jobs)]
+    with ThreadPoolExecutor(
+        jobs
+    ) as pool:  # in each: where the tests fail without a fault, every mutant would seem killed
+        baselines = next(iter(list(pool.map(lambda place: place.baseline(suites), places))))
+    for place in places:
+        workspaces.put(place)
 
     def judge(mutant: Mutant) -> None:
         workspace = workspaces.get()
