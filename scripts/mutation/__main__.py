@@ -16,7 +16,6 @@ import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
-from pathlib import Path
 from queue import SimpleQueue
 from typing import Annotated, Any
 
@@ -100,9 +99,11 @@ def main(
     workspaces: SimpleQueue[Workspace] = SimpleQueue()
     for number in range(jobs):
         workspaces.put(Workspace.create(RESULTS.parent / f"workspace-{number}"))
-    everything: dict[str, list[Mutant]] = {}
-    for source in SUITES:
-        everything[source] = mutants_of(source, Path(ROOT / source).read_bytes(), trees[source])
+    ours = [path for path in trees if path.startswith("contracts/")]
+    everything = {path: mutants_of(path, (ROOT / path).read_bytes(), trees[path]) for path in ours}
+    everything = {path: mutants for path, mutants in everything.items() if mutants}
+    if unjudged := everything.keys() - SUITES.keys():
+        raise typer.BadParameter(f"no suite judges {', '.join(sorted(unjudged))}: see scripts/mutation/suites.py")
     for source in sources or SUITES:
         drawn = everything[source]
         if 0 < sample < len(drawn):

@@ -45,9 +45,7 @@ SUITES: Mapping[str, Suite] = {
         _CLAIM_CHECK[1],
         then=("contracts/MeritOrderAuction.sol", "contracts/SettlementJudge.sol"),
     ),
-    f"{LIBRARIES}/ClaimCheck.sol": Suite(
-        (_CLAIM_CHECK[0],), (), _CLAIM_CHECK[1], then=("contracts/MeritOrderAuction.sol",)
-    ),
+    f"{LIBRARIES}/ClaimCheck.sol": Suite((_CLAIM_CHECK[0],), (), _CLAIM_CHECK[1], then=("contracts/ClaimChecker.sol",)),
     f"{LIBRARIES}/PostCounts.sol": Suite(
         (_CLAIM_CHECK[0],), ("PostCountsProofs",), _CLAIM_CHECK[1], then=("contracts/MeritOrderAuction.sol",)
     ),
@@ -77,6 +75,18 @@ SUITES: Mapping[str, Suite] = {
     ),
     f"{LIBRARIES}/SettlementMath.sol": Suite((_MATH[0],), (), _MATH[1], then=("contracts/SettlementJudge.sol",)),
     f"{LIBRARIES}/Ledger.sol": Suite(("contracts/Settlement.sol",), (), (), _SETTLEMENT_TESTS),
+    f"{LIBRARIES}/Sweep.sol": Suite((_CLAIM_CHECK[0],), (), _CLAIM_CHECK[1], then=("contracts/ClaimChecker.sol",)),
+    f"{LIBRARIES}/PostingLane.sol": Suite(("contracts/MeritOrderAuction.sol",), (), (), _AUCTION_TESTS),
+    f"{LIBRARIES}/SeatSigner.sol": Suite(
+        ("contracts/ParticipantRegistry.sol",),
+        (),
+        (),
+        ("tests/brownie/test_participant_registry.py",),
+        then=("contracts/MeritOrderAuction.sol",),
+    ),
+    "contracts/ClaimChecker.sol": Suite(
+        ("contracts/ClaimChecker.sol",), (), (), ("tests/brownie/test_auction_clearing.py",)
+    ),
     "contracts/MeritOrderAuction.sol": Suite(("contracts/MeritOrderAuction.sol",), (), (), _AUCTION_TESTS),
     "contracts/Settlement.sol": Suite(("contracts/Settlement.sol",), (), (), _SETTLEMENT_TESTS),
     "contracts/SettlementJudge.sol": Suite(("contracts/SettlementJudge.sol",), (), (), _SETTLEMENT_TESTS),
