@@ -6,18 +6,18 @@ This module alone knows how settlement is called.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Final
 
 from market.domain.messages import Hold, Reading, Withdrawal
 from market.domain.products import Direction
 from market.domain.records import AwardRecord
-from market.domain.trees import AwardLeaf, award_leaves, baseline_leaf, baseline_vector
+from market.domain.settled_records import SettlementReading, pack_readings
+from market.domain.trees import award_range, baseline_leaf, baseline_vector
 from scripts.bench.gas.auction import BASELINE_WH, Auction
 from scripts.bench.gas.node import GasBenchError, Sent, batches
 from scripts.bench.gas.scene import Scene, U, gateway_key
 
 BATCH: Final = 200
-_PER_LEAF: Final = 8
 _SEQUENCE: Final = 1
 
 
@@ -26,7 +26,6 @@ class Settling:
 
     def __init__(self, auction: Auction) -> None:
         self.auction, self.scene = auction, auction.scene
-        self.leaves = award_leaves(auction.awards)
         self.baselines = [BASELINE_WH] * auction.portfolio.seats
 
     def settle(self, ordinals: Sequence[int], batch: int = BATCH, delivered: float = 1.0) -> list[Sent]:
@@ -38,8 +37,7 @@ class Settling:
         """Anybody announces a reading."""
         self._after_interval()
         reading = self._reading(self.auction.awards[ordinal], 1.0)
-        signature = self._signature(reading)
-        call = ("announceReading", reading.arguments(), signature[:32], signature[32:])
+        call = ("announceReading", reading.arguments(), self._signature(reading))
         return self.scene.node.send(self.scene.anyone, self.scene.metering, *call)
 
     def settle_announced(self, ordinal: int) -> Sent:
@@ -47,17 +45,10 @@ class Settling:
         now = self.scene.node.now()
         self.scene.node.at(now + self.scene.parameters.hold_window_s)
         award = self.auction.awards[ordinal]
-        baseline = baseline_leaf(self.baselines, award.index)
-        given = (baseline.leaf_index, baseline.values, list(baseline.proof))
-        sent = self.scene.node.send(
-            self.scene.anyone,
-            self.scene.settlement,
-            "settleOne",
-            self.auction.id,
-            given,
-            _leaf(self.leaves[ordinal // _PER_LEAF]),
-            self._entry(ordinal, 0, 1.0),
-        )
+        baseline = baseline_leaf(self.baselines, award.index).argument()
+        shown, read = self._range([ordinal]), self._signed_reading(ordinal, 1.0).argument()
+        call = ("settleOne", self.auction.id, baseline, shown, read)
+        sent = self.scene.node.send(self.scene.anyone, self.scene.settlement, *call)
         self._require_settled([ordinal])
         return sent
 
@@ -65,8 +56,7 @@ class Settling:
         """The aggregator holds an award."""
         hold = Hold(self.auction.id, ordinal, bytes(32))
         signature = self.scene.sign(self.scene.aggregator.key, hold).to_bytes()
-        leaf = _leaf(self.leaves[ordinal // _PER_LEAF])
-        call = ("placeHold", hold.arguments(), leaf, signature)
+        call = ("placeHold", hold.arguments(), self._range([ordinal]), signature)
         return self.scene.node.send(self.scene.relayer, self.scene.settlement, *call)
 
     def decide_hold(self, ordinal: int, *, upheld: bool) -> Sent:
@@ -78,31 +68,25 @@ class Settling:
         """Anybody ends awards without a reading after the deadline: whole leaves of them."""
         deadline = self.auction.offer.interval + self.scene.parameters.reading_deadline_s
         self.scene.node.at(max(deadline, self.scene.node.now()))
-        leaves = [_leaf(self.leaves[number]) for number in _numbers(ordinals)]
-        sent = self.scene.node.send(self.scene.anyone, self.scene.settlement, "expireAwards", self.auction.id, leaves)
+        call = ("expireAwards", self.auction.id, self._range(ordinals))
+        sent = self.scene.node.send(self.scene.anyone, self.scene.settlement, *call)
         self._require_settled(ordinals)
         return sent
 
     def _settle_batch(self, ordinals: Sequence[int], delivered: float) -> Sent:
-        numbers = _numbers(ordinals)
-        entries = [self._entry(ordinal, numbers.index(ordinal // _PER_LEAF), delivered) for ordinal in ordinals]
-        sent = self.scene.node.send(
-            self.scene.oracle,
-            self.scene.settlement,
-            "settle",
-            self.auction.id,
-            baseline_vector(self.baselines),
-            [_leaf(self.leaves[number]) for number in numbers],
-            entries,
-        )
+        readings = pack_readings(self._signed_reading(ordinal, delivered) for ordinal in ordinals)
+        call = ("settle", self.auction.id, baseline_vector(self.baselines), self._range(ordinals), readings)
+        sent = self.scene.node.send(self.scene.oracle, self.scene.settlement, *call)
         self._require_settled(ordinals)
         return sent
 
-    def _entry(self, ordinal: int, leaf: int, delivered: float) -> tuple[Any, ...]:
+    def _range(self, ordinals: Sequence[int]) -> tuple[int, bytes, list[bytes]]:
+        """The leaves of ascending ordinals, with their proof."""
+        return award_range(self.auction.awards, ordinals[0], ordinals[-1]).argument()
+
+    def _signed_reading(self, ordinal: int, delivered: float) -> SettlementReading:
         reading = self._reading(self.auction.awards[ordinal], delivered)
-        signature = self._signature(reading)
-        place = (leaf, ordinal % _PER_LEAF)
-        return (*place, reading.active_energy_wh, 0, reading.sequence, signature[:32], signature[32:])
+        return SettlementReading(ordinal, reading.active_energy_wh, 0, reading.sequence, self._signature(reading))
 
     def _reading(self, award: AwardRecord, delivered: float) -> Reading:
         sign = Direction(self.auction.offer.direction).sign
@@ -127,11 +111,3 @@ def withdraw(scene: Scene, amount_ueur: int) -> Sent:
     account = scene.aggregator.address
     nonce = scene.settlement.functions.nonceOf(account).call()
     return scene.relay(scene.settlement, "withdraw", Withdrawal(account, amount_ueur, nonce), scene.aggregator.key)
-
-
-def _numbers(ordinals: Sequence[int]) -> list[int]:
-    return sorted({ordinal // _PER_LEAF for ordinal in ordinals})
-
-
-def _leaf(leaf: AwardLeaf) -> tuple[Any, ...]:
-    return leaf.leaf_index, leaf.awards, list(leaf.proof)
