@@ -3,6 +3,8 @@ pragma solidity 0.8.37;
 
 import {IMeritOrderAuction} from "contracts/interfaces/IMeritOrderAuction.sol";
 import {ISettlement} from "contracts/interfaces/ISettlement.sol";
+import {AwardEnd, AwardEnds} from "contracts/libraries/AwardEnd.sol";
+import {BidRecord} from "contracts/libraries/BidRecord.sol";
 import {SettlementMath} from "contracts/libraries/SettlementMath.sol";
 import {Symbolic} from "./Symbolic.sol";
 
@@ -29,13 +31,36 @@ contract SettlementMathProofs is Symbolic {
         assert(change < int256(uint256(awarded)) || delivered == awarded);
     }
 
-    function check_a_buy_award_without_reading_returns_its_reserve(SettlementMath.Terms memory terms) external pure {
-        _assumeOnChain(terms);
-        vm.assume(terms.side == IMeritOrderAuction.Side.BUY);
-        _assertReserveIsReturned(SettlementMath.missing(terms));
-        _assertReserveIsReturned(SettlementMath.revoked(terms));
-        _assertReserveIsReturned(SettlementMath.annulled(terms));
-        _assertReserveIsReturned(SettlementMath.heldBack(terms));
+    function check_a_buy_award_spends_its_reserve_and_no_more(BidRecord record, uint24 delivered, uint32 requestPrice)
+        external
+        pure
+    {
+        vm.assume(record.quantity() < _QUANTITIES && delivered <= record.quantity());
+        vm.assume(record.priceUeurKwh() <= requestPrice && requestPrice < _PRICES && requestPrice != 0);
+        AwardEnd award = AwardEnds.open(record, 0).ended(ISettlement.Outcome.SHORT, delivered, false);
+        (uint256 reserve, uint256 paid, uint256 margin, uint256 refunded,) =
+            SettlementMath.amountsOf(award, IMeritOrderAuction.Side.BUY, requestPrice);
+        unchecked {
+            assert(paid + margin + refunded == reserve);
+        }
+        assert(paid <= reserve && refunded <= reserve);
+    }
+
+    function check_a_buy_award_that_delivers_nothing_returns_its_reserve(BidRecord record, uint32 requestPrice)
+        external
+        pure
+    {
+        vm.assume(record.quantity() < _QUANTITIES && requestPrice < _PRICES && record.priceUeurKwh() < _PRICES);
+        AwardEnd award = AwardEnds.open(record, 0);
+        _assertReturned(SettlementMath.revoked(award), requestPrice);
+        _assertReturned(SettlementMath.heldBack(award), requestPrice);
+        AwardEnd missing = SettlementMath.missing(award, IMeritOrderAuction.Side.BUY);
+        assert(missing.delivered() == 0 && missing.isPenalised());
+    }
+
+    function check_a_sell_award_without_reading_counts_as_taken(BidRecord record) external pure {
+        AwardEnd missing = SettlementMath.missing(AwardEnds.open(record, 0), IMeritOrderAuction.Side.SELL);
+        assert(missing.delivered() == record.quantity());
     }
 
     /// @dev Rounded down, once: the payer is never charged more than its price for the delivery.
@@ -63,14 +88,9 @@ contract SettlementMathProofs is Symbolic {
         assert(cents == (exact > type(uint24).max ? type(uint24).max : exact));
     }
 
-    /// @dev What the auction makes sure of: prices within their 29 bits, and no bid above the payer's price.
-    function _assumeOnChain(SettlementMath.Terms memory terms) private pure {
-        vm.assume(terms.awarded < _QUANTITIES && terms.payerPriceUeurKwh < _PRICES);
-        vm.assume(terms.bidPriceUeurKwh <= terms.payerPriceUeurKwh);
-    }
-
-    function _assertReserveIsReturned(SettlementMath.Result memory result) private pure {
-        assert(result.delivered == 0 && result.paidUeur == 0 && result.marginUeur == 0);
-        assert(result.refundedUeur == result.reserveUeur);
+    function _assertReturned(AwardEnd award, uint32 requestPrice) private pure {
+        (uint256 reserve, uint256 paid, uint256 margin, uint256 refunded, uint256 penalty) =
+            SettlementMath.amountsOf(award, IMeritOrderAuction.Side.BUY, requestPrice);
+        assert(paid == 0 && margin == 0 && penalty == 0 && refunded == reserve);
     }
 }
