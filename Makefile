@@ -19,12 +19,14 @@ SYNC := $(UV) sync -q --locked --compile-bytecode $(EXTRAS)
 
 ONCE ?=
 ARGS ?=
+RUNS ?= 2000
+DEPTH ?= 250
 PYTEST_ARGS ?=
 
 # $(call timed,what,command) runs a command and prints how long it took. (`|| exit`: bash -e overlooks a failure inside `a && b`.)
 timed = @started=$$SECONDS; $(2) || exit 1; echo "── $(1): $$((SECONDS - started)) s"
 
-.PHONY: help setup demo test test-fast lint bench contracts brownie-env brownie-lock brownie-test clean clean-all
+.PHONY: help setup demo test test-fast lint bench invariants contracts brownie-env brownie-lock brownie-test clean clean-all
 .PHONY: pytest-light brownie-beside
 
 help: ## Show this help
@@ -62,6 +64,9 @@ lint: setup ## Check style, types, import rules, and that the committed artifact
 
 bench: setup ## Measure, and write docs/benchmarks/
 	$(call timed,bench,$(RUN) python -m scripts.bench $(ARGS))
+
+invariants: setup ## Play random sequences of every contract call for long (RUNS, DEPTH), and write the figures
+	$(call timed,invariants,$(RUN) python -m scripts.invariants --runs $(RUNS) --depth $(DEPTH) --write $(ARGS))
 
 contracts: setup ## Compile the contracts and write contracts/artifacts
 	$(call timed,contracts,$(RUN) python -m scripts.build_contracts)
