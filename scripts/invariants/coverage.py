@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
+import struct
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from eth_abi.abi import decode
 from eth_utils.abi import function_abi_to_4byte_selector
 
 from market.chain.deployment import CONTRACT_NAMES
@@ -127,8 +127,7 @@ def read_coverage(folder: Path) -> Coverage:
     coverage = Coverage()
     for path in sorted(folder.glob("*.counts")):
         for line in path.read_text(encoding="ascii").splitlines():
-            keys, counts = decode(["bytes32[]", "(uint64,uint64)[]"], bytes.fromhex(line.removeprefix("0x")))
-            for key, (tried, accepted) in zip(keys, counts, strict=True):
+            for key, tried, accepted in struct.iter_unpack(">32sQQ", bytes.fromhex(line.removeprefix("0x"))):
                 group, detail = key[:6].rstrip(b"\0"), key[7:11]
                 if group == b"call":
                     coverage.tried[calls[detail]] += tried

@@ -55,8 +55,11 @@ abstract contract AwardHandlers is ClearingHandlers {
         uint256 count = _awardCount(lot);
         uint256 first = count > 1 ? _draw(3) / 2 * _draw(count) : 0;
         ISettlement.AwardReading[] memory readings = new ISettlement.AwardReading[](count - first);
-        for (uint256 i = 0; i < readings.length; ++i) readings[i] = _awardReading(lot, first + i, by);
-        bytes memory baselines = vectors[_vectorKey(lot.offer.portfolio, lot.offer.interval, _kindOf(lot.offer.product))];
+        for (uint256 i = 0; i < readings.length; ++i) {
+            readings[i] = _awardReading(lot, first + i, by);
+        }
+        bytes memory baselines =
+            vectors[_vectorKey(lot.offer.portfolio, lot.offer.interval, _kindOf(lot.offer.product))];
         _book(id, by, abi.encodeCall(settlement.settle, (id, baselines, _leaves(lot.awards), readings)));
     }
 
@@ -153,7 +156,9 @@ abstract contract AwardHandlers is ClearingHandlers {
     function _worths(bytes32 id) private view returns (int256[] memory worths) {
         Lot storage lot = lots[id];
         worths = new int256[](_awardCount(lot));
-        for (uint256 i = 0; i < worths.length; ++i) worths[i] = _worth(_nanogridOf(lot, _awardAt(lot, i).index));
+        for (uint256 i = 0; i < worths.length; ++i) {
+            worths[i] = _worth(_nanogridOf(lot, _awardAt(lot, i).index));
+        }
     }
 
     function _worth(uint48 nanogrid) internal view returns (int256) {
@@ -204,9 +209,8 @@ abstract contract AwardHandlers is ClearingHandlers {
     }
 
     function _requireMoneyOf(bytes memory log, SettlementReference.Money memory money) private pure {
-        (,,,,,, uint256 paid, uint256 margin, uint256 refunded, uint256 penalty) = abi.decode(
-            log, (uint32, uint8, uint24, uint24, int32, int32, uint256, uint256, uint256, uint256)
-        );
+        (,,,,,, uint256 paid, uint256 margin, uint256 refunded, uint256 penalty) =
+            abi.decode(log, (uint32, uint8, uint24, uint24, int32, int32, uint256, uint256, uint256, uint256));
         require(paid == money.paid && margin == money.margin, "another pay or margin");
         require(refunded == money.refunded && penalty == money.penalty, "another refund or penalty");
     }

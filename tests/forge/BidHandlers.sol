@@ -8,9 +8,8 @@ import {VM, Vm} from "./Vm.sol";
 
 /// @notice Batches of signed bids: bids, revisions, withdrawals, and every kind of bad one among them.
 abstract contract BidHandlers is OfferHandlers {
-    bytes32 private constant BID = keccak256(
-        "Bid(bytes32 offer,uint16 index,uint32 priceUeurKwh,uint24 quantity,uint24 minimum,uint8 revision)"
-    );
+    bytes32 private constant BID =
+        keccak256("Bid(bytes32 offer,uint16 index,uint32 priceUeurKwh,uint24 quantity,uint24 minimum,uint8 revision)");
 
     function bids(uint256 number) external turn(number) {
         bytes32 id = _anyLot();
@@ -23,7 +22,9 @@ abstract contract BidHandlers is OfferHandlers {
         if (count == 0) return;
         uint256 first = _draw(count);
         bytes memory batch;
-        for (uint256 i = 0; i < wanted && i < count; ++i) batch = bytes.concat(batch, _bid(id, (first + i) % count));
+        for (uint256 i = 0; i < wanted && i < count; ++i) {
+            batch = bytes.concat(batch, _bid(id, (first + i) % count));
+        }
         if (_draw(30) == 0) batch = bytes.concat(batch, hex"00");
         if (_tryOk(relayer, address(auction), abi.encodeCall(auction.postBids, (id, batch)))) _posted(id);
     }
@@ -49,7 +50,7 @@ abstract contract BidHandlers is OfferHandlers {
         return abi.encodePacked(MeritOrderReference.pack(bid), r, vs);
     }
 
-    /// @dev Each offer has a character of its own: small steps, all or nothing, one price for all.
+    /// @dev Each offer has a character of its own: one price for all, all or nothing, whole hundreds that fit exactly.
     function _terms(bytes32 id, IMeritOrderAuction.Offer memory offer)
         private
         returns (uint256 price, uint256 quantity, uint256 minimum)
@@ -62,6 +63,8 @@ abstract contract BidHandlers is OfferHandlers {
         if (character == 2) quantity = _draw(6) == 0 ? 40 : uint256(offer.quantity) * 2 / 3 + 1 + _draw(500);
         if (quantity > 2000) quantity = 2000;
         minimum = character == 2 || _draw(3) == 0 ? quantity : _draw(quantity + 1);
+        if (character != 3) return (price, quantity, minimum);
+        (quantity, minimum) = (quantity + 100 - quantity % 100, minimum - minimum % 100);
     }
 
     function _bidDigest(bytes32 id, MeritOrderReference.Bid memory bid) private view returns (bytes32) {
@@ -94,7 +97,8 @@ abstract contract BidHandlers is OfferHandlers {
             _mark("bid revision", uint8(bid.revision));
             _mark(bid.quantity == 0 ? "bid: withdrawal" : "bid: quantity");
             if (bid.notReserved == 0) _mark("bid: reserved");
-            bool within = _isSell(lot) ? bid.price >= lot.offer.limitPriceUeurKwh : bid.price <= lot.offer.limitPriceUeurKwh;
+            bool within =
+                _isSell(lot) ? bid.price >= lot.offer.limitPriceUeurKwh : bid.price <= lot.offer.limitPriceUeurKwh;
             require(within || bid.quantity == 0, "accepted beyond the limit");
             require(bid.minimum <= bid.quantity, "accepted a minimum above the quantity");
             bytes32 sold = _sold(_nanogridOf(lot, bid.index), lot.offer.interval, _kindOf(lot.offer.product));

@@ -30,6 +30,41 @@ library ClaimForgery {
         else (claim.marginal, claim.marginalQuantity) = (other, uint24(_quantityOf(auction, other)));
     }
 
+    /// @notice The result that there would be without one of the winners, who is said to have been passed over.
+    function passingOverAWinner(MeritOrderReference.Auction memory auction, uint256 dice)
+        internal
+        pure
+        returns (IMeritOrderAuction.Claim memory claim)
+    {
+        MeritOrderReference.Result memory right = MeritOrderReference.clear(auction);
+        if (right.awards.length == 0) return right.claim;
+        uint256 winner = dice % 3 == 0
+            ? MeritOrderReference.bidAt(right.awards, (dice >> 8) % (right.awards.length / 12)).minimum
+            : uint32(right.claim.marginal);
+        if (winner >= auction.records.length / 12) return right.claim;
+        MeritOrderReference.Bid memory bid = MeritOrderReference.bidAt(auction.records, winner);
+        claim =
+        MeritOrderReference.clear(
+            MeritOrderReference.Auction(
+                auction.isSell, auction.quantity, auction.records, _withRejected(auction, winner)
+            )
+        )
+        .claim;
+        claim.passedOver = _with(claim.passedOver, MeritOrderReference.rank(bid, auction.isSell, winner));
+    }
+
+    function _withRejected(MeritOrderReference.Auction memory auction, uint256 position)
+        private
+        pure
+        returns (bytes memory rejected)
+    {
+        rejected = new bytes(auction.records.length / 96 + 1 + auction.rejected.length);
+        for (uint256 i = 0; i < auction.rejected.length; ++i) {
+            rejected[i] = auction.rejected[i];
+        }
+        rejected[position / 8] |= bytes1(uint8(1 << (position % 8)));
+    }
+
     function ofRecords(bytes memory records, uint256 lie, uint256 dice) internal pure returns (bytes memory) {
         uint256 n = records.length / 12;
         if (n == 0) return records;
@@ -115,7 +150,9 @@ library ClaimForgery {
             node = left < node ? keccak256(abi.encode(left, node)) : keccak256(abi.encode(node, left));
         }
         grown = new bytes32[](kept + 1);
-        for (uint256 i = 0; i < kept; ++i) grown[i] = peaks[i];
+        for (uint256 i = 0; i < kept; ++i) {
+            grown[i] = peaks[i];
+        }
         grown[kept] = node;
     }
 
@@ -138,14 +175,18 @@ library ClaimForgery {
         if (ranks.length == 0) return ranks;
         fewer = new uint64[](ranks.length - 1);
         uint256 gone = dice % ranks.length;
-        for (uint256 i = 0; i < fewer.length; ++i) fewer[i] = ranks[i < gone ? i : i + 1];
+        for (uint256 i = 0; i < fewer.length; ++i) {
+            fewer[i] = ranks[i < gone ? i : i + 1];
+        }
     }
 
     function _with(uint64[] memory ranks, uint64 rank) private pure returns (uint64[] memory more) {
         more = new uint64[](ranks.length + 1);
         uint256 place = ranks.length;
         while (place > 0 && ranks[place - 1] > rank) --place;
-        for (uint256 i = 0; i < more.length; ++i) more[i] = i < place ? ranks[i] : i == place ? rank : ranks[i - 1];
+        for (uint256 i = 0; i < more.length; ++i) {
+            more[i] = i < place ? ranks[i] : i == place ? rank : ranks[i - 1];
+        }
     }
 
     function _before(bytes memory records, uint256 offset) private pure returns (bytes memory) {
@@ -157,6 +198,8 @@ library ClaimForgery {
     }
 
     function _swap(bytes memory records, uint256 a, uint256 b) private pure {
-        for (uint256 i = 0; i < 12; ++i) (records[a + i], records[b + i]) = (records[b + i], records[a + i]);
+        for (uint256 i = 0; i < 12; ++i) {
+            (records[a + i], records[b + i]) = (records[b + i], records[a + i]);
+        }
     }
 }

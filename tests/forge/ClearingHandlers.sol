@@ -18,7 +18,9 @@ abstract contract ClearingHandlers is BidHandlers {
     function forgedClaims(uint256 number) external turn(number) {
         bytes32 id = _anyLot();
         if (id == 0) return;
-        for (uint256 i = 0; i < 3; ++i) _forge(id);
+        for (uint256 i = 0; i < 3; ++i) {
+            _forge(id);
+        }
     }
 
     function _auctionOf(bytes32 id) private view returns (MeritOrderReference.Auction memory auction_) {
@@ -55,13 +57,19 @@ abstract contract ClearingHandlers is BidHandlers {
         uint256 dice = _draw(type(uint256).max);
         bytes memory records = auction_.records;
         bytes memory rejected = auction_.rejected;
-        if (lie < ClaimForgery.CLAIM_FORGERIES) ClaimForgery.ofClaim(claim, auction_, lie, dice);
-        else if (lie < ClaimForgery.CLAIM_FORGERIES + ClaimForgery.RECORD_FORGERIES) {
+        if (_draw(3) == 0) {
+            claim = ClaimForgery.passingOverAWinner(auction_, dice);
+        } else if (lie < ClaimForgery.CLAIM_FORGERIES) {
+            ClaimForgery.ofClaim(claim, auction_, lie, dice);
+        } else if (lie < ClaimForgery.CLAIM_FORGERIES + ClaimForgery.RECORD_FORGERIES) {
             records = ClaimForgery.ofRecords(records, lie - ClaimForgery.CLAIM_FORGERIES, dice);
         }
         IMeritOrderAuction.Progress memory progress = _noProgress(claim);
-        if (lie == ClaimForgery.CLAIM_FORGERIES + ClaimForgery.RECORD_FORGERIES) progress.position = uint32(_draw(30));
-        else if (lie > ClaimForgery.CLAIM_FORGERIES + ClaimForgery.RECORD_FORGERIES) rejected = bytes.concat(rejected, hex"01");
+        if (lie == ClaimForgery.CLAIM_FORGERIES + ClaimForgery.RECORD_FORGERIES) {
+            progress.position = uint32(_draw(30));
+        } else if (lie > ClaimForgery.CLAIM_FORGERIES + ClaimForgery.RECORD_FORGERIES) {
+            rejected = bytes.concat(rejected, hex"01");
+        }
         bool taken = _send(id, claim, records, rejected, progress);
         _mark(taken ? "forged claim: harmless" : "forged claim: refused");
     }
@@ -88,7 +96,9 @@ abstract contract ClearingHandlers is BidHandlers {
         bytes32 before = auction.stateOf(id).awardsRoot;
         bytes memory data = abi.encodeCall(auction.clear, (id, claim, records, rejected, progress));
         (bool taken, bytes memory answer) = _try(_draw(2) == 0 ? relayer : stranger, address(auction), data);
-        if (!taken && bytes4(answer) == IMeritOrderAuction.FalseClaim.selector) _mark("broken rule", uint8(answer[67]));
+        if (!taken && bytes4(answer) == IMeritOrderAuction.FalseClaim.selector) {
+            _mark("broken rule", uint8(answer[67]));
+        }
         if (!taken) return false;
         IMeritOrderAuction.OfferState memory state = auction.stateOf(id);
         if (state.status != IMeritOrderAuction.Status.CLEARED) return true;
@@ -108,7 +118,9 @@ abstract contract ClearingHandlers is BidHandlers {
     ) private {
         Lot storage lot = lots[id];
         bytes memory awards = MeritOrderReference.clear(auction_).awards;
-        require(state.awardsRoot == TreeReference.rootOf(TreeReference.awardLeaves(awards)), "awards outside merit order");
+        require(
+            state.awardsRoot == TreeReference.rootOf(TreeReference.awardLeaves(awards)), "awards outside merit order"
+        );
         require(state.awardCount == awards.length / MeritOrderReference.RECORD, "another number of awards");
         require(!again || !lot.clearedAgain, "cleared a third time");
         lot.clearedAgain = again;

@@ -37,7 +37,9 @@ abstract contract Drain is MoneyHandlers {
     /// and the deposits that pay debts, each 32 parts.
     function _bound() private view returns (uint256) {
         uint256 intervals = 0;
-        for (uint256 i = 0; i < requested.length; ++i) intervals += requested[i].request.quantities.length;
+        for (uint256 i = 0; i < requested.length; ++i) {
+            intervals += requested[i].request.quantities.length;
+        }
         uint256 debts = people.length + commanded.length / DEBTS_PER_DEPOSIT;
         return 2 * lotIds.length + held.length + commanded.length + intervals + people.length + 3 * seats.length + debts;
     }
@@ -140,11 +142,17 @@ abstract contract Drain is MoneyHandlers {
         for (uint256 i = 0; i < people.length; ++i) {
             uint256 balance = settlement.balanceOf(people[i]);
             if (balance == 0) continue;
-            _must(people[i], address(settlement), abi.encodeCall(settlement.withdraw, (_withdrawal(people[i], balance), "")));
+            _must(
+                people[i],
+                address(settlement),
+                abi.encodeCall(settlement.withdraw, (_withdrawal(people[i], balance), ""))
+            );
         }
     }
 
     function _inPeoplesHands() private view returns (uint256 sum) {
-        for (uint256 i = 0; i < people.length; ++i) sum += token.balanceOf(people[i]);
+        for (uint256 i = 0; i < people.length; ++i) {
+            sum += token.balanceOf(people[i]);
+        }
     }
 }

@@ -68,7 +68,9 @@ abstract contract LotBook is RegistryHandlers {
     function _requireEverythingCounted() internal {
         require(_held() == _owed(), "tokens held and owed differ");
         uint256 sum = 0;
-        for (uint256 i = 0; i < people.length; ++i) sum += settlement.balanceOf(people[i]);
+        for (uint256 i = 0; i < people.length; ++i) {
+            sum += settlement.balanceOf(people[i]);
+        }
         for (uint256 i = 0; i < seats.length; ++i) {
             (uint256 bond, uint256 unbonding,) = settlement.bondOf(seats[i]);
             sum += settlement.seatBalance(seats[i]) + bond + unbonding;

@@ -54,44 +54,52 @@ contract Market is Drain {
 
     function _playInternal(uint256 step) private {
         _reach(round, [uint256(410), 400, 390, 347, 325, 315, 303, 299][step]);
-        if (step == 1) for (uint32 p = 1; p <= 3; ++p) if (_draw(2) == 0) _openInternal(p, round);
-        if (step == 2) _forRound(_Deed.POST);
-        if (step == 3) _forRound(_Deed.REVISE);
-        if (step == 4) _forRound(_Deed.CLEAR);
-        if (step == 5) _forRound(_Deed.JUDGE);
-        if (step == 6) _forRound(_Deed.CLEAR);
-        if (step == 7) _forRound(_Deed.FINALISE);
+        if (step == 1) {
+            for (uint32 p = 1; p <= 3; ++p) {
+                if (_draw(2) == 0) _openInternal(p, round);
+            }
+        }
+        if (step == 2) _forRound(Deed.POST);
+        if (step == 3) _forRound(Deed.REVISE);
+        if (step == 4) _forRound(Deed.CLEAR);
+        if (step == 5) _forRound(Deed.JUDGE);
+        if (step == 6) _forRound(Deed.CLEAR);
+        if (step == 7) _forRound(Deed.FINALISE);
     }
 
     function _playRequest(uint256 step) private {
         _reach(round, [uint256(299), 275, 250, 142, 138, 110, 98, 96, 93][step - 8]);
         if (step == 8) _ask();
         if (step == 9) _answer();
-        if (step == 10) _forRound(_Deed.POST);
-        if (step == 11) _forRound(_Deed.REVISE);
-        if (step == 12) _forRound(_Deed.CLEAR);
-        if (step == 13) _forRound(_Deed.JUDGE);
-        if (step == 14) _forRound(_Deed.CLEAR);
+        if (step == 10) _forRound(Deed.POST);
+        if (step == 11) _forRound(Deed.REVISE);
+        if (step == 12) _forRound(Deed.CLEAR);
+        if (step == 13) _forRound(Deed.JUDGE);
+        if (step == 14) _forRound(Deed.CLEAR);
         if (step == 15 && _draw(4) == 0) _goRed();
-        if (step == 16) _forRound(_Deed.FINALISE);
+        if (step == 16) _forRound(Deed.FINALISE);
     }
 
     function _playSettlement(uint256 step) private {
         if (step == 17) _reach(uint256(round) + U, 0);
         if (step == 18) _reach(uint256(round) + U + U / 3, 0);
         if (step == 19) _reach(uint256(round) + 2 * U + U / 2, 0);
-        if (step == 17) _forRound(_Deed.ANNOUNCE);
+        if (step == 17) _forRound(Deed.ANNOUNCE);
         for (uint256 i = 0; step == 18 && i < 4 && i < held.length; ++i) {
             if (_draw(2) == 0) _decide(held[held.length - 1 - i], _draw(2) == 0);
         }
-        if (step == 18) _forRound(_Deed.SETTLE);
-        if (step == 19) _forRound(_Deed.SETTLE_BY_ANYONE);
-        if (step >= 18) for (uint256 i = 0; i < 3 && i < commanded.length; ++i) _settleOldCommand(i);
+        if (step == 18) _forRound(Deed.SETTLE);
+        if (step == 19) _forRound(Deed.SETTLE_BY_ANYONE);
+        if (step >= 18) {
+            for (uint256 i = 0; i < 3 && i < commanded.length; ++i) {
+                _settleOldCommand(i);
+            }
+        }
         if (step < 20) return;
         _step = 0;
         if (_draw(4) == 0) {
             _reach(uint256(round) + READING_DEADLINE, 0);
-            _forRound(_Deed.EXPIRE);
+            _forRound(Deed.EXPIRE);
         }
         if (requested.length > 0) _reclaim(requested[requested.length - 1].id, round);
     }
@@ -134,7 +142,7 @@ contract Market is Drain {
 
     /* THE OFFERS OF AN INTERVAL */
 
-    enum _Deed {
+    enum Deed {
         POST,
         REVISE,
         CLEAR,
@@ -146,26 +154,28 @@ contract Market is Drain {
         EXPIRE
     }
 
-    function _forRound(_Deed deed) private {
+    function _forRound(Deed deed) private {
         uint256 n = lotIds.length;
         for (uint256 i = 0; i < 10 && i < n; ++i) {
             bytes32 id = lotIds[n - 1 - i];
             if (lots[id].offer.interval != round || _draw(8) == 0) continue;
-            if (deed == _Deed.POST) _post(id, 22);
-            else if (deed == _Deed.REVISE) _post(id, _draw(6));
-            else if (deed == _Deed.CLEAR) _clearAmongForgers(id);
-            else if (deed == _Deed.JUDGE && _draw(2) == 0) _verdict(id);
-            else if (deed == _Deed.FINALISE) _finalise(id);
-            else if (deed == _Deed.ANNOUNCE) _announceSome(id);
-            else if (deed == _Deed.SETTLE) _settle(id, oracle);
-            else if (deed == _Deed.SETTLE_BY_ANYONE) _settle(id, stranger);
-            else if (deed == _Deed.EXPIRE) _expireAwards(id);
+            if (deed == Deed.POST) _post(id, 22);
+            else if (deed == Deed.REVISE) _post(id, _draw(6));
+            else if (deed == Deed.CLEAR) _clearAmongForgers(id);
+            else if (deed == Deed.JUDGE && _draw(2) == 0) _verdict(id);
+            else if (deed == Deed.FINALISE) _finalise(id);
+            else if (deed == Deed.ANNOUNCE) _announceSome(id);
+            else if (deed == Deed.SETTLE) _settle(id, oracle);
+            else if (deed == Deed.SETTLE_BY_ANYONE) _settle(id, stranger);
+            else if (deed == Deed.EXPIRE) _expireAwards(id);
         }
     }
 
     /// @dev The honest claim comes through, whatever false ones came before it.
     function _clearAmongForgers(bytes32 id) private {
-        for (uint256 i = _draw(4); i > 0; --i) _forge(id);
+        for (uint256 i = _draw(4); i > 0; --i) {
+            _forge(id);
+        }
         _clear(id);
     }
 

@@ -63,7 +63,9 @@ library MeritOrderReference {
         uint256 n = auction.records.length / RECORD;
         counts = new bool[](n);
         uint256[] memory posts = new uint256[](256);
-        for (uint256 p = 0; p < n; ++p) ++posts[bidAt(auction.records, p).index];
+        for (uint256 p = 0; p < n; ++p) {
+            ++posts[bidAt(auction.records, p).index];
+        }
         for (uint256 p = 0; p < n; ++p) {
             Bid memory bid = bidAt(auction.records, p);
             counts[p] = bid.quantity != 0 && bid.revision + 1 == posts[bid.index] && !isRejected(auction.rejected, p);
@@ -106,7 +108,9 @@ library MeritOrderReference {
             if (!counts[p]) continue;
             uint256 place = n++;
             uint64 mine = rank(bidAt(auction.records, p), auction.isSell, p);
-            while (place > 0 && rank(bidAt(auction.records, order[place - 1]), auction.isSell, order[place - 1]) > mine) {
+            while (
+                place > 0 && rank(bidAt(auction.records, order[place - 1]), auction.isSell, order[place - 1]) > mine
+            ) {
                 order[place] = order[place - 1];
                 --place;
             }
@@ -117,7 +121,11 @@ library MeritOrderReference {
         }
     }
 
-    function _inPostingOrder(bytes memory records, uint256[] memory awarded) private pure returns (bytes memory awards) {
+    function _inPostingOrder(bytes memory records, uint256[] memory awarded)
+        private
+        pure
+        returns (bytes memory awards)
+    {
         for (uint256 p = 0; p < awarded.length; ++p) {
             if (awarded[p] == 0) continue;
             Bid memory bid = bidAt(records, p);

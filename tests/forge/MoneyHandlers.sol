@@ -113,8 +113,7 @@ abstract contract MoneyHandlers is SettlementHandlers {
             relayer,
             address(settlement),
             abi.encodeCall(
-                settlement.fundBondWithPermit,
-                (nanogrid, owner, amount, permit.deadline, permit.v, permit.r, permit.s)
+                settlement.fundBondWithPermit, (nanogrid, owner, amount, permit.deadline, permit.v, permit.r, permit.s)
             )
         );
     }
@@ -164,7 +163,9 @@ abstract contract MoneyHandlers is SettlementHandlers {
 
     /// @dev Tokens sent past `deposit` belong to nobody: they are never counted as owed.
     function _donate(address from, uint256 amount) private {
-        if (_tryOk(from, address(token), abi.encodeCall(token.transfer, (address(settlement), amount)))) donated += amount;
+        if (_tryOk(from, address(token), abi.encodeCall(token.transfer, (address(settlement), amount)))) {
+            donated += amount;
+        }
     }
 
     function _sendPermit(address owner, uint256 amount) private {
@@ -179,9 +180,8 @@ abstract contract MoneyHandlers is SettlementHandlers {
         permit.owner = owner;
         permit.amount = amount;
         permit.deadline = clock + _draw(100);
-        bytes32 message = keccak256(
-            abi.encode(PERMIT, owner, address(settlement), amount, token.nonces(owner), permit.deadline)
-        );
+        bytes32 message =
+            keccak256(abi.encode(PERMIT, owner, address(settlement), amount, token.nonces(owner), permit.deadline));
         uint256 key = _draw(8) == 0 ? 7 : keyOf[owner];
         (permit.v, permit.r, permit.s) = VM.sign(key, _digest(_domain(address(token)), message));
     }

@@ -100,8 +100,11 @@ abstract contract OfferHandlers is SignalHandlers {
 
     function offers(uint256 number) external turn(number) {
         uint32 portfolio = portfolios[_draw(portfolios.length)];
-        if (_draw(2) == 0 || requested.length == 0) _openInternal(portfolio, _anyInterval());
-        else _openAnswer(portfolio, requested[requested.length - 1 - _draw(requested.length < 4 ? requested.length : 4)]);
+        if (_draw(2) == 0 || requested.length == 0) {
+            _openInternal(portfolio, _anyInterval());
+        } else {
+            _openAnswer(portfolio, requested[requested.length - 1 - _draw(requested.length < 4 ? requested.length : 4)]);
+        }
     }
 
     function _openInternal(uint32 portfolio, uint32 interval) internal {
@@ -135,6 +138,7 @@ abstract contract OfferHandlers is SignalHandlers {
     }
 
     function _open(IMeritOrderAuction.Offer memory offer, address aggregator, uint32 requestPrice) private {
+        if (offer.quantity > 100 && _draw(2) == 0) offer.quantity -= offer.quantity % 100;
         offer.salt = ++salt;
         (address from, bytes memory signature) =
             _authorise(aggregator, auctionDomain, keccak256(abi.encode(OFFER, offer)));
@@ -143,7 +147,9 @@ abstract contract OfferHandlers is SignalHandlers {
         if (ok) _opened(abi.decode(answer, (bytes32)), offer, aggregator, requestPrice);
     }
 
-    function _opened(bytes32 id, IMeritOrderAuction.Offer memory offer, address aggregator, uint32 requestPrice) private {
+    function _opened(bytes32 id, IMeritOrderAuction.Offer memory offer, address aggregator, uint32 requestPrice)
+        private
+    {
         lotIds.push(id);
         Lot storage lot = lots[id];
         lot.offer = offer;

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import {IAccessControlDefaultAdminRules} from
-    "@openzeppelin/contracts/access/extensions/IAccessControlDefaultAdminRules.sol";
+import {
+    IAccessControlDefaultAdminRules
+} from "@openzeppelin/contracts/access/extensions/IAccessControlDefaultAdminRules.sol";
 import {IAccessControl} from "@openzeppelin/contracts/access/IAccessControl.sol";
 import {ICapacityRegister} from "contracts/interfaces/ICapacityRegister.sol";
 import {IMeteringOracle} from "contracts/interfaces/IMeteringOracle.sol";
@@ -221,8 +222,7 @@ abstract contract RegistryHandlers is Stage {
         bytes32 message = keccak256(abi.encode(FORFEIT, contract_.id, contract_.month));
         (address from, bytes memory signature) =
             _authorise(_dsoOf(uint32(contract_.nanogrid >> 16)), registerDomain, message);
-        bytes memory data =
-            abi.encodeCall(register.forfeitAvailability, (contract_.id, contract_.month, signature));
+        bytes memory data = abi.encodeCall(register.forfeitAvailability, (contract_.id, contract_.month, signature));
         if (_tryOk(from, address(register), data)) _closeMonth(contract_);
     }
 
@@ -243,21 +243,39 @@ abstract contract RegistryHandlers is Stage {
         address s = address(settlement);
         uint48 nanogrid = _anySeat();
         uint256 choice = _draw(15);
-        if (choice == 0) _refused(r, abi.encodeCall(registry.suspendSeat, (nanogrid, "x")));
-        else if (choice == 1) _refused(r, abi.encodeCall(registry.setCover, (nanogrid, 9)));
-        else if (choice == 2) _refused(s, abi.encodeCall(settlement.unseatGateway, (nanogrid)));
-        else if (choice == 3) _refused(s, abi.encodeCall(settlement.lock, (bytes32(number), dsos[0], 1)));
-        else if (choice == 4) _refused(s, abi.encodeCall(settlement.moveEscrow, (bytes32(0), bytes32(number), 0)));
-        else if (choice == 5) _refused(s, abi.encodeCall(settlement.release, (bytes32(0), stranger, 0)));
-        else if (choice == 6) _refused(s, abi.encodeCall(settlement.reserveForCommand, (nanogrid, 900, dsos[0], 1)));
-        else if (choice == 7) _refused(s, abi.encodeCall(settlement.payAvailability, (dsos[0], nanogrid, 1)));
-        else if (choice == 8) _refused(s, abi.encodeCall(settlement.setGateway, (nanogrid, stranger)));
-        else if (choice == 9) _refused(r, abi.encodeCall(registry.changeSeatOwner, (nanogrid, stranger)));
-        else if (choice == 10) _refused(r, abi.encodeCall(registry.setPaused, (1, 0, true)));
-        else if (choice == 11) _refused(address(token), abi.encodeCall(token.mint, (stranger, 1, "x")));
-        else if (choice == 12) _refused(address(token), abi.encodeCall(token.burn, (1, "x")));
-        else if (choice == 13) _refused(s, abi.encodeCall(settlement.decideHold, (bytes32(number), 0, true)));
-        else _refused(address(metering), abi.encodeCall(metering.anchorBaselines, (new IMeteringOracle.BaselineAnchor[](1))));
+        if (choice == 0) {
+            _refused(r, abi.encodeCall(registry.suspendSeat, (nanogrid, "x")));
+        } else if (choice == 1) {
+            _refused(r, abi.encodeCall(registry.setCover, (nanogrid, 9)));
+        } else if (choice == 2) {
+            _refused(s, abi.encodeCall(settlement.unseatGateway, (nanogrid)));
+        } else if (choice == 3) {
+            _refused(s, abi.encodeCall(settlement.lock, (bytes32(number), dsos[0], 1)));
+        } else if (choice == 4) {
+            _refused(s, abi.encodeCall(settlement.moveEscrow, (bytes32(0), bytes32(number), 0)));
+        } else if (choice == 5) {
+            _refused(s, abi.encodeCall(settlement.release, (bytes32(0), stranger, 0)));
+        } else if (choice == 6) {
+            _refused(s, abi.encodeCall(settlement.reserveForCommand, (nanogrid, 900, dsos[0], 1)));
+        } else if (choice == 7) {
+            _refused(s, abi.encodeCall(settlement.payAvailability, (dsos[0], nanogrid, 1)));
+        } else if (choice == 8) {
+            _refused(s, abi.encodeCall(settlement.setGateway, (nanogrid, stranger)));
+        } else if (choice == 9) {
+            _refused(r, abi.encodeCall(registry.changeSeatOwner, (nanogrid, stranger)));
+        } else if (choice == 10) {
+            _refused(r, abi.encodeCall(registry.setPaused, (1, 0, true)));
+        } else if (choice == 11) {
+            _refused(address(token), abi.encodeCall(token.mint, (stranger, 1, "x")));
+        } else if (choice == 12) {
+            _refused(address(token), abi.encodeCall(token.burn, (1, "x")));
+        } else if (choice == 13) {
+            _refused(s, abi.encodeCall(settlement.decideHold, (bytes32(number), 0, true)));
+        } else {
+            _refused(
+                address(metering), abi.encodeCall(metering.anchorBaselines, (new IMeteringOracle.BaselineAnchor[](1)))
+            );
+        }
     }
 
     function _refused(address target, bytes memory data) private {

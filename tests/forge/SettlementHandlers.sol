@@ -55,9 +55,7 @@ abstract contract SettlementHandlers is AwardHandlers {
     }
 
     function _expireCommand(Commanded memory given) internal {
-        _bookCommand(
-            given, stranger, abi.encodeCall(settlement.expireCommand, (given.nanogrid, given.interval))
-        );
+        _bookCommand(given, stranger, abi.encodeCall(settlement.expireCommand, (given.nanogrid, given.interval)));
     }
 
     function _bookCommand(Commanded memory given, address by, bytes memory data) private {
@@ -117,8 +115,7 @@ abstract contract SettlementHandlers is AwardHandlers {
         Lot storage lot = lots[id];
         ISettlement.Hold memory hold = ISettlement.Hold(id, uint32(ordinal), "doubt");
         address holder = _draw(3) == 0 ? oracle : _draw(2) == 0 ? lot.payer : _dsoOf(lot.offer.portfolio);
-        (address from, bytes memory signature) =
-            _authorise(holder, settlementDomain, keccak256(abi.encode(HOLD, hold)));
+        (address from, bytes memory signature) = _authorise(holder, settlementDomain, keccak256(abi.encode(HOLD, hold)));
         ISettlement.AwardLeaf memory leaf = _leaves(lot.awards)[ordinal / 8];
         bytes memory data = abi.encodeCall(settlement.placeHold, (hold, leaf, signature));
         if (!_tryOk(from, address(settlement), data)) return;

@@ -41,7 +41,11 @@ library SettlementReference {
     }
 
     /// @notice What a reading shows as delivered.
-    function delivered(uint256 awarded, uint8 direction, int256 baseline, int256 metered) internal pure returns (uint256) {
+    function delivered(uint256 awarded, uint8 direction, int256 baseline, int256 metered)
+        internal
+        pure
+        returns (uint256)
+    {
         int256 change = direction == 0 ? baseline - metered : metered - baseline;
         if (change <= 0) return 0;
         return uint256(change) < awarded ? uint256(change) : awarded;

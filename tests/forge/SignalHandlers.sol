@@ -75,7 +75,9 @@ abstract contract SignalHandlers is LotBook {
         bytes memory rejected;
         if (_draw(4) != 0) {
             rejected = new bytes(lot.records.length / 96 + 1);
-            for (uint256 i = 0; i < rejected.length; ++i) rejected[i] = bytes1(uint8(_draw(256) & _draw(256)));
+            for (uint256 i = 0; i < rejected.length; ++i) {
+                rejected[i] = bytes1(uint8(_draw(256) & _draw(256)));
+            }
         }
         bytes32 message = keccak256(abi.encode(VERDICT, id, keccak256(rejected), bytes32("why")));
         (address from, bytes memory signature) = _authorise(_dsoOf(lot.offer.portfolio), signalsDomain, message);
@@ -101,8 +103,7 @@ abstract contract SignalHandlers is LotBook {
             nanogrid, interval, _draw(12) == 0 ? 1 : 5, uint8(_draw(2)), uint24(_between(1, 2500)), "overload"
         );
         address dso = _dsoOf(uint32(nanogrid >> 16));
-        (address from, bytes memory signature) =
-            _authorise(dso, signalsDomain, keccak256(abi.encode(COMMAND, command)));
+        (address from, bytes memory signature) = _authorise(dso, signalsDomain, keccak256(abi.encode(COMMAND, command)));
         uint256 rich = settlement.balanceOf(dso);
         if (!_tryOk(from, address(signals), abi.encodeCall(signals.giveCommand, (command, signature)))) return;
         bytes32 escrow = settlement.commandEscrowId(nanogrid, interval);

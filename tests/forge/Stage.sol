@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import {IAccessControlDefaultAdminRules} from
-    "@openzeppelin/contracts/access/extensions/IAccessControlDefaultAdminRules.sol";
+import {
+    IAccessControlDefaultAdminRules
+} from "@openzeppelin/contracts/access/extensions/IAccessControlDefaultAdminRules.sol";
 import {IAccessControl} from "@openzeppelin/contracts/access/IAccessControl.sol";
 import {ICapacityRegister} from "contracts/interfaces/ICapacityRegister.sol";
 import {IGridSignals} from "contracts/interfaces/IGridSignals.sol";
@@ -10,12 +11,12 @@ import {IMeritOrderAuction} from "contracts/interfaces/IMeritOrderAuction.sol";
 import {IMeteringOracle} from "contracts/interfaces/IMeteringOracle.sol";
 import {IParticipantRegistry} from "contracts/interfaces/IParticipantRegistry.sol";
 import {ISettlement} from "contracts/interfaces/ISettlement.sol";
-import {Ballot} from "./Ballot.sol";
+import {CallCounter} from "./CallCounter.sol";
 import {VM} from "./Vm.sol";
 import {IToken} from "./IToken.sol";
 
 /// @notice The deployed contracts, the people around them, their keys and the clock.
-abstract contract Stage is Ballot {
+abstract contract Stage is CallCounter {
     uint256 internal constant U = 900;
     uint32 internal constant READING_DEADLINE = 4 * 900;
     uint32 internal constant HOLD_WINDOW = 900;
@@ -68,7 +69,9 @@ abstract contract Stage is Ballot {
         _cast();
         uint256 nonce = VM.getNonce(address(this));
         address[7] memory places;
-        for (uint256 i = 0; i < 7; ++i) places[i] = VM.computeCreateAddress(address(this), nonce + i);
+        for (uint256 i = 0; i < 7; ++i) {
+            places[i] = VM.computeCreateAddress(address(this), nonce + i);
+        }
         ISettlement.Parameters memory terms =
             ISettlement.Parameters(READING_DEADLINE, HOLD_WINDOW, HOLD_TERM, HOLD_BOND, UNBONDING);
         _create("ParticipantRegistry", abi.encode(operator, ADMIN_DELAY, uint32(U), places[5]), places[0]);
@@ -76,7 +79,9 @@ abstract contract Stage is Ballot {
         _create("CapacityRegister", abi.encode(places[0], places[5]), places[2]);
         _create("MeritOrderAuction", abi.encode(places[0], places[1], places[2], places[4], places[5]), places[3]);
         _create("MeteringOracle", abi.encode(places[0], places[5], READING_DEADLINE), places[4]);
-        _create("Settlement", abi.encode(places[0], places[1], places[2], places[3], places[4], places[6], terms), places[5]);
+        _create(
+            "Settlement", abi.encode(places[0], places[1], places[2], places[3], places[4], places[6], terms), places[5]
+        );
         _create("SettlementToken", abi.encode(places[0]), places[6]);
         registry = IParticipantRegistry(places[0]);
         signals = IGridSignals(places[1]);

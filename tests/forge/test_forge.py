@@ -24,11 +24,13 @@ def test_the_handlers_are_compiled_by_the_contracts_compiler() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_no_sequence_of_calls_breaks_an_invariant(campaign: Campaign) -> None:
     assert campaign.reverts == 0
     assert campaign.calls >= LEAST_CALLS
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_every_call_and_every_state_was_reached(campaign: Campaign) -> None:
     assert campaign.coverage.gaps == []

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
+import {IToken} from "./IToken.sol";
 import {VM} from "./Vm.sol";
 
 /// @notice How calls are made and counted: each goes out as it is and, now and then, before that in a spoilt form whose effects are
 /// taken back. A contract may refuse a call by an error of its own only, never by a panic.
-abstract contract Ballot {
+abstract contract CallCounter {
     bytes4 private constant PANIC = 0x4e487b71;
     bytes4 private constant ERROR = 0x08c379a0;
     uint256 private constant SPOILT_GAS = 16_777_216;
@@ -33,6 +34,7 @@ abstract contract Ballot {
         _dice = uint256(keccak256(abi.encode(number, seed)));
         VM.warp(clock);
         _;
+        require(_held() == _owed(), "tokens held and owed differ");
     }
 
     function _draw(uint256 sides) internal returns (uint256) {
@@ -46,7 +48,10 @@ abstract contract Ballot {
 
     /* CALLS */
 
-    function _try(address from, address target, bytes memory data) internal returns (bool accepted, bytes memory answer) {
+    function _try(address from, address target, bytes memory data)
+        internal
+        returns (bool accepted, bytes memory answer)
+    {
         if (_draw(SPOILT_ONE_IN) == 0) _trySpoilt(from, target, data);
         VM.recordLogs(); // anew: forge keeps the logs of what was taken back
         VM.prank(from);
@@ -97,7 +102,8 @@ abstract contract Ballot {
 
     function _replaceWord(bytes memory data, uint256 offset) private {
         uint256 choice = _draw(6);
-        uint256 word = choice == 0 ? 0 : choice == 1 ? type(uint256).max : choice == 2 ? _draw(2 ** 16) : _draw(2 ** 240);
+        uint256 word =
+            choice == 0 ? 0 : choice == 1 ? type(uint256).max : choice == 2 ? _draw(2 ** 16) : _draw(2 ** 240);
         if (choice == 4) word = uint256(uint160(_anyone()));
         if (choice == 5) word = type(uint256).max >> _draw(256);
         assembly ("memory-safe") {
@@ -118,9 +124,10 @@ abstract contract Ballot {
         _tally("error", bytes4(answer), true);
     }
 
-    /// @dev Panic 0x41 is the compiler's own answer to call data that names an array longer than memory.
+    /// @dev Panic 0x41 is the compiler's own answer to call data that names an array longer than memory. OpenZeppelin's token answers
+    /// with a panic when the operator mints more than 2^256 in all.
     function _requireNoPanic(bytes4 called, bytes memory answer) private pure {
-        if (bytes4(answer) != PANIC) return;
+        if (bytes4(answer) != PANIC || called == IToken.mint.selector) return;
         if (keccak256(answer) == keccak256(abi.encodeWithSelector(PANIC, 0x41))) return;
         revert PanicIn(called, answer);
     }
@@ -157,9 +164,11 @@ abstract contract Ballot {
         if (accepted) ++count.accepted;
     }
 
-    function counts() external view returns (bytes32[] memory keys, Count[] memory values) {
-        keys = _keys;
-        values = new Count[](keys.length);
-        for (uint256 i = 0; i < keys.length; ++i) values[i] = _counts[keys[i]];
+    /// @notice 48 bytes for each key: the key, how often it was tried, how often it was accepted.
+    function counts() external view returns (bytes memory packed) {
+        for (uint256 i = 0; i < _keys.length; ++i) {
+            Count memory count = _counts[_keys[i]];
+            packed = bytes.concat(packed, _keys[i], bytes8(count.tried), bytes8(count.accepted));
+        }
     }
 }
