@@ -18,6 +18,7 @@ import {BidRecord, BidRecords} from "./libraries/BidRecord.sol";
 import {Calendar} from "./libraries/Calendar.sol";
 import {ClaimCheck} from "./libraries/ClaimCheck.sol";
 import {Months} from "./libraries/Months.sol";
+import {OfferTerms} from "./libraries/OfferTerms.sol";
 import {PostCounts} from "./libraries/PostCounts.sol";
 import {Products} from "./libraries/Products.sol";
 import {RecordBuffer} from "./libraries/RecordBuffer.sol";
@@ -615,6 +616,30 @@ contract MeritOrderAuction is IMeritOrderAuction, EIP712 {
     /// @inheritdoc IMeritOrderAuction
     function stateOf(bytes32 offer) external view returns (OfferState memory) {
         return _states[offer];
+    }
+
+    /// @inheritdoc IMeritOrderAuction
+    function termsOf(bytes32 offer)
+        external
+        view
+        returns (OfferTerms terms, bytes32 awardsRoot, address aggregator, address payer)
+    {
+        Offer storage given = _offers[offer];
+        OfferState storage state = _states[offer];
+        PublishedRequest storage published = _requests[given.request]; // all zero for INTERNAL
+        uint256 word = uint256(state.status) << 248;
+        word |= uint256(given.side) << 240;
+        word |= uint256(given.direction) << 232;
+        word |= uint256(given.product) << 224;
+        word |= uint256(given.portfolio) << 192;
+        word |= uint256(published.request.node) << 160;
+        word |= uint256(given.interval) << 128;
+        word |= uint256(state.awardCount) << 96;
+        word |= uint256(published.request.priceUeurKwh) << 64;
+        terms = OfferTerms.wrap(word);
+        awardsRoot = state.awardsRoot;
+        aggregator = state.aggregator;
+        payer = given.request == 0 ? aggregator : published.dso;
     }
 
     /// @inheritdoc IMeritOrderAuction

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
+import {OfferTerms} from "../libraries/OfferTerms.sol";
+
 /// @notice Requests and their escrow, offers, the chain of posted bids, clearing by a checked claim, awards and winners.
 /// @dev Prices in micro-euro per kWh (kvarh), quantities in Wh (varh). Records and ranks: see the protocol page and BidRecord.sol.
 interface IMeritOrderAuction {
@@ -223,6 +225,12 @@ interface IMeritOrderAuction {
     function availableOf(bytes32 request, uint32 interval) external view returns (uint40);
     function offerOf(bytes32 offer) external view returns (Offer memory);
     function stateOf(bytes32 offer) external view returns (OfferState memory);
+    /// @notice What settlement needs of an offer, in one call.
+    /// @dev The payer is the request's DSO, or the aggregator for INTERNAL.
+    function termsOf(bytes32 offer)
+        external
+        view
+        returns (OfferTerms terms, bytes32 awardsRoot, address aggregator, address payer);
     function pendingOffer(uint32 portfolio, uint32 interval, uint8 kind) external view returns (bytes32);
     function hasWon(uint48 nanogrid, uint32 interval, uint8 kind) external view returns (bool);
     function postsOf(bytes32 offer, uint16 index) external view returns (uint8);

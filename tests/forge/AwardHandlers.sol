@@ -38,9 +38,10 @@ abstract contract AwardHandlers is ClearingHandlers {
         return int32(isUp ? baseline - change : baseline + change);
     }
 
-    function _signed(IMeteringOracle.Reading memory reading) internal view returns (bytes32 r, bytes32 vs) {
+    function _signed(IMeteringOracle.Reading memory reading) internal view returns (bytes memory) {
         bytes32 message = keccak256(abi.encode(READING, reading));
-        return _compact(settlement.gatewayOf(reading.nanogrid), _digest(settlementDomain, message));
+        (bytes32 r, bytes32 vs) = _compact(settlement.gatewayOf(reading.nanogrid), _digest(settlementDomain, message));
+        return abi.encodePacked(r, vs);
     }
 
     /* SETTLING */
@@ -50,17 +51,31 @@ abstract contract AwardHandlers is ClearingHandlers {
         if (id != 0) _settle(id, _draw(2) == 0 ? oracle : stranger);
     }
 
+    /// @dev All awards, or those of some leaves, or one leaf's without its first ones.
     function _settle(bytes32 id, address by) internal {
         Lot storage lot = lots[id];
-        uint256 count = _awardCount(lot);
-        uint256 first = count > 1 ? _draw(3) / 2 * _draw(count) : 0;
-        ISettlement.AwardReading[] memory readings = new ISettlement.AwardReading[](count - first);
-        for (uint256 i = 0; i < readings.length; ++i) {
-            readings[i] = _awardReading(lot, first + i, by);
+        uint256 leaves = (_awardCount(lot) + 7) / 8;
+        uint256 first = leaves == 0 || _draw(3) != 0 ? 0 : _draw(leaves);
+        uint256 end = leaves == 0 || _draw(3) != 0 ? leaves : _between(first + 1, leaves);
+        uint256 last = end * 8 < _awardCount(lot) ? end * 8 : _awardCount(lot);
+        bytes memory readings;
+        for (uint256 i = first * 8 + _draw(4) / 3; i < last; ++i) {
+            readings = bytes.concat(readings, _packedReading(lot, i, by));
         }
         bytes memory baselines =
             vectors[_vectorKey(lot.offer.portfolio, lot.offer.interval, _kindOf(lot.offer.product))];
-        _book(id, by, abi.encodeCall(settlement.settle, (id, baselines, _leaves(lot.awards), readings)));
+        _book(id, by, abi.encodeCall(settlement.settle, (id, baselines, _range(lot.awards, first, end), readings)));
+    }
+
+    function _packedReading(Lot storage lot, uint256 ordinal, address by) private view returns (bytes memory) {
+        ISettlement.AwardReading memory given = _awardReading(lot, ordinal, by);
+        return abi.encodePacked(
+            uint24(given.ordinal),
+            given.activeEnergyWh,
+            given.reactiveEnergyVarh,
+            given.sequence,
+            given.signature.length == 0 ? new bytes(64) : given.signature
+        );
     }
 
     function settlesAlone(uint256 number) external turn(number) {
@@ -71,12 +86,11 @@ abstract contract AwardHandlers is ClearingHandlers {
 
     function _settleAlone(bytes32 id, uint256 ordinal, address by) internal {
         Lot storage lot = lots[id];
-        ISettlement.AwardLeaf memory leaf = _leaves(lot.awards)[ordinal / 8];
         ISettlement.AwardReading memory reading = _awardReading(lot, ordinal, by);
-        reading.leaf = 0;
         uint48 nanogrid = _nanogridOf(lot, _awardAt(lot, ordinal).index);
         ISettlement.BaselineLeaf memory baseline =
             _baselineLeaf(nanogrid, lot.offer.interval, _kindOf(lot.offer.product));
+        ISettlement.AwardRange memory leaf = _leafOf(lot.awards, ordinal);
         _book(id, by, abi.encodeCall(settlement.settleOne, (id, baseline, leaf, reading)));
     }
 
@@ -90,7 +104,7 @@ abstract contract AwardHandlers is ClearingHandlers {
     }
 
     function _expiryCall(bytes32 id) internal view returns (bytes memory) {
-        return abi.encodeCall(settlement.expireAwards, (id, _leaves(lots[id].awards)));
+        return abi.encodeCall(settlement.expireAwards, (id, _whole(lots[id].awards)));
     }
 
     function _awardReading(Lot storage lot, uint256 ordinal, address by)
@@ -98,15 +112,14 @@ abstract contract AwardHandlers is ClearingHandlers {
         view
         returns (ISettlement.AwardReading memory given)
     {
-        given.leaf = uint16(ordinal / 8);
-        given.slot = uint8(ordinal % 8);
+        given.ordinal = uint32(ordinal);
         _fill(given, _nanogridOf(lot, _awardAt(lot, ordinal).index), lot.offer.interval, by);
     }
 
     /// @dev The verifier has the gateway's signature, anybody else the announced reading.
     function _fill(ISettlement.AwardReading memory given, uint48 nanogrid, uint32 interval, address by) internal view {
         IMeteringOracle.Reading memory reading = _reading(nanogrid, interval);
-        if (by == oracle) (given.r, given.vs) = _signed(reading);
+        if (by == oracle) given.signature = _signed(reading);
         else reading = announced[_sold(nanogrid, interval, 0)];
         given.activeEnergyWh = reading.activeEnergyWh;
         given.reactiveEnergyVarh = reading.reactiveEnergyVarh;
@@ -115,14 +128,26 @@ abstract contract AwardHandlers is ClearingHandlers {
 
     /* PROOFS */
 
-    function _leaves(bytes memory awards) internal pure returns (ISettlement.AwardLeaf[] memory leaves) {
+    /// @dev The leaves from `first` to before `end`, with one proof.
+    function _range(bytes memory awards, uint256 first, uint256 end)
+        internal
+        pure
+        returns (ISettlement.AwardRange memory)
+    {
         bytes32[] memory hashes = TreeReference.awardLeaves(awards);
-        leaves = new ISettlement.AwardLeaf[](hashes.length);
-        for (uint256 i = 0; i < hashes.length; ++i) {
-            leaves[i] = ISettlement.AwardLeaf(
-                uint32(i), TreeReference.slice(awards, i * 96, 96), TreeReference.proofOf(hashes, i)
-            );
-        }
+        return ISettlement.AwardRange(
+            uint32(first),
+            TreeReference.slice(awards, first * 96, (end - first) * 96),
+            TreeReference.proofOfRange(hashes, first, end)
+        );
+    }
+
+    function _whole(bytes memory awards) internal pure returns (ISettlement.AwardRange memory) {
+        return _range(awards, 0, (awards.length + 95) / 96);
+    }
+
+    function _leafOf(bytes memory awards, uint256 ordinal) internal pure returns (ISettlement.AwardRange memory) {
+        return _range(awards, ordinal / 8, ordinal / 8 + 1);
     }
 
     function _baselineLeaf(uint48 nanogrid, uint256 interval, uint8 kind)
@@ -175,44 +200,55 @@ abstract contract AwardHandlers is ClearingHandlers {
                 (, uint8 skip) = abi.decode(logs[i].data, (uint32, uint8));
                 _mark("award skipped", skip);
             }
-            if (logs[i].topics[0] != ISettlement.AwardSettled.selector) continue;
+            if (logs[i].topics[0] != ISettlement.AwardsSettled.selector) continue;
             require(logs[i].topics[1] == id, "another offer's award ended");
-            _end(id, logs[i].data, heldBack, due);
+            bytes memory results = abi.decode(logs[i].data, (bytes));
+            for (uint256 offset = 0; offset < results.length; offset += 15) {
+                _end(id, _resultOf(TreeReference.slice(results, offset, 15)), heldBack, due);
+            }
         }
     }
 
-    function _end(bytes32 id, bytes memory log, bool heldBack, int256[] memory due) private {
-        (uint32 ordinal, uint8 outcome,, uint24 delivered, int32 baseline, int32 metered) =
-            abi.decode(log, (uint32, uint8, uint24, uint24, int32, int32));
-        require(!ended[id][ordinal], "an award ended twice");
-        ended[id][ordinal] = true;
+    struct Ended {
+        uint256 ordinal;
+        uint8 outcome;
+        uint256 delivered;
+        int256 baseline;
+        int256 metered;
+    }
+
+    /// @dev ordinal 24 | outcome 8 | delivered 24 | baseline 32 | metered 32.
+    function _resultOf(bytes memory packed) private pure returns (Ended memory result) {
+        uint256 word = uint256(bytes32(packed));
+        result.ordinal = word >> 232;
+        result.outcome = uint8(word >> 224);
+        result.delivered = uint24(word >> 200);
+        result.baseline = int32(uint32(word >> 168));
+        result.metered = int32(uint32(word >> 136));
+    }
+
+    function _end(bytes32 id, Ended memory result, bool heldBack, int256[] memory due) private {
+        require(!ended[id][result.ordinal], "an award ended twice");
+        ended[id][result.ordinal] = true;
         Lot storage lot = lots[id];
-        MeritOrderReference.Bid memory award = _awardAt(lot, ordinal);
+        MeritOrderReference.Bid memory award = _awardAt(lot, result.ordinal);
         SettlementReference.Award memory terms = _termsOf(lot, award);
-        SettlementReference.Money memory money = SettlementReference.money(terms, outcome, delivered, heldBack);
+        SettlementReference.Money memory money =
+            SettlementReference.money(terms, result.outcome, result.delivered, heldBack);
         lot.paid += money.paid;
         lot.margin += money.margin;
         lot.refunded += money.refunded;
-        due[ordinal] = (terms.isSell ? -int256(money.paid) : int256(money.paid)) - int256(money.penalty);
-        _mark(terms.isSell ? "SELL outcome" : "BUY outcome", outcome);
-        _requireMoneyOf(log, money);
-        if (delivered == 0) return;
+        due[result.ordinal] = (terms.isSell ? -int256(money.paid) : int256(money.paid)) - int256(money.penalty);
+        _mark(terms.isSell ? "SELL outcome" : "BUY outcome", result.outcome);
+        if (result.delivered == 0) return;
         uint8 kind = _kindOf(lot.offer.product);
         uint48 nanogrid = _nanogridOf(lot, award.index);
         _paidFor(nanogrid, lot.offer.interval, kind);
-        if (baseline == 0 && metered == 0) return; // without a reading
-        require(baseline == _baselineOf(nanogrid, lot.offer.interval, kind), "another baseline");
-        require(
-            delivered == SettlementReference.delivered(award.quantity, lot.offer.direction, baseline, metered),
-            "delivered is not what the reading shows"
-        );
-    }
-
-    function _requireMoneyOf(bytes memory log, SettlementReference.Money memory money) private pure {
-        (,,,,,, uint256 paid, uint256 margin, uint256 refunded, uint256 penalty) =
-            abi.decode(log, (uint32, uint8, uint24, uint24, int32, int32, uint256, uint256, uint256, uint256));
-        require(paid == money.paid && margin == money.margin, "another pay or margin");
-        require(refunded == money.refunded && penalty == money.penalty, "another refund or penalty");
+        if (result.baseline == 0 && result.metered == 0) return; // without a reading
+        require(result.baseline == _baselineOf(nanogrid, lot.offer.interval, kind), "another baseline");
+        uint256 shown =
+            SettlementReference.delivered(award.quantity, lot.offer.direction, result.baseline, result.metered);
+        require(result.delivered == shown, "delivered is not what the reading shows");
     }
 
     /// @dev One delivery of a nanogrid, interval and kind is paid for once, whether by an award or by a command.

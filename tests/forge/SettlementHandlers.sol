@@ -36,11 +36,11 @@ abstract contract SettlementHandlers is AwardHandlers {
     function _settleCommand(Commanded memory given, address by) internal {
         Place memory place = placeOf[_sold(given.nanogrid, given.interval, 0)];
         ISettlement.AwardReading memory reading;
-        ISettlement.AwardLeaf memory leaf;
+        ISettlement.AwardRange memory leaf;
         _fill(reading, given.nanogrid, given.interval, by);
         if (place.offer != 0 && _draw(8) != 0) {
-            leaf = _leaves(lots[place.offer].awards)[place.ordinal / 8];
-            reading.slot = uint8(place.ordinal % 8);
+            leaf = _leafOf(lots[place.offer].awards, place.ordinal);
+            reading.ordinal = place.ordinal;
         } else {
             place.offer = 0;
         }
@@ -116,7 +116,7 @@ abstract contract SettlementHandlers is AwardHandlers {
         ISettlement.Hold memory hold = ISettlement.Hold(id, uint32(ordinal), "doubt");
         address holder = _draw(3) == 0 ? oracle : _draw(2) == 0 ? lot.payer : _dsoOf(lot.offer.portfolio);
         (address from, bytes memory signature) = _authorise(holder, settlementDomain, keccak256(abi.encode(HOLD, hold)));
-        ISettlement.AwardLeaf memory leaf = _leaves(lot.awards)[ordinal / 8];
+        ISettlement.AwardRange memory leaf = _leafOf(lot.awards, ordinal);
         bytes memory data = abi.encodeCall(settlement.placeHold, (hold, leaf, signature));
         if (!_tryOk(from, address(settlement), data)) return;
         bytes32 escrow = keccak256(abi.encode(HOLD, id, uint32(ordinal)));
@@ -161,8 +161,7 @@ abstract contract SettlementHandlers is AwardHandlers {
 
     function _announce(uint48 nanogrid, uint32 interval) internal {
         IMeteringOracle.Reading memory reading = _reading(nanogrid, interval);
-        (bytes32 r, bytes32 vs) = _signed(reading);
-        bytes memory data = abi.encodeCall(metering.announceReading, (reading, r, vs));
+        bytes memory data = abi.encodeCall(metering.announceReading, (reading, _signed(reading)));
         if (!_tryOk(stranger, address(metering), data)) return;
         announced[_sold(nanogrid, interval, 0)] = reading;
     }
@@ -175,11 +174,7 @@ abstract contract SettlementHandlers is AwardHandlers {
         IMeteringOracle.Reading memory first = _reading(nanogrid, lot.offer.interval);
         IMeteringOracle.Reading memory second = _reading(nanogrid, lot.offer.interval);
         if (_draw(6) != 0) second.activeEnergyWh += 100;
-        bytes32[2] memory one;
-        bytes32[2] memory two;
-        (one[0], one[1]) = _signed(first);
-        (two[0], two[1]) = _signed(second);
-        bytes memory data = abi.encodeCall(metering.annulReadings, (first, one, second, two));
+        bytes memory data = abi.encodeCall(metering.annulReadings, (first, _signed(first), second, _signed(second)));
         if (!_tryOk(stranger, address(metering), data)) return;
         require(settlement.gatewayOf(nanogrid) == address(0), "a liar kept its seat");
         _mark("readings annulled");

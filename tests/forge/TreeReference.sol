@@ -15,6 +15,55 @@ library TreeReference {
         }
     }
 
+    /// @notice The proof of the leaves from `first` to before `end`: peak by peak from the smallest.
+    function proofOfRange(bytes32[] memory leaves, uint256 first, uint256 end)
+        internal
+        pure
+        returns (bytes32[] memory proof)
+    {
+        proof = new bytes32[](128);
+        uint256 length = 0;
+        uint256 size;
+        for (uint256 peakEnd = leaves.length; peakEnd > 0; peakEnd -= size) {
+            size = peakEnd & (~peakEnd + 1);
+            if (peakEnd - size >= end) continue;
+            if (peakEnd <= first) {
+                proof[length++] = _root(leaves, peakEnd - size, size);
+                continue;
+            }
+            length = _provePeak(leaves, Span(peakEnd - size, size, first, end), proof, length);
+            bool isLast = peakEnd >= end && peakEnd < leaves.length;
+            if (isLast) proof[length++] = _root(leaves, peakEnd, leaves.length - peakEnd);
+        }
+        assembly ("memory-safe") {
+            mstore(proof, length)
+        }
+    }
+
+    /// @dev A perfect subtree, `size` leaves from `start` on, and the range that touches it.
+    struct Span {
+        uint256 start;
+        uint256 size;
+        uint256 first;
+        uint256 end;
+    }
+
+    /// @dev Level by level the sibling to the left of the range, then the one to its right.
+    function _provePeak(bytes32[] memory leaves, Span memory span, bytes32[] memory proof, uint256 length)
+        private
+        pure
+        returns (uint256)
+    {
+        uint256 from = span.first > span.start ? span.first - span.start : 0;
+        uint256 to = span.end < span.start + span.size ? span.end - span.start : span.size;
+        for (uint256 width = 1; width < span.size; width *= 2) {
+            if (from % 2 == 1) proof[length++] = _root(leaves, span.start + (from - 1) * width, width);
+            if (to % 2 == 1) proof[length++] = _root(leaves, span.start + to * width, width);
+            (from, to) = (from / 2, (to + 1) / 2);
+        }
+        return length;
+    }
+
     /// @notice Leaves of eight 12-byte award records; the last one may be shorter.
     function awardLeaves(bytes memory awards) internal pure returns (bytes32[] memory leaves) {
         leaves = new bytes32[]((awards.length + 95) / 96);
