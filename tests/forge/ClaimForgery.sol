@@ -53,6 +53,33 @@ library ClaimForgery {
         claim.passedOver = _with(claim.passedOver, MeritOrderReference.rank(bid, auction.isSell, winner));
     }
 
+    /// @notice The result that would end with a bid which was passed over, awarded less than its minimum.
+    function belowAMinimum(MeritOrderReference.Auction memory auction, uint256 dice)
+        internal
+        pure
+        returns (IMeritOrderAuction.Claim memory claim)
+    {
+        MeritOrderReference.Result memory right = MeritOrderReference.clear(auction);
+        claim = right.claim;
+        if (claim.passedOver.length == 0) return claim;
+        uint256 chosen = dice % claim.passedOver.length;
+        claim.marginal = claim.passedOver[chosen];
+        uint256 left = auction.quantity;
+        for (uint256 i = 0; i < right.awards.length / 12; ++i) {
+            MeritOrderReference.Bid memory award = MeritOrderReference.bidAt(right.awards, i);
+            // An award bears its posting position in place of the minimum.
+            if (MeritOrderReference.rank(award, auction.isSell, award.minimum) < claim.marginal) {
+                left -= award.quantity;
+            }
+        }
+        claim.marginalQuantity = uint24(left);
+        uint64[] memory earlier = new uint64[](chosen);
+        for (uint256 i = 0; i < chosen; ++i) {
+            earlier[i] = claim.passedOver[i];
+        }
+        claim.passedOver = earlier;
+    }
+
     function _withRejected(MeritOrderReference.Auction memory auction, uint256 position)
         private
         pure

@@ -6,6 +6,7 @@ import {BidHandlers} from "./BidHandlers.sol";
 import {ClaimForgery} from "./ClaimForgery.sol";
 import {MeritOrderReference} from "./MeritOrderReference.sol";
 import {TreeReference} from "./TreeReference.sol";
+import {VM, Vm} from "./Vm.sol";
 
 /// @notice Clearing by right and by forged claims, in one piece and in chunks; results made final.
 /// @dev Whoever clears and by whatever claim: what the auction takes must be the reference's result.
@@ -57,8 +58,11 @@ abstract contract ClearingHandlers is BidHandlers {
         uint256 dice = _draw(type(uint256).max);
         bytes memory records = auction_.records;
         bytes memory rejected = auction_.rejected;
-        if (_draw(3) == 0) {
+        uint256 kind = _draw(6);
+        if (kind == 0) {
             claim = ClaimForgery.passingOverAWinner(auction_, dice);
+        } else if (kind == 1) {
+            claim = ClaimForgery.belowAMinimum(auction_, dice);
         } else if (lie < ClaimForgery.CLAIM_FORGERIES) {
             ClaimForgery.ofClaim(claim, auction_, lie, dice);
         } else if (lie < ClaimForgery.CLAIM_FORGERIES + ClaimForgery.RECORD_FORGERIES) {
@@ -123,10 +127,25 @@ abstract contract ClearingHandlers is BidHandlers {
         );
         require(state.awardCount == awards.length / MeritOrderReference.RECORD, "another number of awards");
         require(!again || !lot.clearedAgain, "cleared a third time");
+        require(_awardedByLog() == _sumOf(awards), "another sum awarded is told");
         lot.clearedAgain = again;
         lot.awards = awards;
         _mark(again ? "cleared again" : "cleared");
         _mark("status", uint8(IMeritOrderAuction.Status.CLEARED));
+    }
+
+    function _awardedByLog() private returns (uint64 awarded) {
+        Vm.Log[] memory logs = VM.getRecordedLogs();
+        for (uint256 i = 0; i < logs.length; ++i) {
+            if (logs[i].topics[0] != IMeritOrderAuction.Cleared.selector) continue;
+            (,, awarded,,) = abi.decode(logs[i].data, (bytes32, uint32, uint64, uint64, bool));
+        }
+    }
+
+    function _sumOf(bytes memory awards) private pure returns (uint256 sum) {
+        for (uint256 i = 0; i < awards.length / MeritOrderReference.RECORD; ++i) {
+            sum += MeritOrderReference.bidAt(awards, i).quantity;
+        }
     }
 
     /* RESULTS */

@@ -19,10 +19,16 @@ contract Market is Drain {
 
     function jump(uint256 number) external turn(number) {
         uint256 choice = _draw(40);
-        if (choice == 0) clock += 20 days + _draw(20 days);
+        if (choice == 0) _sleepAMonth();
         else if (choice < 4) clock += _draw(8 hours);
         else if (choice < 16) clock += _draw(U);
         else clock += _draw(60);
+    }
+
+    function _sleepAMonth() private {
+        clock += 20 days + _draw(20 days);
+        VM.warp(clock);
+        _payDueCapacity();
     }
 
     function advance(uint256 number) external turn(number) {

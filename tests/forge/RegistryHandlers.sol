@@ -177,9 +177,9 @@ abstract contract RegistryHandlers is Stage {
     /* CAPACITY */
 
     function capacities(uint256 number) external turn(number) {
-        uint256 choice = _draw(5);
+        uint256 choice = _draw(4);
         if (choice <= 1 || _capacities.length == 0) _registerCapacity();
-        else if (choice <= 3) _payAvailability(_dueCapacity());
+        else if (choice == 2) _payDueCapacity();
         else _forfeit(_capacities[_draw(_capacities.length)]);
     }
 
@@ -200,6 +200,10 @@ abstract contract RegistryHandlers is Stage {
             _try(from, address(register), abi.encodeCall(register.registerContract, (terms, signature)));
         if (!ok) return;
         _capacities.push(Capacity(abi.decode(answer, (bytes32)), terms.nanogrid, terms.firstMonth));
+    }
+
+    function _payDueCapacity() internal {
+        if (_capacities.length != 0) _payAvailability(_dueCapacity());
     }
 
     /// @dev The next whose month is over and open, if there is one.
