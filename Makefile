@@ -26,7 +26,7 @@ PYTEST_ARGS ?=
 # $(call timed,what,command) runs a command and prints how long it took. (`|| exit`: bash -e overlooks a failure inside `a && b`.)
 timed = @started=$$SECONDS; $(2) || exit 1; echo "── $(1): $$((SECONDS - started)) s"
 
-.PHONY: help setup demo test test-fast lint bench invariants contracts brownie-env brownie-lock brownie-test clean clean-all
+.PHONY: help setup demo test test-fast lint bench bench-gas invariants contracts brownie-env brownie-lock brownie-test clean clean-all
 .PHONY: pytest-light brownie-beside
 
 help: ## Show this help
@@ -45,7 +45,7 @@ test: setup brownie-env .stamp-test-packages lint ## Set up, lint and run every 
 
 # Side by side, file by file: what starts several processes of the product wants the machine for itself, the rest does not.
 pytest-light:
-	$(call timed,pytest,$(RUN) pytest -m "not processes" -n 2 --dist loadfile $(PYTEST_ARGS))
+	$(call timed,pytest,$(RUN) pytest -m "not processes" -n 2 --dist loadfile --max-worker-restart 0 $(PYTEST_ARGS))
 
 brownie-beside:
 	@mkdir -p build; echo "Brownie's tests run beside: build/brownie.log"
@@ -67,6 +67,9 @@ bench: setup ## Measure, and write docs/benchmarks/
 
 invariants: setup ## Play random sequences of every contract call for long (RUNS, DEPTH), and write the figures
 	$(call timed,invariants,$(RUN) python -m scripts.invariants --runs $(RUNS) --depth $(DEPTH) --write $(ARGS))
+
+bench-gas: setup ## Measure what the contracts cost, and write docs/benchmarks/gas.json and its picture
+	$(call timed,bench-gas,$(RUN) python -m scripts.bench.gas $(ARGS))
 
 contracts: setup ## Compile the contracts and write contracts/artifacts
 	$(call timed,contracts,$(RUN) python -m scripts.build_contracts)

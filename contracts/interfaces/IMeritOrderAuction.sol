@@ -90,16 +90,18 @@ interface IMeritOrderAuction {
     }
 
     /// @param aggregator Who opened it: the payer of an INTERNAL offer, whoever has the portfolio later
+    /// @param clearedAgain After the verdict, without what it rejects
     struct OfferState {
         Status status;
         uint32 bidCount;
         uint32 awardCount;
-        uint64 openedAt;
-        uint64 clearedAt;
+        uint40 openedAt;
+        uint40 clearedAt;
+        uint96 escrowUeur;
+        address aggregator;
+        bool clearedAgain;
         bytes32 chain;
         bytes32 awardsRoot;
-        uint256 escrowUeur;
-        address aggregator;
     }
 
     event RequestPublished(
@@ -188,7 +190,7 @@ interface IMeritOrderAuction {
     error MalformedBids(uint256 length);
     error MalformedRecords(uint256 length);
     error TooManyPassedOver(uint256 count);
-    error PassedOverNotSorted(uint256 at);
+    error PassedOverNotSorted(uint256 place);
     error WrongProgress(bytes32 offer);
     error WrongRecords(bytes32 offer, bytes32 expected, bytes32 given);
     error WrongRejected(bytes32 offer);

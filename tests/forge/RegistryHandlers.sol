@@ -90,6 +90,7 @@ abstract contract RegistryHandlers is Stage {
     /* SIGNERS */
 
     function delegations(uint256 number) external turn(number) {
+        if (_draw(4) == 0) _refreshSeats();
         uint48 nanogrid = _anySeat();
         IParticipantRegistry.Seat memory seat = registry.seatOf(nanogrid);
         IParticipantRegistry.Delegation memory given;
@@ -103,6 +104,14 @@ abstract contract RegistryHandlers is Stage {
         (address from, bytes memory signature) =
             _authorise(seat.owner, registryDomain, keccak256(abi.encode(DELEGATION, given)));
         _try(from, address(registry), abi.encodeCall(registry.setDelegate, (given, signature)));
+    }
+
+    function _refreshSeats() private {
+        uint48[] memory some = new uint48[](_between(1, 4));
+        for (uint256 i = 0; i < some.length; ++i) {
+            some[i] = _anySeat();
+        }
+        _try(stranger, address(registry), abi.encodeCall(registry.refreshSeats, (some)));
     }
 
     /* ROLES */

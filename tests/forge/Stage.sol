@@ -24,8 +24,8 @@ abstract contract Stage is CallCounter {
     uint96 internal constant HOLD_BOND = 2_000_000;
     uint32 internal constant UNBONDING = 3 * READING_DEADLINE + HOLD_WINDOW + HOLD_TERM + 900;
     uint48 internal constant ADMIN_DELAY = 3600;
-    /// @dev 2027-01-31 20:00 UTC: capacity contracts begin four hours later.
-    uint256 internal constant START = 1_801_425_600;
+    /// @dev 2027-01-31 23:00 UTC: capacity contracts begin an hour later.
+    uint256 internal constant START = 1_801_436_400;
     uint16 internal constant FIRST_MONTH = 2027 * 12 + 1;
     bytes32 internal constant OPERATOR = keccak256("OPERATOR");
     bytes32 internal constant ORACLE = keccak256("ORACLE");
