@@ -19,13 +19,15 @@ SYNC := $(UV) sync -q --locked --compile-bytecode $(EXTRAS)
 
 ONCE ?=
 ARGS ?=
+RUNS ?= 2000
+DEPTH ?= 250
 PYTEST_ARGS ?=
 
 # $(call timed,what,command) runs a command and prints how long it took. (`|| exit`: bash -e overlooks a failure inside `a && b`.)
 timed = @started=$$SECONDS; $(2) || exit 1; echo "── $(1): $$((SECONDS - started)) s"
 
-.PHONY: help setup demo test test-fast lint bench bench-gas contracts brownie-env brownie-lock brownie-test clean clean-all
-.PHONY: analysis-env analysis-lock analyse mutate prove pytest-light brownie-beside
+.PHONY: help setup demo test test-fast lint bench bench-gas invariants stateful contracts brownie-env brownie-lock brownie-test
+.PHONY: clean clean-all analysis-env analysis-lock analyse mutate prove pytest-light brownie-beside
 
 help: ## Show this help
 	@echo "make TARGET, where TARGET is one of:"
@@ -62,6 +64,9 @@ lint: setup ## Check style, types, import rules, and that the committed artifact
 
 bench: setup ## Measure, and write docs/benchmarks/
 	$(call timed,bench,$(RUN) python -m scripts.bench $(ARGS))
+
+invariants: setup ## Play random sequences of every contract call for long (RUNS, DEPTH), and write the figures
+	$(call timed,invariants,$(RUN) python -m scripts.invariants --runs $(RUNS) --depth $(DEPTH) --write $(ARGS))
 
 bench-gas: setup ## Measure what the contracts cost, and write docs/benchmarks/gas.json and its picture
 	$(call timed,bench-gas,$(RUN) python -m scripts.bench.gas $(ARGS))

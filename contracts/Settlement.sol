@@ -290,7 +290,8 @@ contract Settlement is ISettlement, EIP712, ReentrancyGuard {
         emit BondFunded(nanogrid, amountUeur, from);
         uint256 bondedUeur = amountUeur;
         if (_books.seats[nanogrid].inDebt) bondedUeur = _books.paySeatDebts(nanogrid, amountUeur);
-        _books.bonds[nanogrid].bondUeur += bondedUeur.toUint96();
+        Ledger.Bond storage bond = _books.bonds[nanogrid];
+        bond.bondUeur = (uint256(bond.bondUeur) + bondedUeur.toUint96()).toUint96();
         _updateCover(nanogrid);
         _takeTokens(from, amountUeur);
     }
