@@ -1,0 +1,404 @@
+"""The model of how awards, commands and holds end. How calls carry awards and proofs is known here alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from market.domain.errors import Skip
+from market.domain.messages import Hold, Reading
+from market.domain.products import Direction, Kind, Side
+from market.domain.records import AwardRecord
+from market.domain.settlement import (
+    AwardSettlement,
+    command_price_ueur_kwh,
+    settle_annulled,
+    settle_award,
+    settle_command,
+    settle_hold_upheld,
+    settle_missing,
+    settle_revoked,
+)
+from market.domain.states import OfferStatus
+from market.domain.trees import award_leaves, baseline_root, baseline_values, leaf_hash, verify
+from market.domain.units import RECORD_BYTES, RECORDS_PER_LEAF
+from tests.stateful.model.refusal import ZERO_ADDRESS, Context, Refused
+from tests.stateful.model.registry import ORACLE
+from tests.stateful.model.settlement import HoldState, SettlementModel, command_escrow, hold_escrow
+
+if TYPE_CHECKING:
+    from tests.stateful.model.auction import OfferBook
+
+NO_OFFER = bytes(32)
+VALUE_BYTES = 4
+LEAF_VALUES_BYTES = VALUE_BYTES * RECORDS_PER_LEAF
+LARGEST_LEAF = RECORD_BYTES * RECORDS_PER_LEAF
+
+Leaf = tuple[int, bytes, Sequence[bytes]]
+"""AwardLeaf and BaselineLeaf: index, content, proof."""
+AwardReading = tuple[int, int, int, int, int, bytes, bytes]
+"""leaf, slot, active energy, reactive energy, sequence, r, vs."""
+
+
+@dataclass
+class Judgement:
+    """How an award would end, if nothing keeps it from that."""
+
+    ordinal: int
+    award: AwardRecord
+    end: AwardSettlement | None = None
+    skip: Skip = Skip.NONE
+    is_missing: bool = False
+
+
+def proof_length(index: int, count: int) -> int:
+    """Siblings of a leaf: the height of its peak, one for each peak to its left, one for all to its right."""
+    first = 0
+    for bit in reversed(range(count.bit_length())):
+        if not count >> bit & 1:
+            continue
+        if index < first + (1 << bit):
+            return bit + (count >> bit + 1).bit_count() + (count & (1 << bit) - 1 != 0)
+        first += 1 << bit
+    raise IndexError(index)
+
+
+def is_proven(leaf: Leaf, root: bytes, count: int) -> bool:
+    index, content, proof = leaf
+    if index >= count or len(proof) != proof_length(index, count):
+        return False
+    return verify(root, leaf_hash(index, content), proof)
+
+
+@dataclass
+class AwardsModel:
+    """The calls of Settlement that end something."""
+
+    context: Context
+    settlement: SettlementModel
+
+    # AWARDS
+
+    def settle(
+        self, sender: str, offer: bytes, baselines: bytes, leaves: Sequence[Leaf], readings: Sequence[AwardReading]
+    ) -> None:
+        book = self._final(offer)
+        self._require_over(book.terms.interval)
+        self._require_baselines(book, baselines)
+        for leaf in leaves:
+            self._require_leaf(book, leaf)
+        judgements = []
+        for reading in readings:
+            if reading[0] >= len(leaves):
+                raise Refused("SlotOutOfRange", reading[0], reading[1])
+            judgement = self._award_at(leaves[reading[0]], reading[0], reading[1])
+            index = judgement.award.index
+            if (index + 1) * VALUE_BYTES > len(baselines):
+                raise Refused("WrongBaselines", offer)
+            self._judge_reading(sender, book, judgement, reading, baseline_values(baselines)[index])
+            judgements.append(judgement)
+        self._book(book, judgements)
+
+    def settle_one(self, sender: str, offer: bytes, baseline: Leaf, leaf: Leaf, reading: AwardReading) -> None:
+        book = self._final(offer)
+        self._require_over(book.terms.interval)
+        self._require_leaf(book, leaf)
+        judgement = self._award_at(leaf, reading[0], reading[1])
+        session = book.terms.portfolio, book.terms.interval, int(book.kind)
+        value = self._proven_baseline(offer, session, judgement.award.index, baseline)
+        self._judge_reading(sender, book, judgement, reading, value)
+        self._book(book, [judgement])
+
+    def expire_awards(self, sender: str, offer: bytes, leaves: Sequence[Leaf]) -> None:
+        book = self._final(offer)
+        for leaf in leaves:
+            self._require_leaf(book, leaf)
+        judgements = [self._award_at(leaf, 0, slot) for leaf in leaves for slot in range(len(leaf[1]) // RECORD_BYTES)]
+        for judgement in judgements:
+            self._judge_missing(book, judgement)
+        self._book(book, judgements)
+
+    def _final(self, offer: bytes) -> OfferBook:
+        book = self.settlement.auction.offers.get(offer)
+        if book is None or book.status is not OfferStatus.FINAL:
+            raise Refused("OfferNotFinal", offer)
+        return book
+
+    def _require_over(self, interval: int) -> None:
+        if self.context.now < self.settlement.calendar.end_of(interval):
+            raise Refused("IntervalNotOver", interval)
+
+    def _require_baselines(self, book: OfferBook, baselines: bytes) -> None:
+        anchor = self.settlement.metering.baselines[book.terms.portfolio, book.terms.interval, book.kind]
+        fits = anchor.count and len(baselines) == anchor.count * VALUE_BYTES
+        if not fits or baseline_root(baselines) != anchor.root:
+            raise Refused("WrongBaselines", book.id)
+
+    def _require_leaf(self, book: OfferBook, leaf: Leaf) -> None:
+        size = len(leaf[1])
+        if size == 0 or size % RECORD_BYTES or size > LARGEST_LEAF:
+            raise Refused("MalformedAwards", size)
+        true = award_leaves(book.awards)
+        is_true = leaf[0] < len(true) and leaf[1] == true[leaf[0]].awards and tuple(leaf[2]) == true[leaf[0]].proof
+        if not is_true:
+            raise Refused("WrongAwardProof", book.id, leaf[0])
+
+    @staticmethod
+    def _award_at(leaf: Leaf, position: int, slot: int) -> Judgement:
+        record = leaf[1][slot * RECORD_BYTES : (slot + 1) * RECORD_BYTES]
+        if len(record) < RECORD_BYTES:
+            raise Refused("SlotOutOfRange", position, slot)
+        return Judgement(leaf[0] * RECORDS_PER_LEAF + slot, AwardRecord.unpack(record))
+
+    def _proven_baseline(self, offer: bytes, session: tuple[int, int, int], index: int, leaf: Leaf) -> int:
+        anchor = self.settlement.metering.baselines.get(session)
+        count = anchor.count if anchor else 0
+        in_place = index < count and leaf[0] == index // RECORDS_PER_LEAF
+        if not in_place or anchor is None or not is_proven(leaf, anchor.root, -(-count // RECORDS_PER_LEAF)):
+            raise Refused("WrongBaselines", offer)
+        return baseline_values(leaf[1])[index % RECORDS_PER_LEAF]
+
+    # JUDGING
+
+    def _judge_reading(
+        self, sender: str, book: OfferBook, judgement: Judgement, reading: AwardReading, baseline: int
+    ) -> None:
+        if self._ends_without_reading(book, judgement):
+            return
+        given = Reading(self._nanogrid(book, judgement.award), book.terms.interval, *reading[2:5])
+        judgement.skip = self._check(sender, given, reading[5] + reading[6])
+        terms = self.settlement.terms_of(book, judgement.award)
+        judgement.end = settle_award(terms, baseline, self._metered(book.kind, given))
+
+    def _judge_missing(self, book: OfferBook, judgement: Judgement) -> None:
+        if self._ends_without_reading(book, judgement):
+            return
+        judgement.is_missing = True
+        judgement.end = settle_missing(self.settlement.terms_of(book, judgement.award))
+        nanogrid = self._nanogrid(book, judgement.award)
+        if self.context.now < self.reading_deadline(nanogrid, book.terms.interval):
+            judgement.skip = Skip.DEADLINE_NOT_REACHED
+
+    def _ends_without_reading(self, book: OfferBook, judgement: Judgement) -> bool:
+        """RED before the interval, a command in the award's place, or readings that differ."""
+        terms, interval = self.settlement.terms_of(book, judgement.award), book.terms.interval
+        nanogrid = self._nanogrid(book, judgement.award)
+        signals = self.settlement.signals
+        red_since = signals.light(self.settlement.registry.node_of(book.terms.portfolio), interval).red_since
+        revoked = 0 < red_since < interval <= self.context.now
+        if revoked or (red_since and (nanogrid, interval) in signals.commands):
+            judgement.end = settle_revoked(terms)
+        elif (nanogrid, interval) in self.settlement.metering.annulled:
+            judgement.end = settle_annulled(terms)
+        return judgement.end is not None
+
+    def _check(self, sender: str, given: Reading, signature: bytes) -> Skip:
+        """Whether a reading counts: a verifier's by its signature, any by its announcement."""
+        place = (given.nanogrid, given.interval)
+        is_verifier = self.settlement.registry.has_role(ORACLE, sender)
+        if is_verifier:
+            signer = self.context.compact_signer(given, signature)
+            if signer is not None and signer == self.settlement.gateways.get(given.nanogrid):
+                return Skip.NONE
+        announced = self.settlement.metering.announced.get(place)
+        if announced is None or announced.reading != given:
+            return Skip.BAD_SIGNATURE if is_verifier else Skip.NOT_ANNOUNCED
+        waited = self.context.now >= announced.announced_at + self.settlement.parameters.hold_window_s
+        return Skip.NONE if is_verifier or waited else Skip.HOLD_WINDOW_OPEN
+
+    def reading_deadline(self, nanogrid: int, interval: int) -> int:
+        """From then on an award without a reading expires [epoch s]."""
+        parameters = self.settlement.parameters
+        deadline = self.settlement.calendar.reading_deadline(interval)
+        announced = self.settlement.metering.announced.get((nanogrid, interval))
+        if announced is None or self.context.now < deadline:
+            return deadline
+        return max(deadline, announced.announced_at + parameters.hold_window_s + parameters.reading_deadline_s)
+
+    @staticmethod
+    def _nanogrid(book: OfferBook, award: AwardRecord) -> int:
+        return book.terms.portfolio << 16 | award.index
+
+    @staticmethod
+    def _metered(kind: int, given: Reading) -> int:
+        return given.active_energy_wh if kind == Kind.ACTIVE else given.reactive_energy_varh
+
+    # BOOKING
+
+    def _book(self, book: OfferBook, judgements: Iterable[Judgement]) -> None:
+        for judgement in judgements:
+            skip = self._skip(book, judgement)
+            if skip is Skip.NONE:
+                self._end(book, judgement)
+            else:
+                self.context.emit("AwardSkipped", book.id, judgement.ordinal, skip)
+
+    def _skip(self, book: OfferBook, judgement: Judgement) -> Skip:
+        place = (book.id, judgement.ordinal)
+        if place in self.settlement.settled:
+            return Skip.ALREADY_SETTLED
+        hold = self.settlement.holds.get(place)
+        if hold and not hold.ended_at:
+            return Skip.ON_HOLD
+        restarted = hold.ended_at + self.settlement.parameters.reading_deadline_s if hold else 0
+        if judgement.is_missing and self.context.now < restarted:
+            return Skip.DEADLINE_NOT_REACHED
+        return judgement.skip
+
+    def _end(self, book: OfferBook, judgement: Judgement) -> None:
+        end, ledger = judgement.end, self.settlement.ledger
+        assert end is not None
+        nanogrid = self._nanogrid(book, judgement.award)
+        self.settlement.settled[book.id, judgement.ordinal] = end.outcome
+        payer = self.settlement.payer_of(book)
+        ledger.take_escrow(book.id, end.reserve_ueur)
+        if book.terms.side == Side.BUY:
+            assert end.reserve_ueur == end.paid_ueur + end.margin_ueur + end.refunded_ueur
+            ledger.credit_seat(nanogrid, end.paid_ueur)
+            self.settlement.note_payment(nanogrid, book.terms.interval, int(book.kind), end.paid_ueur)
+        else:
+            from_balance = min(end.paid_ueur, ledger.seats[nanogrid])
+            ledger.take_from_seat(nanogrid, from_balance)
+            from_bond = ledger.charge(nanogrid, book.aggregator, end.paid_ueur - from_balance)
+            ledger.credit_account(book.aggregator, from_balance + from_bond)
+        penalty = ledger.charge(nanogrid, payer, end.penalty_ueur)
+        ledger.credit_account(payer, end.refunded_ueur + penalty)
+        ledger.credit_account(book.aggregator, end.margin_ueur)
+        energies = (end.awarded, end.delivered, end.baseline or 0, end.metered or 0)
+        money = (end.paid_ueur, end.margin_ueur, end.refunded_ueur, end.penalty_ueur)
+        self.context.emit("AwardSettled", book.id, nanogrid, judgement.ordinal, end.outcome, *energies, *money)
+
+    # COMMANDS
+
+    def settle_command(
+        self,
+        sender: str,
+        nanogrid: int,
+        interval: int,
+        baseline: Leaf,
+        reading: AwardReading,
+        award_offer: bytes,
+        award: Leaf,
+    ) -> None:
+        self._require_open_command(nanogrid, interval)
+        self._require_over(interval)
+        given = Reading(nanogrid, interval, *reading[2:5])
+        is_annulled = (nanogrid, interval) in self.settlement.metering.annulled
+        skip = Skip.ANNULLED_READING if is_annulled else self._check(sender, given, reading[5] + reading[6])
+        if skip is Skip.BAD_SIGNATURE:
+            raise Refused("BadReadingSignature", nanogrid, interval)
+        if skip is not Skip.NONE:
+            raise Refused("CommandNotSettleable", nanogrid, interval, skip)
+        kind = self.settlement.command_kind(nanogrid, interval)
+        index = nanogrid & 0xFFFF
+        value = self._proven_baseline(award_offer, (nanogrid >> 16, interval, kind), index, baseline)
+        price = self._command_price(nanogrid, interval, kind, award_offer, award, reading[1])
+        self._end_command(nanogrid, interval, price, value, self._metered(kind, given))
+
+    def expire_command(self, sender: str, nanogrid: int, interval: int) -> None:
+        self._require_open_command(nanogrid, interval)
+        deadline = self.reading_deadline(nanogrid, interval)
+        is_annulled = (nanogrid, interval) in self.settlement.metering.annulled
+        if not is_annulled and self.context.now < deadline:
+            raise Refused("DeadlineNotReached", deadline)
+        self._end_command(nanogrid, interval, 0, 0, 0)
+
+    def _require_open_command(self, nanogrid: int, interval: int) -> None:
+        payment = self.settlement.commands.get((nanogrid, interval))
+        if payment is None:
+            raise Refused("UnknownCommand", nanogrid, interval)
+        if payment.settled:
+            raise Refused("CommandAlreadySettled", nanogrid, interval)
+
+    def _command_price(self, nanogrid: int, interval: int, kind: int, offer: bytes, leaf: Leaf, slot: int) -> int:
+        emergency = self.settlement.registry.seats[nanogrid].emergency_price
+        if (nanogrid, interval, kind) not in self.settlement.auction.winners:
+            return emergency
+        if offer == NO_OFFER:
+            raise Refused("ReplacedAwardMissing", nanogrid, interval)
+        book = self._final(offer)
+        self._require_leaf(book, leaf)
+        award = self._award_at(leaf, 0, slot).award
+        if (self._nanogrid(book, award), book.terms.interval, book.kind) != (nanogrid, interval, kind):
+            raise Refused("ReplacedAwardMissing", nanogrid, interval)
+        return command_price_ueur_kwh(emergency, award.price_ueur_kwh if book.terms.side == Side.BUY else None)
+
+    def _end_command(self, nanogrid: int, interval: int, price: int, baseline: int, metered: int) -> None:
+        ledger, payment = self.settlement.ledger, self.settlement.commands[nanogrid, interval]
+        command = self.settlement.signals.commands[nanogrid, interval]
+        payment.settled = True
+        id_ = command_escrow(nanogrid, interval)
+        reserve, balance = ledger.escrows[id_], ledger.accounts[payment.dso].balance
+        direction = Direction(command.direction)
+        end = settle_command(command.quantity, direction, price, reserve, balance, baseline, metered)
+        ledger.take_escrow(id_, reserve)
+        ledger.credit_account(payment.dso, end.refunded_ueur)
+        ledger.debit_account(payment.dso, end.from_balance_ueur)
+        if end.unpaid_ueur:
+            ledger.add_account_debt(payment.dso, nanogrid, end.unpaid_ueur)
+        ledger.credit_seat(nanogrid, end.paid_ueur)
+        kind = self.settlement.command_kind(nanogrid, interval)
+        self.settlement.note_payment(nanogrid, interval, kind, end.paid_ueur + end.unpaid_ueur)
+        energies = (end.delivered, baseline, metered)
+        money = (end.paid_ueur, end.refunded_ueur, end.unpaid_ueur)
+        self.context.emit("CommandSettled", nanogrid, interval, *energies, *money)
+
+    # HOLDS
+
+    def place_hold(self, sender: str, hold: tuple[bytes, int, bytes], leaf: Leaf, signature: bytes) -> None:
+        given = Hold(*hold)
+        signer = self.context.signer_or_nobody(sender, given, signature)
+        book, place = self._final(given.offer), (given.offer, given.ordinal)
+        self._require_leaf(book, leaf)
+        if given.ordinal // RECORDS_PER_LEAF != leaf[0]:
+            raise Refused("WrongAwardProof", given.offer, leaf[0])
+        self._award_at(leaf, 0, given.ordinal % RECORDS_PER_LEAF)
+        registry = self.settlement.registry
+        node_dso = registry.nodes[registry.node_of(book.terms.portfolio)]
+        parties = {book.aggregator, self.settlement.payer_of(book), node_dso} - {ZERO_ADDRESS}
+        if signer not in parties and not registry.has_role(ORACLE, signer):
+            raise Refused("NotHoldParty", given.offer, signer)
+        if place in self.settlement.settled:
+            raise Refused("AlreadySettled", *place)
+        if place in self.settlement.holds:
+            raise Refused("HoldExists", *place)
+        bond = self.settlement.parameters.hold_bond_ueur
+        self.settlement.ledger.require_balance(signer, bond)
+        decide_by = self.context.now + self.settlement.parameters.hold_term_s
+        self.settlement.holds[place] = HoldState(signer, decide_by)
+        self.settlement.ledger.lock(hold_escrow(*place), signer, bond)
+        self.context.emit("HoldPlaced", *place, signer, given.reason, decide_by)
+
+    def decide_hold(self, sender: str, offer: bytes, ordinal: int, upheld: bool) -> None:
+        self.settlement.require_referee(sender)
+        if self.context.now > self._active_hold(offer, ordinal).decide_by:
+            raise Refused("HoldTermOver", offer, ordinal)
+        self._end_hold(offer, ordinal, upheld=upheld, lapsed=False)
+
+    def lapse_hold(self, sender: str, offer: bytes, ordinal: int) -> None:
+        decide_by = self._active_hold(offer, ordinal).decide_by
+        if self.context.now <= decide_by:
+            raise Refused("HoldTermRunning", offer, ordinal, decide_by)
+        self._end_hold(offer, ordinal, upheld=False, lapsed=True)
+
+    def _active_hold(self, offer: bytes, ordinal: int) -> HoldState:
+        hold = self.settlement.holds.get((offer, ordinal))
+        if hold is None or hold.ended_at:
+            raise Refused("UnknownHold", offer, ordinal)
+        return hold
+
+    def _end_hold(self, offer: bytes, ordinal: int, *, upheld: bool, lapsed: bool) -> None:
+        hold, book = self.settlement.holds[offer, ordinal], self.settlement.auction.offers[offer]
+        hold.ended_at = self.context.now
+        self.context.emit("HoldDecided", offer, ordinal, upheld, lapsed)
+        award, ledger = book.awards[ordinal], self.settlement.ledger
+        nanogrid, bond = self._nanogrid(book, award), self.settlement.parameters.hold_bond_ueur
+        ledger.take_escrow(hold_escrow(offer, ordinal), bond)
+        if not upheld:
+            ledger.credit_seat(nanogrid, bond)
+            return
+        charged = min(bond, ledger.liable(nanogrid))
+        ledger.charge_bond(nanogrid, hold.holder, charged)
+        ledger.credit_account(hold.holder, bond + charged)
+        self._end(book, Judgement(ordinal, award, settle_hold_upheld(self.settlement.terms_of(book, award))))

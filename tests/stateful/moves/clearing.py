@@ -1,0 +1,138 @@
+"""Clearing by claims, right and forged, verdicts, and final results."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from market.domain.claim_check import Progress, check_chunk
+from market.domain.merit_order import Claim
+from market.domain.messages import Verdict
+from market.domain.products import Side
+from market.domain.records import PostedBid, pack_awards, pack_bids, rejected_bitmap, rejected_positions
+from market.domain.states import OfferStatus
+from market.domain.units import NO_MARGINAL
+from tests.stateful.actors import STRANGER
+from tests.stateful.model.auction import NO_REQUEST, OfferBook
+from tests.stateful.moves.turn import Turn
+
+
+def _rejected(turn: Turn, book: OfferBook) -> bytes:
+    """The verdict's bitmap where it is to be applied."""
+    verdict = turn.model.signals.verdicts.get(book.id)
+    applies = book.status is OfferStatus.CLEARED and verdict is not None and not book.cleared_again
+    return verdict.bitmap if applies and verdict else b""
+
+
+def clear(turn: Turn, book: OfferBook | None = None) -> bool:
+    """The right claim, in one transaction or in chunks."""
+    book = book or turn.offer(OfferStatus.OPEN, OfferStatus.CLEARED)
+    if book is None:
+        return _clear(turn, NO_REQUEST, Claim(NO_MARGINAL, 0), b"", b"")
+    rejected = turn.mostly(_rejected(turn, book), [b"\1", b""], 0.05)
+    claim = turn.model.auction.right_claim(book, rejected)
+    cuts = (
+        sorted(turn.chance.sample(range(1, len(book.bids)), min(2, len(book.bids) - 1))) if len(book.bids) > 2 else []
+    )
+    if turn.happens(0.5):
+        cuts = []
+    progress: Progress | None = None
+    for first, end in zip([0, *cuts], [*cuts, len(book.bids)], strict=True):
+        chunk = book.bids[first:end]
+        if not _clear(turn, book.id, claim, pack_bids(chunk), rejected, progress):
+            return False
+        positions = rejected_positions(rejected)
+        progress, _ = check_chunk(Side(book.terms.side), claim, chunk, book.posts, positions, progress)
+    return True
+
+
+def forge_claim(turn: Turn) -> None:
+    """Wrong claims, wrong records, wrong progress: none may pass, unless it gives the very same awards."""
+    book = turn.offer(OfferStatus.OPEN, OfferStatus.CLEARED)
+    if book is None or not book.bids:
+        return
+    rejected = _rejected(turn, book)
+    true = turn.model.auction.right_claim(book, rejected)
+    for _ in range(turn.chance.choice([1, 3, 6])):
+        claim, records, progress = true, list(book.bids), None
+        forgery = turn.chance.randrange(5)
+        if forgery == 0:
+            records = _other_records(turn, book)
+        elif forgery == 1 and book.reached:
+            reached_claim, _, reached = turn.one_of(sorted(book.reached, key=repr))
+            progress = turn.one_of(
+                [reached, replace(reached, better=reached.better + 1), replace(reached, seen=reached.seen ^ 1)]
+            )
+            claim = turn.one_of([true, reached_claim])
+            records = book.bids[reached.position :]
+        else:
+            claim = _other_claim(turn, book, true)
+        _clear(turn, book.id, claim, pack_bids(records), rejected, progress)
+
+
+def _other_claim(turn: Turn, book: OfferBook, true: Claim) -> Claim:
+    ranks = sorted(bid.rank(Side(book.terms.side)) for bid in book.bids)
+    passed = list(true.passed_over)
+    change = turn.chance.randrange(6)
+    if change == 0:
+        return replace(true, marginal=turn.one_of([*ranks, NO_MARGINAL]))
+    if change == 1:
+        quantity = true.marginal_quantity + turn.one_of([-1, 1, 5])
+        return replace(true, marginal_quantity=max(0, min(quantity, 2**24 - 1)))
+    if change == 2:
+        passed = sorted({*passed, turn.one_of(ranks)})
+    elif change == 3 and passed:
+        passed.remove(turn.one_of(passed))
+    elif change == 4:
+        passed = turn.one_of([ranks[:17], [*passed, *passed], ranks[:16]])
+    else:
+        marginal = turn.one_of(ranks)
+        better = [rank for rank in ranks if rank < marginal]
+        passed = sorted(turn.chance.sample(better, min(len(better), turn.chance.randrange(4))))
+        return Claim(marginal, turn.chance.choice([0, 1, 300, true.marginal_quantity]), tuple(passed))
+    return replace(true, passed_over=tuple(passed[:18]))
+
+
+def _other_records(turn: Turn, book: OfferBook) -> list[PostedBid]:
+    """Omitted, reordered, posted again, or changed."""
+    records, at = list(book.bids), turn.chance.randrange(len(book.bids))
+    change = turn.chance.randrange(4)
+    if change == 0:
+        records.pop(at)
+    elif change == 1:
+        turn.chance.shuffle(records)
+    elif change == 2:
+        records.append(records[at])
+    else:
+        record = records[at].record
+        records[at] = replace(records[at], record=replace(record, reserved=not record.reserved))
+    return records
+
+
+def _clear(
+    turn: Turn, offer: bytes, claim: Claim, records: bytes, rejected: bytes, progress: Progress | None = None
+) -> bool:
+    claimed = (claim.marginal, claim.marginal_quantity, list(claim.passed_over))
+    records = turn.mostly(records, [records[:-1]], 0.01)
+    return turn.do(STRANGER.address, "MeritOrderAuction", "clear", offer, claimed, records, rejected, progress)
+
+
+def give_verdict(turn: Turn, book: OfferBook | None = None) -> bool:
+    book = book or turn.offer(OfferStatus.CLEARED)
+    id_, positions = NO_REQUEST, []
+    if book:
+        id_, positions = book.id, [award.position for award in book.awards]
+    rejected = rejected_bitmap(turn.chance.sample(positions, min(len(positions), turn.chance.randrange(4))))
+    verdict = Verdict(id_, rejected, bytes(32))
+    node = turn.model.registry.node_of(book.terms.portfolio) if book else 7
+    sender, signature = turn.decided(turn.dso_of(node), verdict)
+    return turn.do(sender, "GridSignals", "giveVerdict", verdict.arguments(), signature)
+
+
+def finalise(turn: Turn, book: OfferBook | None = None) -> bool:
+    book = book or turn.offer(OfferStatus.CLEARED)
+    if book is None:
+        return turn.do(STRANGER.address, "MeritOrderAuction", "finalise", NO_REQUEST, b"", b"")
+    awards = pack_awards(book.awards)
+    awards = turn.mostly(awards, [awards[12:], awards + awards[:12], awards[1:]], 0.05)
+    rejected = turn.mostly(_rejected(turn, book), [b"", b"\1"], 0.04)
+    return turn.do(STRANGER.address, "MeritOrderAuction", "finalise", book.id, awards, rejected)
