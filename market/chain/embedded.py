@@ -127,7 +127,6 @@ def start_anvil(
     accounts: int = 10,
     base_fee_wei: int = 0,
     block_gas_limit: int = BLOCK_GAS_LIMIT,
-    keep_history: bool = True,
     log: IO[bytes] | None = None,
 ) -> EmbeddedChain:
     """Starts a node that mines each transaction at once, and waits until it answers.
@@ -141,8 +140,6 @@ def start_anvil(
         accounts: number of funded development accounts.
         base_fee_wei: base fee of the first block; 0 lets transactions be free.
         block_gas_limit: gas of a block.
-        keep_history: whether old states can be asked for; each block's whole state is kept, on disk after some
-            hundreds of blocks, so that thousands of blocks take gigabytes.
         log: where the node's output goes; None: nowhere.
 
     Raises:
@@ -153,8 +150,6 @@ def start_anvil(
     command += ["--hardfork", HARDFORK, "--enable-tx-gas-limit", "--gas-limit", str(block_gas_limit)]
     command += ["--base-fee", str(base_fee_wei), "--gas-price", "0", "--disable-min-priority-fee"]
     command += ["--accounts", str(accounts)]
-    if not keep_history:
-        command += ["--prune-history"]
     if state_file is not None:
         command += ["--state", str(state_file), "--state-interval", "1"]
     resumed = state_file is not None and state_file.exists()

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from market.domain.records import fold_chain, pack_bids
 from market.domain.states import OfferStatus
 from market.domain.trees import award_root
 from tests.stateful.actors import BY_ADDRESS, EVERYBODY, HOLDERS_OF_MONEY
 from tests.stateful.contracts import plain
+from tests.stateful.model.auction import OfferBook
 from tests.stateful.model.refusal import ZERO_ADDRESS
 from tests.stateful.player import Player
 
@@ -77,6 +77,7 @@ def _offers(player: Player) -> Iterator[Fact]:
         for interval, available in request.available.items():
             yield "MeritOrderAuction", "availableOf", (id_, interval), (available,)
     for id_, book in auction.offers.items():
+        yield "MeritOrderAuction", "stateOf", (id_,), (_state_of(book),)
         yield "MeritOrderAuction", "pendingOffer", book.session, (auction.pending.get(book.session, bytes(32)),)
         if book.status in (OfferStatus.CLEARED, OfferStatus.OPEN):
             yield "MeritOrderAuction", "finalAt", (id_,), (auction.final_at(book),)
@@ -91,15 +92,10 @@ def _offers(player: Player) -> Iterator[Fact]:
         yield "Settlement", "holdOf", place, shown
 
 
-def compare_states(player: Player) -> None:
-    """Status, number of bids, chain, awards and escrow of each offer."""
-    books = list(player.model.auction.offers.values())
-    answers = player.read([("MeritOrderAuction", "stateOf", (book.id,)) for book in books])
-    for book, ((status, bids, awards, _, _, chain, root, escrow, aggregator),) in zip(books, answers, strict=True):
-        assert (status, bids, chain) == (book.status, len(book.bids), fold_chain(pack_bids(book.bids)))
-        assert (escrow, aggregator) == (book.escrow, book.aggregator.lower())
-        if book.status in (OfferStatus.CLEARED, OfferStatus.FINAL):
-            assert (awards, root) == (len(book.awards), award_root(book.awards))
+def _state_of(book: OfferBook) -> tuple[Any, ...]:
+    root = award_root(book.awards)
+    times = (book.opened_at, book.cleared_at)
+    return (book.status, len(book.bids), len(book.awards), *times, book.chain, root, book.escrow, book.aggregator)
 
 
 def _signals(player: Player) -> Iterator[Fact]:

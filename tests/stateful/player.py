@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, deque
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -27,11 +27,23 @@ class Tally:
     """What a run has reached, so that none can be empty."""
 
     accepted: Counter[str] = field(default_factory=Counter)
-    refused: Counter[str] = field(default_factory=Counter)
-    errors: Counter[str] = field(default_factory=Counter)
+    refused: Counter[tuple[str, str]] = field(default_factory=Counter)
+    """By call and custom error."""
     events: Counter[str] = field(default_factory=Counter)
     reached: Counter[str] = field(default_factory=Counter)
     """Outcomes, skips, bid rejections and the like."""
+
+    def refusals_of(self, what: str) -> dict[str, int]:
+        """Custom errors of a call, with how often each was met."""
+        return {error: count for (call, error), count in sorted(self.refused.items()) if call == what}
+
+    @property
+    def errors(self) -> Counter[str]:
+        """Custom errors by name."""
+        errors: Counter[str] = Counter()
+        for (_, error), count in self.refused.items():
+            errors[error] += count
+        return errors
 
     @property
     def calls(self) -> int:
@@ -49,6 +61,8 @@ class Player:
     tally: Tally
     is_broken: bool = False
     """Chain and model have parted: nothing after that means anything."""
+    said: deque[tuple[Any, ...]] = field(default_factory=lambda: deque(maxlen=40))
+    """The last accepted calls."""
 
     @property
     def now(self) -> int:
@@ -71,8 +85,7 @@ class Player:
         except Refused as refusal:
             error = (refusal.name, *plain(refusal.arguments))
             assert self._error_of(sender, address, data) == error, f"{what}: the model refuses with {error}"
-            self.tally.refused[what] += 1
-            self.tally.errors[refusal.name] += 1
+            self.tally.refused[what, refusal.name] += 1
             self.is_broken = False
             return False
         receipt = self.node.send(sender, address, data)
@@ -81,6 +94,7 @@ class Player:
         events = sorted(map(repr, map(plain, expected)))
         assert sorted(map(repr, self.contracts.events(receipt))) == events, f"{what}: other events than the model's"
         self._note(what, expected)
+        self.said.append((sender, contract, function, *arguments))
         self.is_broken = False
         return True
 

@@ -39,7 +39,7 @@ class Run:
     def report(self) -> dict[str, Any]:
         """For docs/benchmarks: the figures that another run with the same seed gives again."""
         tally = self.tally
-        kinds = sorted({*tally.accepted, *tally.refused})
+        kinds = sorted({*tally.accepted, *(call for call, _ in tally.refused)})
         return {
             "calls": tally.calls,
             "accepted": tally.accepted.total(),
@@ -49,7 +49,7 @@ class Run:
             "seconds": round(self.seconds),
             "calls_per_second": round(tally.calls / self.seconds),
             "calls_by_kind": {
-                kind: {"accepted": tally.accepted[kind], "refused": tally.refused[kind]} for kind in kinds
+                kind: {"accepted": tally.accepted[kind], "refused": tally.refusals_of(kind)} for kind in kinds
             },
             "reached": dict(sorted(tally.reached.items())),
             "errors": dict(sorted(tally.errors.items())),
@@ -63,7 +63,7 @@ def play(calls: int, first_seed: int, *, shrink: bool = False) -> Run:
     shrink: whether a failing example is reduced, which takes minutes.
     """
     started = time.monotonic()
-    with start_anvil(free_port(), timestamp=START, keep_history=False) as chain:
+    with start_anvil(free_port(), timestamp=START) as chain:
         stage = build(chain)
         rounds = 0
         while stage.tally.calls < calls:

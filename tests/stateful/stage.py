@@ -38,7 +38,7 @@ PARAMETERS = DeploymentParameters(
     reading_deadline_s=4 * U,
     hold_window_s=HOUR,
     hold_term_s=2 * HOUR,
-    hold_bond_ueur=12 * EURO,
+    hold_bond_ueur=20 * EURO,
     unbonding_s=7 * HOUR,
 )
 NODES = {7: DSOS[0], 8: DSOS[1]}
@@ -87,15 +87,14 @@ def _give_money(player: Player) -> None:
 
 def _register(player: Player) -> None:
     first = player.now // U * U + U
+    gateways = iter(GATEWAYS)
     for portfolio, (node, _, seats) in PORTFOLIOS.items():
         for index in range(seats):
             nanogrid = portfolio << 16 | index
             owner = OWNERS[(portfolio + index) % len(OWNERS)]
             seat = (portfolio, owner.address, RATED_POWER_W, EMERGENCY_PRICE_UEUR_KWH, first)
             player.must(OPERATOR.address, "ParticipantRegistry", "registerSeat", *seat)
-            gateway = GATEWAYS[(portfolio * 5 + index) % len(GATEWAYS)]
-            if gateway.address not in player.model.settlement.seat_of_gateway:
-                player.must(OPERATOR.address, "Settlement", "setGateway", nanogrid, gateway.address)
+            player.must(OPERATOR.address, "Settlement", "setGateway", nanogrid, next(gateways).address)
             if bond := BONDS_EURO[index % len(BONDS_EURO)]:
                 player.must(OPERATOR.address, "Settlement", "fundBond", nanogrid, bond * EURO)
             if index % 4 == 1:

@@ -55,6 +55,7 @@ class OfferBook:
     terms: Offer
     aggregator: str
     escrow: int
+    opened_at: int
     status: OfferStatus = OfferStatus.OPEN
     bids: list[PostedBid] = field(default_factory=list)
     posts: Counter[int] = field(default_factory=Counter)
@@ -183,7 +184,7 @@ class AuctionModel:
         needed_by = self.context.now if given.request == NO_REQUEST else self._require_answers(given)
         self._require_baseline(given, needed_by)
         self._require_closure(given)
-        book = OfferBook(id_, given, signer, self._escrow_needed(given))
+        book = OfferBook(id_, given, signer, self._escrow_needed(given), self.context.now)
         if book.session in self.pending:
             raise Refused("OfferPending", *book.session, self.pending[book.session])
         ledger = self.settlement.ledger

@@ -119,7 +119,9 @@ def open_something(turn: Turn) -> None:
         intervals = list(requests[id_].available) if id_ in requests else []
         open_offer(turn, portfolio, turn.one_of(intervals) if intervals else turn.interval(), id_)
         return
-    open_offer(turn, portfolio, turn.interval(), NO_REQUEST, turn.chance.randrange(2))
+    anchored = [place[1] for place in turn.model.metering.baselines if place[0] == portfolio and place[1] > turn.now]
+    interval = turn.one_of(anchored) if anchored and turn.happens(0.9) else turn.interval()
+    open_offer(turn, portfolio, interval, NO_REQUEST, turn.chance.randrange(2))
 
 
 def cancel_offer(turn: Turn, book: OfferBook | None = None) -> None:

@@ -40,14 +40,16 @@ def clear(turn: Turn, book: OfferBook | None = None) -> bool:
         chunk = book.bids[first:end]
         if not _clear(turn, book.id, claim, pack_bids(chunk), rejected, progress):
             return False
+        if turn.happens(0.15):
+            forge_claim(turn, book)
         positions = rejected_positions(rejected)
         progress, _ = check_chunk(Side(book.terms.side), claim, chunk, book.posts, positions, progress)
     return True
 
 
-def forge_claim(turn: Turn) -> None:
+def forge_claim(turn: Turn, book: OfferBook | None = None) -> None:
     """Wrong claims, wrong records, wrong progress: none may pass, unless it gives the very same awards."""
-    book = turn.offer(OfferStatus.OPEN, OfferStatus.CLEARED)
+    book = book or turn.offer(OfferStatus.OPEN, OfferStatus.CLEARED)
     if book is None or not book.bids:
         return
     rejected = _rejected(turn, book)
@@ -83,7 +85,7 @@ def _other_claim(turn: Turn, book: OfferBook, true: Claim) -> Claim:
     elif change == 3 and passed:
         passed.remove(turn.one_of(passed))
     elif change == 4:
-        passed = turn.one_of([ranks[:17], [*passed, *passed], ranks[:16]])
+        passed = turn.one_of([list(range(17)), [ranks[0], ranks[0]], ranks[:3][::-1], ranks[:16]])
     else:
         marginal = turn.one_of(ranks)
         better = [rank for rank in ranks if rank < marginal]

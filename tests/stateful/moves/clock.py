@@ -23,7 +23,7 @@ def pass_time(turn: Turn) -> None:
 def wait_long(turn: Turn) -> None:
     """Hours, or over the end of the month."""
     month = start_of_month(month_of(turn.now) + 1)
-    turn.player.jump(turn.one_of([turn.now + 2 * U, turn.now + 5 * U, turn.now + PARAMETERS.unbonding_s, month]))
+    turn.player.jump(turn.one_of([turn.now + 2 * U, turn.now + 5 * U, turn.now + PARAMETERS.unbonding_s, month, month]))
 
 
 def _edges(turn: Turn) -> list[int]:

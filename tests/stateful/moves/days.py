@@ -2,47 +2,89 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+from market.domain.messages import Unbonding
 from market.domain.products import Phase, Side
+from market.domain.states import OfferStatus
+from tests.stateful.actors import STRANGER
 from tests.stateful.model.auction import NO_REQUEST, OfferBook
-from tests.stateful.moves import auctions, clearing, ends
+from tests.stateful.moves import auctions, clearing, ends, money, offices
 from tests.stateful.moves.turn import Turn
 from tests.stateful.stage import PARAMETERS, U
 
 CLEARED_AFTER = 20
 FINAL_AFTER = 46
 """Hundredths of u after gate closure."""
+STRAYS: tuple[Callable[[Turn], object], ...] = (
+    auctions.cancel_offer,
+    auctions.expire_offer,
+    auctions.reclaim_request,
+    auctions.post_bids,
+    clearing.clear,
+    clearing.forge_claim,
+    clearing.give_verdict,
+    clearing.finalise,
+    ends.settle,
+    ends.settle_one,
+    ends.expire_awards,
+    ends.place_hold,
+)
 
 
 def play_an_auction(turn: Turn) -> None:
     """From the baselines on; each step may be the last."""
-    portfolio, is_internal = turn.mostly(3, [4, 5]), turn.happens(0.35)
+    portfolio, is_internal = turn.mostly(3, [4, 4, 5], 0.3), turn.happens(0.35)
     lead = 410 if is_internal else 315
     interval = -(-(turn.now + U * lead // 100) // U) * U + U * turn.chance.choice([0, 0, 1])
-    calendar = turn.model.calendar
-    turn.player.jump(calendar.before(interval, lead))
-    auctions.anchor_baselines(turn, portfolio, interval)
+    turn.player.jump(turn.model.calendar.before(interval, lead))
+    if turn.happens(0.6):
+        offices.restore_order(turn)
+    while turn.happens(0.6):
+        offices.set_delegate(turn)
+    if turn.happens(0.95):
+        auctions.anchor_baselines(turn, portfolio, interval)
     book = _open_internal(turn, portfolio, interval) if is_internal else _open_requested(turn, portfolio, interval)
+    _play_to_the_end(turn, book)
+    if is_internal and turn.happens(0.6):  # who has won already has nothing left to sell
+        book = _open_requested(turn, portfolio, interval)
+        _play_to_the_end(turn, book)
+    if book and book.status is OfferStatus.FINAL:
+        _after(turn, book)
+
+
+def _play_to_the_end(turn: Turn, book: OfferBook | None) -> None:
+    """Until it is final, or stopped before."""
     if book is None:
         return
-    if turn.happens(0.12):
+    if turn.happens(0.1):
         auctions.cancel_offer(turn, book)
         return
-    for _ in range(turn.chance.choice([1, 1, 2, 3])):
+    for _ in range(turn.chance.choice([1, 2, 2, 3, 4])):
         auctions.post_bids(turn, book)
+        _stray(turn)
     if turn.happens(0.08):
         return
+    calendar = turn.model.calendar
     turn.player.jump(book.terms.gate_closure)
-    if turn.happens(0.3):
-        clearing.forge_claim(turn)
+    if turn.happens(0.4):
+        clearing.forge_claim(turn, book)
     turn.player.jump(book.terms.gate_closure + calendar.span_s(CLEARED_AFTER))
     clearing.clear(turn, book)
+    _stray(turn)
     if turn.happens(0.4) and clearing.give_verdict(turn, book) and turn.happens(0.6):
         clearing.clear(turn, book)
     if turn.happens(0.08):
         return
     turn.player.jump(book.terms.gate_closure + calendar.span_s(FINAL_AFTER))
     clearing.finalise(turn, book)
-    _after(turn, book)
+    _stray(turn)
+
+
+def _stray(turn: Turn) -> None:
+    """Somebody acts out of turn."""
+    if turn.happens(0.2):
+        turn.one_of(STRAYS)(turn)
 
 
 def _open_internal(turn: Turn, portfolio: int, interval: int) -> OfferBook | None:
@@ -56,6 +98,8 @@ def _open_requested(turn: Turn, portfolio: int, interval: int) -> OfferBook | No
     request = auctions.publish_request(turn, node, interval, turn.mostly(1, [3], 0.35))
     if request is None:
         return None
+    if turn.happens(0.05):
+        auctions.anchor_baselines(turn, portfolio, interval)  # too late
     if turn.happens(0.5):
         turn.player.jump(turn.model.calendar.before(interval, 275))
     return auctions.open_offer(turn, portfolio, interval, request)
@@ -65,7 +109,7 @@ def _after(turn: Turn, book: OfferBook) -> None:
     """What may come between a result and its payment; the rest is left to whoever comes next."""
     if not book.awards or turn.happens(0.3):
         return
-    between = turn.one_of([_redden, _dispute, _announce, _lie, _measure, _measure])
+    between = turn.one_of([_redden, _redden, _dispute, _announce, _lie, _leave, _measure, _measure])
     between(turn, book)
     if turn.happens(0.6):
         ends.settle(turn, book)
@@ -83,13 +127,18 @@ def _redden(turn: Turn, book: OfferBook) -> None:
     node, interval = turn.model.registry.node_of(book.terms.portfolio), book.terms.interval
     turn.player.jump(turn.mostly(turn.now, [interval, interval + U // 2], 0.4))
     auctions.set_signal(turn, node, interval, Phase.RED)
-    for _ in range(turn.chance.randrange(3)):
+    if turn.happens(0.3):
+        money.empty_account(turn, turn.dso_of(node))
+    for _ in range(turn.chance.choice([0, 1, 2, 3])):
         ends.command(turn, book.terms.portfolio << 16 | turn.one_of(book.awards).index, interval)
     if turn.happens(0.2):
         auctions.set_signal(turn, node, interval, Phase.YELLOW)
     _measure(turn, book)
-    for _ in range(2):
-        ends.end_a_command(turn)
+    for place, payment in list(turn.model.settlement.commands.items())[-3:]:
+        if not payment.settled:
+            ends.end_a_command(turn, place)
+    if turn.happens(0.5):
+        money.deposit(turn)
 
 
 def _dispute(turn: Turn, book: OfferBook) -> None:
@@ -97,7 +146,7 @@ def _dispute(turn: Turn, book: OfferBook) -> None:
         ends.place_hold(turn, book)
     _measure(turn, book)
     ends.settle(turn, book)
-    for _ in range(2):
+    for _ in range(3):
         ends.end_a_hold(turn)
 
 
@@ -106,6 +155,7 @@ def _announce(turn: Turn, book: OfferBook) -> None:
     _measure(turn, book)
     for _ in range(turn.chance.choice([1, 3])):
         ends.announce_reading(turn, book)
+    ends.settle(turn, book, STRANGER.address)
     turn.player.jump(turn.now + turn.mostly(PARAMETERS.hold_window_s, [U]))
 
 
@@ -113,3 +163,17 @@ def _lie(turn: Turn, book: OfferBook) -> None:
     """A gateway signs two readings."""
     _measure(turn, book)
     ends.annul_readings(turn, book)
+
+
+def _leave(turn: Turn, book: OfferBook) -> None:
+    """An owner takes its bond away while nobody settles: what it owes then is a debt."""
+    award = turn.one_of(book.awards)
+    nanogrid = book.terms.portfolio << 16 | award.index
+    bond, owner = turn.model.settlement.ledger.bonds[nanogrid], turn.model.registry.seats[nanogrid].owner
+    unbonding = Unbonding(nanogrid, bond.amount, bond.nonce)
+    turn.do(owner, "Settlement", "startUnbonding", unbonding.arguments(), b"")
+    turn.player.jump(bond.available_at)
+    turn.do(STRANGER.address, "Settlement", "withdrawBond", nanogrid)
+    ends.expire_awards(turn, book)
+    if turn.happens(0.5):
+        money.fund_bond(turn)

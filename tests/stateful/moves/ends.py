@@ -32,7 +32,10 @@ def _reading(turn: Turn, nanogrid: int, interval: int, ordinal: int | None = Non
         index = nanogrid & 0xFFFF
         base = baselines(nanogrid >> 16, interval, kind)[index] if index < BASELINE_VALUES else 0
         energies.append(
-            base + turn.chance.choice([0, -1, 1, -269, -270, 270, 271, -700, 700, 1000, -2000, 2000, -6000, 6000])
+            base
+            + turn.chance.choice(
+                [0, -1, 1, -269, -270, 270, 271, -500, 500, -900, 900, -700, 700, 1000, -2000, 2000, -6000, 6000]
+            )
         )
     return Reading(nanogrid, interval, *energies, turn.chance.choice([1, 1, 2]))
 
@@ -70,10 +73,10 @@ def _forged(turn: Turn, leaf: Leaf) -> Leaf:
 # SETTLING
 
 
-def settle(turn: Turn, book: OfferBook | None = None) -> bool:
+def settle(turn: Turn, book: OfferBook | None = None, sender: str | None = None) -> bool:
     """Some or all awards of an offer in one batch, by the verifier or by anyone."""
     book = book or turn.offer(OfferStatus.FINAL)
-    sender = turn.mostly(ORACLE.address, [STRANGER.address], 0.35)
+    sender = sender or turn.mostly(ORACLE.address, [STRANGER.address], 0.35)
     if book is None or not book.awards:
         return turn.do(sender, "Settlement", "settle", book.id if book else NO_REQUEST, b"", [], [])
     leaves = _leaves(book)
@@ -149,12 +152,20 @@ def anchor_readings(turn: Turn) -> None:
     turn.do(turn.who(ORACLE), "MeteringOracle", "anchorReadings", turn.interval(), bytes(32), 5)
 
 
+def _is_measured(turn: Turn, book: OfferBook) -> bool:
+    """Whether its readings may still come."""
+    calendar, interval = turn.model.calendar, book.terms.interval
+    in_time = calendar.end_of(interval) <= turn.now <= calendar.reading_deadline(interval)
+    return in_time and book.status is OfferStatus.FINAL and bool(book.awards)
+
+
 def _measured(turn: Turn, book: OfferBook | None) -> tuple[int, int]:
     """A nanogrid and an interval, mostly of an award or a command."""
     commands = list(turn.model.signals.commands)
     if commands and book is None and turn.happens(0.3):
         return turn.one_of(commands[-4:])
-    book = book or turn.offer(OfferStatus.FINAL)
+    measured = [book for book in turn.model.auction.offers.values() if _is_measured(turn, book)]
+    book = book or (turn.one_of(measured) if measured and turn.happens(0.8) else turn.offer(OfferStatus.FINAL))
     if book is None or not book.awards or turn.happens(0.1):
         return turn.nanogrid(), turn.interval()
     return book.terms.portfolio << 16 | turn.one_of(book.awards).index, book.terms.interval
@@ -172,7 +183,7 @@ def place_hold(turn: Turn, book: OfferBook | None = None) -> None:
     leaf = _leaves(book)[ordinal // RECORDS_PER_LEAF]
     hold = Hold(book.id, turn.mostly(ordinal, [len(book.awards), ordinal + 8], 0.05), bytes(32))
     party = turn.one_of([*AGGREGATORS, *DSOS, ORACLE])
-    sender, signature = turn.decided(turn.mostly(book.aggregator, [party.address], 0.5), hold)
+    sender, signature = turn.decided(turn.mostly(book.aggregator, [party.address], 0.3), hold)
     leaf = turn.mostly(leaf, [_forged(turn, leaf)], 0.03)
     turn.do(sender, "Settlement", "placeHold", hold.arguments(), leaf, signature)
 
@@ -180,8 +191,8 @@ def place_hold(turn: Turn, book: OfferBook | None = None) -> None:
 def end_a_hold(turn: Turn) -> None:
     holds = turn.model.settlement.holds
     active = [place for place, hold in holds.items() if not hold.ended_at]
-    place = turn.one_of(active) if active and turn.happens(0.93) else (NO_REQUEST, 0)
-    if turn.happens(0.6):
+    place = turn.one_of(active[-3:]) if active and turn.happens(0.93) else (NO_REQUEST, 0)
+    if turn.happens(0.75):
         turn.do(turn.who(REFEREE), "Settlement", "decideHold", *place, turn.happens(0.6))
     else:
         turn.do(STRANGER.address, "Settlement", "lapseHold", *place)
@@ -208,20 +219,22 @@ def command(turn: Turn, nanogrid: int, interval: int) -> None:
         interval,
         turn.mostly(5, [1], 0.03),
         turn.mostly(turn.chance.randrange(2), [2], 0.03),
-        turn.chance.choice([1, 700, 2000, 5000, 40_000, 0]),
+        turn.mostly(turn.one_of([1, 700, 2000, 40_000]), [0]),
         bytes(32),
     )
     sender, signature = turn.decided(turn.dso_of(node), given)
     turn.do(sender, "GridSignals", "giveCommand", given.arguments(), signature)
 
 
-def end_a_command(turn: Turn) -> None:
+def end_a_command(turn: Turn, place: tuple[int, int] | None = None) -> None:
     commands = turn.model.settlement.commands
     open_ones = [place for place, payment in commands.items() if not payment.settled]
-    nanogrid, interval = (
-        turn.one_of(open_ones) if open_ones and turn.happens(0.9) else (turn.nanogrid(), turn.interval())
-    )
-    if turn.happens(0.3):
+    over = [place for place in open_ones if turn.model.calendar.end_of(place[1]) <= turn.now]
+    open_ones = turn.mostly(over or open_ones, [open_ones])
+    if place is None:
+        place = turn.one_of(open_ones) if open_ones else (turn.nanogrid(), turn.interval())
+    nanogrid, interval = place
+    if turn.happens(0.15):
         turn.do(STRANGER.address, "Settlement", "expireCommand", nanogrid, interval)
         return
     reading = _command_reading(turn, nanogrid, interval)
@@ -230,7 +243,7 @@ def end_a_command(turn: Turn) -> None:
     energies = (reading.active_energy_wh, reading.reactive_energy_varh, reading.sequence)
     shown = (0, slot, *energies, signature[:32], signature[32:])
     baseline = _baseline(turn, nanogrid >> 16, interval, Kind.ACTIVE, nanogrid & 0xFFFF)
-    sender = turn.mostly(ORACLE.address, [STRANGER.address], 0.3)
+    sender = turn.mostly(ORACLE.address, [STRANGER.address], 0.15)
     turn.do(sender, "Settlement", "settleCommand", nanogrid, interval, baseline, shown, offer, leaf)
 
 

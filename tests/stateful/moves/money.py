@@ -37,6 +37,8 @@ def move_tokens(turn: Turn) -> None:
         turn.do(giver.address, "SettlementToken", "approve", turn.mostly(spender, [ZERO_ADDRESS], 0.04), allowance)
     elif kind == 4:
         pairs = [pair for pair, allowed in turn.model.token.allowances.items() if allowed and pair[1] in BY_ADDRESS]
+        if not pairs:
+            turn.do(giver.address, "SettlementToken", "approve", taker.address, 2 * EURO)
         owner, spender = turn.one_of(pairs) if pairs else (giver.address, taker.address)
         turn.do(spender, "SettlementToken", "transferFrom", owner, to, turn.mostly(EURO, [balance + 1], 0.1))
     else:
@@ -55,7 +57,8 @@ def _permit(turn: Turn, owner: Actor, spender: str, amount: int) -> tuple[object
 
 def deposit(turn: Turn) -> None:
     payer = turn.one_of(HOLDERS_OF_MONEY)
-    account = turn.chance.choice([payer.address, DSOS[0].address, DSOS[1].address, turn.one_of(AGGREGATORS).address])
+    debtors = [address for address, account in turn.model.settlement.ledger.accounts.items() if account.debt]
+    account = turn.one_of([payer.address, DSOS[0].address, turn.one_of(AGGREGATORS).address, *debtors, *debtors])
     account = turn.mostly(account, [ZERO_ADDRESS], 0.03)
     amount = turn.chance.choice([0, 1, 2 * EURO, 40 * EURO, 10**10])
     if turn.happens(0.4):
@@ -75,6 +78,13 @@ def withdraw(turn: Turn) -> None:
     )
     sender, signature = turn.decided(owner, withdrawal)
     turn.do(sender, "Settlement", "withdraw", withdrawal.arguments(), signature)
+
+
+def empty_account(turn: Turn, owner: str) -> None:
+    """An account takes all out, perhaps just before it has to pay."""
+    account = turn.model.settlement.ledger.accounts[owner]
+    withdrawal = Withdrawal(owner, account.balance, account.nonce)
+    turn.do(owner, "Settlement", "withdraw", withdrawal.arguments(), b"")
 
 
 def pay_out(turn: Turn) -> None:
@@ -138,7 +148,7 @@ def end_a_month(turn: Turn) -> None:
     contracts = turn.model.capacity.contracts
     id_ = turn.mostly(turn.one_of(list(contracts)), [NO_TOKENS], 0.04)
     terms = contracts.get(id_)
-    month = turn.mostly(month_of(turn.now) - 1, [month_of(turn.now), terms.first_month if terms else 0], 0.4)
+    month = turn.mostly(month_of(turn.now) - 1, [month_of(turn.now), terms.first_month if terms else 0], 0.6)
     if turn.happens(0.6):
         turn.do(STRANGER.address, "CapacityRegister", "payAvailability", id_, month)
         return

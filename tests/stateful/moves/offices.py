@@ -55,6 +55,17 @@ def take_office(turn: Turn) -> None:
         turn.do(sender, REGISTRY, "renounceRole", turn.mostly(role, [roles.ADMIN_ROLE], 0.2), holder.address)
 
 
+def restore_order(turn: Turn) -> None:
+    """Gives every office back and ends the pauses, so that an auction has a chance."""
+    registry = turn.model.registry
+    for role, holder in OFFICES:
+        if not registry.has_role(role, holder.address):
+            admin = registry.governance.admin if role == roles.OPERATOR else OPERATOR.address
+            turn.do(admin, REGISTRY, "grantRole", role, holder.address)
+    for node, product in sorted(registry.paused):
+        turn.do(OPERATOR.address, REGISTRY, "setPaused", node, product, False)
+
+
 def hand_over(turn: Turn) -> None:
     """The two-step change of the default admin, and of its delay."""
     rules = turn.model.registry.governance
@@ -158,7 +169,9 @@ def seat_a_gateway(turn: Turn) -> None:
 
 
 def enrol_gateway(turn: Turn, nanogrid: int) -> None:
-    free = turn.one_of(GATEWAYS)
+    seats = turn.model.settlement
+    unseated = [each for each in GATEWAYS if seats.gateways.get(seats.seat_of_gateway.get(each.address, 0)) != each.address]
+    free = turn.mostly(turn.one_of(unseated or GATEWAYS), GATEWAYS)
     message = Enrolment(nanogrid, free.address)
     digest = turn.model.context.digest(message)
     code_signature = turn.mostly(CODE.sign(digest), [STRANGER.sign(digest), b"\1" * 65, b"\1" * 64], 0.1)
@@ -189,3 +202,10 @@ def knock_at_closed_doors(turn: Turn) -> None:
         ]
     )
     turn.do(sender, *door)
+
+
+def say_it_again(turn: Turn) -> None:
+    """A call that was accepted is carried again, by its sender or by somebody else."""
+    if turn.player.said:
+        sender, *call = turn.one_of(turn.player.said)
+        turn.do(turn.mostly(sender, [STRANGER.address], 0.3), *call)
