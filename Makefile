@@ -43,7 +43,7 @@ test: setup brownie-env .stamp-test-packages lint ## Set up, lint and run every 
 
 # Side by side, file by file: what starts several processes of the product wants the machine for itself, the rest does not.
 pytest-light:
-	$(call timed,pytest,$(RUN) pytest -m "not processes" -n 2 --dist loadfile $(PYTEST_ARGS))
+	$(call timed,pytest,$(RUN) pytest -m "not processes" -n 2 --dist loadfile --max-worker-restart 0 $(PYTEST_ARGS))
 
 brownie-beside:
 	@mkdir -p build; echo "Brownie's tests run beside: build/brownie.log"

@@ -34,6 +34,10 @@ BLOCK_GAS_LIMIT = 30_000_000
 START_TIMEOUT_S = 30.0
 STOP_TIMEOUT_S = 10.0
 
+# States of past blocks, held in memory. Without this the node writes every block's whole state to a folder of its own in the home
+# directory, gigabytes in a day, and leaves it there when it is killed.
+_STATES_KEPT = 64
+
 _PLATFORMS = {"x86_64": "amd64", "AMD64": "amd64", "aarch64": "arm64", "arm64": "arm64"}
 
 
@@ -149,7 +153,7 @@ def start_anvil(
     command = [str(find_anvil()), "--host", "127.0.0.1", "--port", str(port), "--chain-id", str(CHAIN_ID)]
     command += ["--hardfork", HARDFORK, "--enable-tx-gas-limit", "--gas-limit", str(block_gas_limit)]
     command += ["--base-fee", str(base_fee_wei), "--gas-price", "0", "--disable-min-priority-fee"]
-    command += ["--accounts", str(accounts)]
+    command += ["--accounts", str(accounts), "--prune-history", str(_STATES_KEPT)]
     if state_file is not None:
         command += ["--state", str(state_file), "--state-interval", "1"]
     resumed = state_file is not None and state_file.exists()

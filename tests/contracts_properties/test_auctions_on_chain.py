@@ -140,6 +140,7 @@ def assert_final(house: AuctionHouse, id_: bytes, offer: Offer, awards: Sequence
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1500)  # whole auctions on a node: minutes where the machine is busy
 @settings(
     max_examples=300,
     deadline=None,

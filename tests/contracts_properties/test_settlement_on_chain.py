@@ -290,6 +290,7 @@ def expire(house: SettlingHouse, story: Story, id_: bytes, awards: Sequence[Awar
             house.books.end(terms, award.index, settle_revoked(terms) if story.red else settle_missing(terms))
 
 
+@pytest.mark.timeout(1500)  # whole auctions on a node: minutes where the machine is busy
 @settings(
     max_examples=100,
     deadline=None,
