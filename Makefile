@@ -18,13 +18,15 @@ PACKAGES := market oracle gateway_agent scripts
 SYNC := $(UV) sync -q --locked --compile-bytecode $(EXTRAS)
 
 ONCE ?=
+CALLS ?= 1000000
+SEED ?= 20261122
 ARGS ?=
 PYTEST_ARGS ?=
 
 # $(call timed,what,command) runs a command and prints how long it took. (`|| exit`: bash -e overlooks a failure inside `a && b`.)
 timed = @started=$$SECONDS; $(2) || exit 1; echo "── $(1): $$((SECONDS - started)) s"
 
-.PHONY: help setup demo test test-fast lint bench contracts brownie-env brownie-lock brownie-test clean clean-all
+.PHONY: help setup demo test test-fast lint bench stateful contracts brownie-env brownie-lock brownie-test clean clean-all
 .PHONY: pytest-light brownie-beside
 
 help: ## Show this help
@@ -62,6 +64,9 @@ lint: setup ## Check style, types, import rules, and that the committed artifact
 
 bench: setup ## Measure, and write docs/benchmarks/
 	$(call timed,bench,$(RUN) python -m scripts.bench $(ARGS))
+
+stateful: setup ## Play random sequences of contract calls against the reference model; CALLS=1000000 SEED=1, into docs/benchmarks
+	$(call timed,stateful,$(RUN) python -m tests.stateful.run --calls $(CALLS) --seed $(SEED) --write >/dev/null)
 
 contracts: setup ## Compile the contracts and write contracts/artifacts
 	$(call timed,contracts,$(RUN) python -m scripts.build_contracts)

@@ -18,6 +18,9 @@ from tests.contracts_properties.auction_house import progress_argument
 UNPREDICTED = frozenset({"Transfer", "Approval", "RoleGranted", "RoleRevoked", "ClearingProgressed"})
 """Events that the model says nothing about: of OpenZeppelin's parts, and the progress of a claim."""
 
+NEVER_EMITTED = frozenset({"RoleAdminChanged", "EIP712DomainChanged"})
+"""The first only while the contracts are created, the second by contracts that change their domain: ours do not."""
+
 
 def _type_of(parameter: Mapping[str, Any]) -> str:
     kind = str(parameter["type"])
@@ -91,6 +94,11 @@ class Contracts:
             for abi in artifact(name)["abi"]
             if abi["type"] == "function" and abi["stateMutability"] not in ("view", "pure")
         }
+
+    def predicted(self) -> set[str]:
+        """Names of the events that the model foretells."""
+        names = {abi["name"] for name in CONTRACT_NAMES for abi in artifact(name)["abi"] if abi["type"] == "event"}
+        return names - UNPREDICTED - NEVER_EMITTED
 
     def data(self, contract: str, function: str, arguments: Iterable[Any]) -> bytes:
         """Calldata of a call."""

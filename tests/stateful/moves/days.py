@@ -127,7 +127,7 @@ def _redden(turn: Turn, book: OfferBook) -> None:
     node, interval = turn.model.registry.node_of(book.terms.portfolio), book.terms.interval
     turn.player.jump(turn.mostly(turn.now, [interval, interval + U // 2], 0.4))
     auctions.set_signal(turn, node, interval, Phase.RED)
-    if turn.happens(0.3):
+    if turn.happens(0.5):
         money.empty_account(turn, turn.dso_of(node))
     for _ in range(turn.chance.choice([0, 1, 2, 3])):
         ends.command(turn, book.terms.portfolio << 16 | turn.one_of(book.awards).index, interval)

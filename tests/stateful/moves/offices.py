@@ -116,7 +116,7 @@ def change_a_seat(turn: Turn) -> None:
     elif kind == 0:
         seat = (turn.mostly(turn.one_of([3, 4, 5]), [99], 0.1), owner, 5_000, 200_000, moment)
         turn.do(operator, REGISTRY, "registerSeat", *seat)
-    elif kind == 1 and turn.happens(0.5):
+    elif kind == 1:
         turn.do(operator, REGISTRY, "closeSeat", nanogrid, moment)
     elif kind == 2:
         turn.do(operator, REGISTRY, "reinstateSeat", nanogrid)
@@ -170,7 +170,9 @@ def seat_a_gateway(turn: Turn) -> None:
 
 def enrol_gateway(turn: Turn, nanogrid: int) -> None:
     seats = turn.model.settlement
-    unseated = [each for each in GATEWAYS if seats.gateways.get(seats.seat_of_gateway.get(each.address, 0)) != each.address]
+    unseated = [
+        each for each in GATEWAYS if seats.gateways.get(seats.seat_of_gateway.get(each.address, 0)) != each.address
+    ]
     free = turn.mostly(turn.one_of(unseated or GATEWAYS), GATEWAYS)
     message = Enrolment(nanogrid, free.address)
     digest = turn.model.context.digest(message)
