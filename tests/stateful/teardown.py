@@ -6,7 +6,7 @@ from market.domain.messages import Unbonding, Withdrawal
 from market.domain.states import OfferStatus
 from market.domain.trees import award_leaves
 from tests.stateful.actors import STRANGER
-from tests.stateful.model.auction import request_escrow
+from tests.stateful.model.requests import request_escrow
 from tests.stateful.player import Player
 from tests.stateful.stage import PARAMETERS, U
 

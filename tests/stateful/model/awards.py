@@ -21,8 +21,9 @@ from market.domain.settlement import (
     settle_revoked,
 )
 from market.domain.states import OfferStatus
-from market.domain.trees import award_leaves, baseline_root, baseline_values, leaf_hash, verify
+from market.domain.trees import award_leaves, baseline_root, baseline_values
 from market.domain.units import RECORD_BYTES, RECORDS_PER_LEAF
+from tests.stateful.model.proofs import Leaf, is_proven
 from tests.stateful.model.refusal import ZERO_ADDRESS, Context, Refused
 from tests.stateful.model.registry import ORACLE
 from tests.stateful.model.settlement import HoldState, SettlementModel, command_escrow, hold_escrow
@@ -35,8 +36,6 @@ VALUE_BYTES = 4
 LEAF_VALUES_BYTES = VALUE_BYTES * RECORDS_PER_LEAF
 LARGEST_LEAF = RECORD_BYTES * RECORDS_PER_LEAF
 
-Leaf = tuple[int, bytes, Sequence[bytes]]
-"""AwardLeaf and BaselineLeaf: index, content, proof."""
 AwardReading = tuple[int, int, int, int, int, bytes, bytes]
 """leaf, slot, active energy, reactive energy, sequence, r, vs."""
 
@@ -50,25 +49,6 @@ class Judgement:
     end: AwardSettlement | None = None
     skip: Skip = Skip.NONE
     is_missing: bool = False
-
-
-def proof_length(index: int, count: int) -> int:
-    """Siblings of a leaf: the height of its peak, one for each peak to its left, one for all to its right."""
-    first = 0
-    for bit in reversed(range(count.bit_length())):
-        if not count >> bit & 1:
-            continue
-        if index < first + (1 << bit):
-            return bit + (count >> bit + 1).bit_count() + (count & (1 << bit) - 1 != 0)
-        first += 1 << bit
-    raise IndexError(index)
-
-
-def is_proven(leaf: Leaf, root: bytes, count: int) -> bool:
-    index, content, proof = leaf
-    if index >= count or len(proof) != proof_length(index, count):
-        return False
-    return verify(root, leaf_hash(index, content), proof)
 
 
 @dataclass

@@ -55,7 +55,15 @@ class MarketModel:
             context, registry, token, calendar, parameters, addresses["Settlement"], addresses, ledger
         )
         judge = BidJudge(context, registry, capacity)
-        auction = AuctionModel(context, registry, signals, metering, settlement, calendar, judge)
+        auction = AuctionModel(
+            context=context,
+            registry=registry,
+            signals=signals,
+            settlement=settlement,
+            calendar=calendar,
+            metering=metering,
+            bid_judge=judge,
+        )
         for part in (signals, capacity, metering):
             part.settlement = settlement
         signals.auction = settlement.auction = auction

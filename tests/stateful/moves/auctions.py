@@ -8,7 +8,8 @@ from market.domain.states import OfferStatus
 from market.domain.trees import baseline_root
 from market.domain.typed_data import Message
 from tests.stateful.actors import BY_ADDRESS, DELEGATES, ORACLE, OWNERS, RELAYER, STRANGER, Actor, garbled, malleable
-from tests.stateful.model.auction import NO_REQUEST, OfferBook
+from tests.stateful.model.auction import OfferBook
+from tests.stateful.model.requests import NO_REQUEST
 from tests.stateful.moves.turn import Turn
 from tests.stateful.stage import U
 

@@ -12,7 +12,8 @@ from market.domain.records import PostedBid, pack_awards, pack_bids, rejected_bi
 from market.domain.states import OfferStatus
 from market.domain.units import NO_MARGINAL
 from tests.stateful.actors import STRANGER
-from tests.stateful.model.auction import NO_REQUEST, OfferBook
+from tests.stateful.model.auction import OfferBook
+from tests.stateful.model.requests import NO_REQUEST
 from tests.stateful.moves.turn import Turn
 
 

@@ -8,7 +8,8 @@ from market.domain.messages import Unbonding
 from market.domain.products import Phase, Side
 from market.domain.states import OfferStatus
 from tests.stateful.actors import STRANGER
-from tests.stateful.model.auction import NO_REQUEST, OfferBook
+from tests.stateful.model.auction import OfferBook
+from tests.stateful.model.requests import NO_REQUEST
 from tests.stateful.moves import auctions, clearing, ends, money, offices
 from tests.stateful.moves.turn import Turn
 from tests.stateful.stage import PARAMETERS, U

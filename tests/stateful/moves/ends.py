@@ -6,23 +6,27 @@ from market.domain.messages import Command, Hold, Reading
 from market.domain.products import Direction, Kind, Phase
 from market.domain.states import OfferStatus
 from market.domain.trees import award_leaves, baseline_leaf, baseline_vector
+from market.domain.units import RECORDS_PER_LEAF
 from tests.stateful.actors import AGGREGATORS, BY_ADDRESS, DSOS, GATEWAYS, ORACLE, REFEREE, STRANGER, garbled
-from tests.stateful.model.auction import NO_REQUEST, OfferBook
-from tests.stateful.model.awards import AwardReading, Leaf
+from tests.stateful.model.auction import OfferBook
+from tests.stateful.model.awards import AwardReading
+from tests.stateful.model.proofs import Leaf
+from tests.stateful.model.requests import NO_REQUEST
 from tests.stateful.moves.auctions import BASELINE_VALUES, baselines, set_signal
 from tests.stateful.moves.turn import Turn
 from tests.stateful.stage import U
 
 NO_LEAF: Leaf = (0, b"", ())
+CHANGES = (0, 1, 269, 270, 271, 500, 700, 900, 1000, 2000, 6000)
+"""What a nanogrid may deliver: nothing, a little, just what is tolerated of an award of 300, all [Wh or varh]."""
 NO_READING: AwardReading = (0, 0, 0, 0, 0, bytes(32), bytes(32))
-RECORDS_PER_LEAF, RECORD_BYTES = 8, 12
 
 
 def _leaves(book: OfferBook) -> list[Leaf]:
     return [(leaf.leaf_index, leaf.awards, leaf.proof) for leaf in award_leaves(book.awards)]
 
 
-def _reading(turn: Turn, nanogrid: int, interval: int, ordinal: int | None = None) -> Reading:
+def _reading(turn: Turn, nanogrid: int, interval: int) -> Reading:
     """What the gateway measured: mostly about what was awarded, in the direction asked."""
     announced = turn.model.metering.announced.get((nanogrid, interval))
     if announced and turn.happens(0.85):
@@ -31,12 +35,7 @@ def _reading(turn: Turn, nanogrid: int, interval: int, ordinal: int | None = Non
     for kind in (0, 1):
         index = nanogrid & 0xFFFF
         base = baselines(nanogrid >> 16, interval, kind)[index] if index < BASELINE_VALUES else 0
-        energies.append(
-            base
-            + turn.chance.choice(
-                [0, -1, 1, -269, -270, 270, 271, -500, 500, -900, 900, -700, 700, 1000, -2000, 2000, -6000, 6000]
-            )
-        )
+        energies.append(base + turn.one_of(CHANGES) * turn.one_of([-1, 1]))
     return Reading(nanogrid, interval, *energies, turn.chance.choice([1, 1, 2]))
 
 
@@ -49,7 +48,7 @@ def _signed(turn: Turn, reading: Reading, rarely: float = 0.06) -> bytes:
 
 def _award_reading(turn: Turn, book: OfferBook, leaf: int, ordinal: int) -> AwardReading:
     award = book.awards[ordinal]
-    reading = _reading(turn, book.terms.portfolio << 16 | award.index, book.terms.interval, ordinal)
+    reading = _reading(turn, book.terms.portfolio << 16 | award.index, book.terms.interval)
     signature = _signed(turn, reading)
     energies = (reading.active_energy_wh, reading.reactive_energy_varh, reading.sequence)
     return (leaf, ordinal % RECORDS_PER_LEAF, *energies, signature[:32], signature[32:])
