@@ -6,6 +6,7 @@ import copy
 from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
+from functools import wraps
 from random import Random
 from typing import Any
 
@@ -67,16 +68,21 @@ CONDITIONS: dict[Move, Condition] = {
 """When a move may succeed; the others may at any time."""
 
 
-def turn_of(*moves: Move) -> Any:
-    """A rule in which a party makes one of its moves, mostly one that may succeed."""
+def turn_of(*moves: Move) -> Callable[[Callable[[Any], None]], Any]:
+    """Makes a rule in which a party makes one of its moves, mostly one that may succeed."""
 
-    def made(machine: MarketMachine, seed: int) -> None:
-        # Hypothesis repeats seeds that it likes; the step beside it makes each turn another.
-        turn = Turn(machine.player, Random(seed << 16 | machine.steps))
-        likely = [move for move in moves if CONDITIONS.get(move, bool)(turn.model)]
-        turn.one_of(likely if likely and turn.happens(0.95) else moves)(turn)
+    def as_rule(described: Callable[[Any], None]) -> Any:
+        @wraps(described, assigned=("__name__", "__doc__"))
+        def made(machine: MarketMachine, seed: int) -> None:
+            # Hypothesis repeats seeds that it likes; the step beside it makes each turn another.
+            turn = Turn(machine.player, Random(seed << 16 | machine.steps))
+            likely = [move for move in moves if CONDITIONS.get(move, bool)(turn.model)]
+            turn.one_of(likely if likely and turn.happens(0.95) else moves)(turn)
 
-    return rule(seed=SEEDS)(made)
+        del made.__wrapped__  # type: ignore[attr-defined]  # its arguments are not the rule's
+        return rule(seed=SEEDS)(made)
+
+    return as_rule
 
 
 class MarketMachine(RuleBasedStateMachine):
@@ -91,10 +97,19 @@ class MarketMachine(RuleBasedStateMachine):
         self.player = replace(self.stage, model=copy.deepcopy(self.stage.model), said=deque(maxlen=40))
         self.steps = 0
 
-    time_passes = turn_of(*[clock.pass_time] * 9, clock.wait_long)
-    an_auction_is_played = turn_of(days.play_an_auction)
-    another_auction_is_played = turn_of(days.play_an_auction)
-    a_dso_decides = turn_of(
+    @turn_of(*[clock.pass_time] * 9, clock.wait_long)
+    def time_passes(self) -> None:
+        """To the edges of deadlines, or long."""
+
+    @turn_of(days.play_an_auction)
+    def an_auction_is_played(self) -> None:
+        """In the order of the calendar, up to some point."""
+
+    @turn_of(days.play_an_auction)
+    def another_auction_is_played(self) -> None:
+        """So that auctions come often."""
+
+    @turn_of(
         auctions.set_signal,
         auctions.request_something,
         clearing.give_verdict,
@@ -102,13 +117,34 @@ class MarketMachine(RuleBasedStateMachine):
         offices.answer_tso,
         money.reserve_capacity,
     )
-    an_aggregator_decides = turn_of(auctions.open_something, auctions.open_something, auctions.cancel_offer)
-    an_owner_acts = turn_of(auctions.post_bids, offices.set_delegate, money.start_unbonding, money.withdraw_bond)
-    the_oracle_acts = turn_of(auctions.anchor_baselines, ends.anchor_readings, ends.settle, ends.settle_one)
-    the_result_is_sought = turn_of(clearing.clear, clearing.forge_claim, clearing.finalise)
-    a_gateway_speaks = turn_of(ends.announce_reading, ends.announce_reading, ends.annul_readings)
-    a_hold_is_fought_over = turn_of(ends.place_hold, ends.end_a_hold)
-    anybody_helps = turn_of(
+    def a_dso_decides(self) -> None:
+        """On the phase, on what it needs, on what it was given."""
+
+    @turn_of(auctions.open_something, auctions.open_something, auctions.cancel_offer)
+    def an_aggregator_decides(self) -> None:
+        """What to offer."""
+
+    @turn_of(auctions.post_bids, offices.set_delegate, money.start_unbonding, money.withdraw_bond)
+    def an_owner_acts(self) -> None:
+        """With its seat."""
+
+    @turn_of(auctions.anchor_baselines, ends.anchor_readings, ends.settle, ends.settle_one)
+    def the_oracle_acts(self) -> None:
+        """Before and after an interval."""
+
+    @turn_of(clearing.clear, clearing.forge_claim, clearing.finalise)
+    def the_result_is_sought(self) -> None:
+        """By right claims and by wrong ones."""
+
+    @turn_of(ends.announce_reading, ends.announce_reading, ends.annul_readings)
+    def a_gateway_speaks(self) -> None:
+        """Without the oracle, or with two tongues."""
+
+    @turn_of(ends.place_hold, ends.end_a_hold)
+    def a_hold_is_fought_over(self) -> None:
+        """Placed, decided, lapsed."""
+
+    @turn_of(
         auctions.expire_offer,
         auctions.reclaim_request,
         ends.settle,
@@ -118,12 +154,24 @@ class MarketMachine(RuleBasedStateMachine):
         money.pay_out,
         money.end_a_month,
     )
-    money_moves = turn_of(money.move_tokens, money.deposit, money.withdraw, money.fund_bond)
-    the_operator_governs = turn_of(offices.take_office, offices.hand_over, offices.hand_over)
-    the_operator_registers = turn_of(
-        offices.change_the_grid, offices.change_the_grid, offices.change_a_seat, offices.seat_a_gateway
-    )
-    somebody_tries_it_on = turn_of(offices.say_it_again, offices.say_it_again, offices.knock_at_closed_doors)
+    def anybody_helps(self) -> None:
+        """What needs no office."""
+
+    @turn_of(money.move_tokens, money.deposit, money.withdraw, money.fund_bond)
+    def money_moves(self) -> None:
+        """In and out, and from one to the other."""
+
+    @turn_of(offices.take_office, offices.hand_over, offices.hand_over)
+    def the_operator_governs(self) -> None:
+        """Who may what."""
+
+    @turn_of(offices.change_the_grid, offices.change_the_grid, offices.change_a_seat, offices.seat_a_gateway)
+    def the_operator_registers(self) -> None:
+        """Who is where."""
+
+    @turn_of(offices.say_it_again, offices.say_it_again, offices.knock_at_closed_doors)
+    def somebody_tries_it_on(self) -> None:
+        """Calls that were made already, and calls that only contracts may make."""
 
     @invariant()
     def the_books_are_covered(self) -> None:

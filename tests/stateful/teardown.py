@@ -17,7 +17,7 @@ def withdraw_everything(player: Player) -> None:
     """Each object takes a bounded number of calls; afterwards the contract owes and holds nothing of the market's."""
     before = player.tally.calls
     bound = _bound(player)
-    _wait(player, 6 * U)
+    player.jump(_last_interval(player))
     _end_offers(player)
     _end_holds(player)
     _wait(player, PARAMETERS.longest_settlement_s)
@@ -38,6 +38,14 @@ def _bound(player: Player) -> int:
     settlement = model.settlement
     objects = 2 * len(model.auction.offers) + requested + len(settlement.holds) + len(settlement.commands)
     return objects + 3 * len(model.registry.seats) + 3 * len(settlement.ledger.accounts)
+
+
+def _last_interval(player: Player) -> int:
+    """The last one that anything was opened for, and a while after now: then all gates are closed."""
+    auction = player.model.auction
+    opened = [book.terms.interval for book in auction.offers.values()]
+    requested = [interval for request in auction.requests.values() for interval in request.available]
+    return max([player.now + 6 * U, *opened, *requested])
 
 
 def _wait(player: Player, span_s: int) -> None:
