@@ -16,7 +16,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from market.domain.states import OfferStatus
 from tests.stateful.comparison import compare_everything, compare_totals
 from tests.stateful.model.market import MarketModel
-from tests.stateful.moves import auctions, clearing, clock, days, ends, money, offices
+from tests.stateful.moves import auctions, clearing, clock, days, edges, ends, money, offices
 from tests.stateful.moves.turn import Turn
 from tests.stateful.player import Player
 from tests.stateful.teardown import withdraw_everything
@@ -109,6 +109,10 @@ class MarketMachine(RuleBasedStateMachine):
     def another_auction_is_played(self) -> None:
         """So that auctions come often."""
 
+    @turn_of(edges.stand_on_an_edge)
+    def somebody_stands_on_an_edge(self) -> None:
+        """Of a deadline, a second before it and a second after."""
+
     @turn_of(
         auctions.set_signal,
         auctions.request_something,
@@ -157,11 +161,11 @@ class MarketMachine(RuleBasedStateMachine):
     def anybody_helps(self) -> None:
         """What needs no office."""
 
-    @turn_of(money.move_tokens, money.deposit, money.withdraw, money.fund_bond)
+    @turn_of(money.move_tokens, money.move_tokens, money.deposit, money.withdraw, money.fund_bond)
     def money_moves(self) -> None:
         """In and out, and from one to the other."""
 
-    @turn_of(offices.take_office, offices.hand_over, offices.hand_over)
+    @turn_of(offices.take_office, *[offices.hand_over] * 3)
     def the_operator_governs(self) -> None:
         """Who may what."""
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -80,6 +81,7 @@ def play(calls: int, first_seed: int, *, shrink: bool = False) -> Run:
                 ),
             )
             rounds += 1
+            print(f"\r{stage.tally.calls} calls", end="", file=sys.stderr, flush=True)  # noqa: T201
     return Run(stage.tally, first_seed, rounds * EXAMPLES_PER_ROUND, time.monotonic() - started)
 
 

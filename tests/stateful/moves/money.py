@@ -5,7 +5,7 @@ from __future__ import annotations
 from market.domain.messages import CapacityContract, Forfeit, Permit, Unbonding, Withdrawal
 from market.domain.products import Product
 from tests.stateful.actors import AGGREGATORS, BY_ADDRESS, DSOS, HOLDERS_OF_MONEY, OPERATOR, RELAYER, STRANGER, Actor
-from tests.stateful.model.capacity import month_of
+from tests.stateful.model.capacity import month_of, start_of_month
 from tests.stateful.model.refusal import ZERO_ADDRESS
 from tests.stateful.moves.turn import Turn
 from tests.stateful.stage import EURO
@@ -148,7 +148,9 @@ def end_a_month(turn: Turn) -> None:
     contracts = turn.model.capacity.contracts
     id_ = turn.mostly(turn.one_of(list(contracts)), [NO_TOKENS], 0.04)
     terms = contracts.get(id_)
-    month = turn.mostly(month_of(turn.now) - 1, [month_of(turn.now), terms.first_month if terms else 0], 0.6)
+    month = turn.mostly(terms.first_month if terms else 0, [month_of(turn.now) - 1, month_of(turn.now)], 0.3)
+    if terms and turn.happens(0.15):
+        turn.player.jump(start_of_month(terms.first_month + 1) - turn.one_of([0, 0, 1]))
     if turn.happens(0.6):
         turn.do(STRANGER.address, "CapacityRegister", "payAvailability", id_, month)
         return
