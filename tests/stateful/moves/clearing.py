@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 from market.domain.claim_check import Progress, check_chunk
-from market.domain.merit_order import Claim
+from market.domain.merit_order import Claim, claim_of, clear_greedy
 from market.domain.messages import Verdict
 from market.domain.products import Side
-from market.domain.records import PostedBid, pack_awards, pack_bids, rejected_bitmap, rejected_positions
+from market.domain.records import AwardRecord, PostedBid, pack_awards, pack_bids, rejected_bitmap, rejected_positions
 from market.domain.states import OfferStatus
 from market.domain.units import NO_MARGINAL
 from tests.stateful.actors import STRANGER
@@ -57,7 +57,7 @@ def forge_claim(turn: Turn, book: OfferBook | None = None) -> None:
     true = turn.model.auction.right_claim(book, rejected)
     for _ in range(turn.chance.choice([1, 3, 6])):
         claim, records, progress = true, list(book.bids), None
-        forgery = turn.chance.randrange(5)
+        forgery = turn.chance.randrange(7)
         if forgery == 0:
             records = _other_records(turn, book)
         elif forgery == 1 and book.reached:
@@ -67,9 +67,25 @@ def forge_claim(turn: Turn, book: OfferBook | None = None) -> None:
             )
             claim = turn.one_of([true, reached_claim])
             records = book.bids[reached.position :]
+        elif forgery > 4 and _awards(book, rejected):
+            claim = _without_an_award(turn, book, rejected)
         else:
             claim = _other_claim(turn, book, true)
         _clear(turn, book.id, claim, pack_bids(records), rejected, progress)
+
+
+def _awards(book: OfferBook, rejected: bytes) -> tuple[AwardRecord, ...]:
+    return clear_greedy(book.terms.quantity, Side(book.terms.side), book.bids, rejected_positions(rejected)).awards
+
+
+def _without_an_award(turn: Turn, book: OfferBook, rejected: bytes) -> Claim:
+    """Right in all but one thing: a bid that should win is passed over, often the very one that fits exactly."""
+    side, positions = Side(book.terms.side), rejected_positions(rejected)
+    awards = _awards(book, rejected)
+    victim = turn.one_of([turn.one_of(awards), max(awards, key=lambda award: book.bids[award.position].rank(side))])
+    rest = claim_of(clear_greedy(book.terms.quantity, side, book.bids, positions | {victim.position}))
+    passed = {*rest.passed_over, book.bids[victim.position].rank(side)}
+    return replace(rest, passed_over=tuple(sorted(passed)))
 
 
 def _other_claim(turn: Turn, book: OfferBook, true: Claim) -> Claim:

@@ -136,7 +136,7 @@ def annul_readings(turn: Turn, book: OfferBook | None = None) -> None:
     nanogrid, interval = _measured(turn, book)
     first = Reading(nanogrid, interval, 1, 1, 1)
     second = turn.mostly(
-        Reading(nanogrid, interval, 2, 1, 1),
+        turn.one_of([Reading(nanogrid, interval, 2, 1, 1), Reading(nanogrid, interval, 1, 2, 1)]),
         [Reading(nanogrid, interval, 1, 1, 2), Reading(nanogrid, interval ^ 1, 2, 1, 1)],
         0.15,
     )
