@@ -26,7 +26,7 @@ PYTEST_ARGS ?=
 # $(call timed,what,command) runs a command and prints how long it took. (`|| exit`: bash -e overlooks a failure inside `a && b`.)
 timed = @started=$$SECONDS; $(2) || exit 1; echo "── $(1): $$((SECONDS - started)) s"
 
-.PHONY: help setup demo test test-fast lint bench stateful contracts brownie-env brownie-lock brownie-test clean clean-all
+.PHONY: help setup demo test test-fast lint bench bench-gas stateful contracts brownie-env brownie-lock brownie-test clean clean-all
 .PHONY: pytest-light brownie-beside
 
 help: ## Show this help
@@ -67,6 +67,9 @@ bench: setup ## Measure, and write docs/benchmarks/
 
 stateful: setup ## Play random sequences of contract calls against the reference model; CALLS=1000000 SEED=1, into docs/benchmarks
 	$(call timed,stateful,$(RUN) python -m tests.stateful.run --calls $(CALLS) --seed $(SEED) --write >/dev/null)
+
+bench-gas: setup ## Measure what the contracts cost, and write docs/benchmarks/gas.json and its picture
+	$(call timed,bench-gas,$(RUN) python -m scripts.bench.gas $(ARGS))
 
 contracts: setup ## Compile the contracts and write contracts/artifacts
 	$(call timed,contracts,$(RUN) python -m scripts.build_contracts)

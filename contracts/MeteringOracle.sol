@@ -5,8 +5,9 @@ import {IMeteringOracle} from "./interfaces/IMeteringOracle.sol";
 import {IParticipantRegistry} from "./interfaces/IParticipantRegistry.sol";
 import {ISettlement} from "./interfaces/ISettlement.sol";
 import {Calendar} from "./libraries/Calendar.sol";
+import {GatewayReadings} from "./libraries/GatewayReading.sol";
+import {GatewaySignature} from "./libraries/GatewaySignature.sol";
 import {IAccessControl} from "@openzeppelin/contracts/access/IAccessControl.sol";
-import {ECDSA} from "@openzeppelin/contracts/utils/cryptography/ECDSA.sol";
 import {MessageHashUtils} from "@openzeppelin/contracts/utils/cryptography/MessageHashUtils.sol";
 
 contract MeteringOracle is IMeteringOracle {
@@ -15,9 +16,6 @@ contract MeteringOracle is IMeteringOracle {
         keccak256("EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)");
     bytes32 private constant DOMAIN_NAME = keccak256("Meritgrid");
     bytes32 private constant DOMAIN_VERSION = keccak256("1");
-    bytes32 private constant READING_TYPEHASH = keccak256(
-        "Reading(uint48 nanogrid,uint32 interval,int32 activeEnergyWh,int32 reactiveEnergyVarh,uint32 sequence)"
-    );
     /// @dev Hundredths of u before an interval: the latest gate closure, after which no offer could use a baseline.
     uint256 private constant ANCHOR_HUNDREDTHS = 140;
 
@@ -25,11 +23,6 @@ contract MeteringOracle is IMeteringOracle {
         bytes32 root;
         uint64 anchoredAt;
         uint16 count;
-    }
-
-    struct Announcement {
-        bytes32 readingHash;
-        uint64 announcedAt;
     }
 
     IParticipantRegistry public immutable registry;
@@ -40,7 +33,8 @@ contract MeteringOracle is IMeteringOracle {
 
     mapping(uint32 portfolio => mapping(uint32 interval => mapping(uint8 kind => Anchor))) private _baselines;
     mapping(uint48 nanogrid => mapping(uint32 interval => Announcement)) private _announced;
-    mapping(uint48 nanogrid => mapping(uint32 interval => bool)) private _annulled;
+    /// @dev Bitmaps over the portfolio's nanogrid indices, so that a settlement reads 256 of them at once.
+    mapping(uint32 portfolio => mapping(uint32 interval => mapping(uint256 word => uint256))) private _annulled;
 
     constructor(address registry_, address settlement_, uint32 readingDeadlineS_) {
         registry = IParticipantRegistry(registry_);
@@ -85,27 +79,30 @@ contract MeteringOracle is IMeteringOracle {
     /* READINGS */
 
     /// @inheritdoc IMeteringOracle
-    function announceReading(Reading calldata reading, bytes32 r, bytes32 vs) external {
+    function announceReading(Reading calldata reading, bytes calldata signature) external {
         uint48 nanogrid = reading.nanogrid;
         uint32 interval = reading.interval;
         _requireInterval(interval);
         _requireOver(interval);
         if (block.timestamp > uint256(interval) + readingDeadlineS) revert AnnouncedTooLate(nanogrid, interval);
         if (_announced[nanogrid][interval].announcedAt != 0) revert ReadingAlreadyAnnounced(nanogrid, interval);
-        _requireGateway(reading, r, vs);
+        _requireGateway(reading, signature);
 
-        bytes32 readingHash = keccak256(abi.encode(reading));
-        _announced[nanogrid][interval] =
-            Announcement({readingHash: readingHash, announcedAt: uint64(block.timestamp)});
-        emit ReadingAnnounced(nanogrid, interval, readingHash, msg.sender);
+        _announced[nanogrid][interval] = Announcement({
+            activeEnergyWh: reading.activeEnergyWh,
+            reactiveEnergyVarh: reading.reactiveEnergyVarh,
+            sequence: reading.sequence,
+            announcedAt: uint64(block.timestamp)
+        });
+        emit ReadingAnnounced(nanogrid, interval, keccak256(abi.encode(reading)), msg.sender);
     }
 
     /// @inheritdoc IMeteringOracle
     function annulReadings(
         Reading calldata first,
-        bytes32[2] calldata firstSignature,
+        bytes calldata firstSignature,
         Reading calldata second,
-        bytes32[2] calldata secondSignature
+        bytes calldata secondSignature
     ) external {
         uint48 nanogrid = first.nanogrid;
         uint32 interval = first.interval;
@@ -114,10 +111,11 @@ contract MeteringOracle is IMeteringOracle {
         bool agree = first.activeEnergyWh == second.activeEnergyWh
             && first.reactiveEnergyVarh == second.reactiveEnergyVarh;
         if (agree) revert ReadingsAgree(nanogrid, interval);
-        _requireGateway(first, firstSignature[0], firstSignature[1]);
-        _requireGateway(second, secondSignature[0], secondSignature[1]);
+        _requireGateway(first, firstSignature);
+        _requireGateway(second, secondSignature);
 
-        _annulled[nanogrid][interval] = true;
+        (uint32 portfolio, uint256 index) = _placeOf(nanogrid);
+        _annulled[portfolio][interval][index >> 8] |= 1 << (index & 0xff);
         emit ReadingsAnnulled(nanogrid, interval, msg.sender);
         settlement.unseatGateway(nanogrid);
     }
@@ -135,34 +133,41 @@ contract MeteringOracle is IMeteringOracle {
     }
 
     /// @inheritdoc IMeteringOracle
-    function announcedOf(uint48 nanogrid, uint32 interval)
-        external
-        view
-        returns (bytes32 readingHash, uint64 announcedAt)
-    {
-        Announcement storage announcement = _announced[nanogrid][interval];
-        return (announcement.readingHash, announcement.announcedAt);
+    function announcedOf(uint48 nanogrid, uint32 interval) external view returns (Announcement memory) {
+        return _announced[nanogrid][interval];
     }
 
     /// @inheritdoc IMeteringOracle
     function isAnnulled(uint48 nanogrid, uint32 interval) external view returns (bool) {
-        return _annulled[nanogrid][interval];
+        (uint32 portfolio, uint256 index) = _placeOf(nanogrid);
+        return _annulled[portfolio][interval][index >> 8] >> (index & 0xff) & 1 == 1;
+    }
+
+    /// @inheritdoc IMeteringOracle
+    function annulledWord(uint32 portfolio, uint32 interval, uint256 word) external view returns (uint256 indices) {
+        return _annulled[portfolio][interval][word];
     }
 
     /* SHARED RULES */
 
     /// @dev Signed by the key that is seated now. A gateway signs for Settlement, so the domain is that contract's.
-    function _requireGateway(Reading calldata reading, bytes32 r, bytes32 vs) private view {
+    function _requireGateway(Reading calldata reading, bytes calldata signature) private view {
         bytes32 digest = MessageHashUtils.toTypedDataHash(
             keccak256(
                 abi.encode(DOMAIN_TYPEHASH, DOMAIN_NAME, DOMAIN_VERSION, block.chainid, address(settlement))
             ),
-            keccak256(abi.encode(READING_TYPEHASH, reading))
+            keccak256(abi.encode(GatewayReadings.TYPEHASH, reading))
         );
-        (address signer, ECDSA.RecoverError fault,) = ECDSA.tryRecover(digest, r, vs);
-        if (fault != ECDSA.RecoverError.NoError || signer != settlement.gatewayOf(reading.nanogrid)) {
+        address signer = GatewaySignature.signerOf(digest, signature);
+        if (signer == address(0) || signer != settlement.gatewayOf(reading.nanogrid)) {
             revert BadReadingSignature(reading.nanogrid, reading.interval);
         }
+    }
+
+    /// @dev The parts of a nanogrid's id.
+    function _placeOf(uint48 nanogrid) private pure returns (uint32 portfolio, uint256 index) {
+        // forge-lint: disable-next-line(unsafe-typecast) truncation is the purpose
+        return (uint32(nanogrid >> 16), uint16(nanogrid));
     }
 
     function _requireInterval(uint32 interval) private view {

@@ -3,6 +3,8 @@ pragma solidity 0.8.37;
 
 import {IParticipantRegistry} from "./interfaces/IParticipantRegistry.sol";
 import {ISettlement} from "./interfaces/ISettlement.sol";
+import {BidRecords} from "./libraries/BidRecord.sol";
+import {SeatSigner, SeatSigners} from "./libraries/SeatSigner.sol";
 import {AccessControl} from "@openzeppelin/contracts/access/AccessControl.sol";
 import {AccessControlDefaultAdminRules} from "@openzeppelin/contracts/access/extensions/AccessControlDefaultAdminRules.sol";
 import {ECDSA} from "@openzeppelin/contracts/utils/cryptography/ECDSA.sol";
@@ -30,7 +32,7 @@ contract ParticipantRegistry is IParticipantRegistry, AccessControlDefaultAdminR
     mapping(uint32 node => Node) private _nodes;
     mapping(uint32 portfolio => Portfolio) private _portfolios;
     mapping(uint48 nanogrid => Seat) private _seats;
-    mapping(uint48 nanogrid => Signer) private _signers;
+    mapping(uint48 nanogrid => SeatSigner) private _signers;
     mapping(uint48 nanogrid => uint32) private _delegationNonces;
     mapping(uint32 node => mapping(uint8 product => bool)) private _paused;
 
@@ -146,12 +148,15 @@ contract ParticipantRegistry is IParticipantRegistry, AccessControlDefaultAdminR
         seat.activeUntil = activeUntil;
         // At once, although the seat delivers until then: what is accepted from now on must not count on it.
         _portfolios[uint32(nanogrid >> 16)].ratedPowerW -= seat.ratedPowerW;
+        _refresh(nanogrid, seat);
         emit SeatClosed(nanogrid, activeUntil);
     }
 
     /// @inheritdoc IParticipantRegistry
     function reinstateSeat(uint48 nanogrid) external onlyRole(OPERATOR_ROLE) {
-        _existing(nanogrid).suspended = false;
+        Seat storage seat = _existing(nanogrid);
+        seat.suspended = false;
+        _refresh(nanogrid, seat);
         emit SeatReinstated(nanogrid);
     }
 
@@ -160,6 +165,7 @@ contract ParticipantRegistry is IParticipantRegistry, AccessControlDefaultAdminR
         Seat storage seat = _existing(nanogrid);
         if (seat.suspended) return;
         seat.suspended = true;
+        _refresh(nanogrid, seat);
         emit SeatSuspended(nanogrid, reason);
     }
 
@@ -194,6 +200,9 @@ contract ParticipantRegistry is IParticipantRegistry, AccessControlDefaultAdminR
         if (delegation.coverCents > seat.coverCents) {
             revert LimitsTooWide(nanogrid, delegation.coverCents, seat.coverCents);
         }
+        if (delegation.lowestPriceUeurKwh > SeatSigners.MAX_PRICE) {
+            revert PriceLimitOutOfRange(nanogrid, delegation.lowestPriceUeurKwh);
+        }
         uint24 largest = _largestQuantity(seat.ratedPowerW);
         _seatSigner(
             nanogrid,
@@ -210,11 +219,19 @@ contract ParticipantRegistry is IParticipantRegistry, AccessControlDefaultAdminR
     /// @inheritdoc IParticipantRegistry
     function setCover(uint48 nanogrid, uint24 coverCents) external onlySettlement {
         Seat storage seat = _existing(nanogrid);
-        Signer storage signer = _signers[nanogrid];
+        Signer memory signer = _signers[nanogrid].unpack();
         seat.coverCents = coverCents;
         // A delegate keeps what its owner gave it, as far as the bond still covers that.
         if (signer.signer == seat.owner || signer.coverCents > coverCents) signer.coverCents = coverCents;
+        _signers[nanogrid] = SeatSigners.pack(signer, _isUnbounded(seat));
         emit CoverChanged(nanogrid, coverCents);
+    }
+
+    /// @inheritdoc IParticipantRegistry
+    function refreshSeats(uint48[] calldata nanogrids) external {
+        for (uint256 i = 0; i < nanogrids.length; ++i) {
+            _refresh(nanogrids[i], _existing(nanogrids[i]));
+        }
     }
 
     /// @dev Makes the owner its own signer: no expiry, no lowest price, the seat's whole cover.
@@ -232,8 +249,17 @@ contract ParticipantRegistry is IParticipantRegistry, AccessControlDefaultAdminR
         );
     }
 
+    /// @dev Notes in the signer's slot whether the seat's bids need a look at its own slots.
+    function _refresh(uint48 nanogrid, Seat storage seat) private {
+        _signers[nanogrid] = SeatSigners.pack(_signers[nanogrid].unpack(), _isUnbounded(seat));
+    }
+
+    function _isUnbounded(Seat storage seat) private view returns (bool) {
+        return seat.activeFrom <= block.timestamp && seat.activeUntil == type(uint32).max && !seat.suspended;
+    }
+
     function _seatSigner(uint48 nanogrid, Signer memory signer) private {
-        _signers[nanogrid] = signer;
+        _signers[nanogrid] = SeatSigners.pack(signer, _isUnbounded(_seats[nanogrid]));
         emit SignerChanged(
             nanogrid,
             signer.signer,
@@ -269,7 +295,24 @@ contract ParticipantRegistry is IParticipantRegistry, AccessControlDefaultAdminR
 
     /// @inheritdoc IParticipantRegistry
     function signerOf(uint48 nanogrid) external view returns (Signer memory) {
-        return _signers[nanogrid];
+        return _signers[nanogrid].unpack();
+    }
+
+    /// @inheritdoc IParticipantRegistry
+    function seatSignersOf(uint32 portfolio, bytes calldata records, uint256 stride)
+        external
+        view
+        returns (bytes memory signers)
+    {
+        uint256 first = uint256(portfolio) << 16;
+        signers = SeatSigners.makeRow(records.length / stride);
+        uint256 place = 0;
+        unchecked {
+            for (uint256 offset = 0; offset + stride <= records.length; offset += stride) {
+                uint48 nanogrid = uint48(first | BidRecords.read(records, offset).index());
+                SeatSigners.put(signers, place++, _signers[nanogrid]);
+            }
+        }
     }
 
     /// @inheritdoc IParticipantRegistry

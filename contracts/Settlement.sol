@@ -9,6 +9,8 @@ import {IParticipantRegistry} from "./interfaces/IParticipantRegistry.sol";
 import {ISettlement} from "./interfaces/ISettlement.sol";
 import {ISettlementJudge} from "./interfaces/ISettlementJudge.sol";
 import {SettlementJudge} from "./SettlementJudge.sol";
+import {AwardEnd, AwardEnds} from "./libraries/AwardEnd.sol";
+import {AwardMarks} from "./libraries/AwardMarks.sol";
 import {BidRecord} from "./libraries/BidRecord.sol";
 import {Ledger} from "./libraries/Ledger.sol";
 import {SettlementMath} from "./libraries/SettlementMath.sol";
@@ -51,7 +53,7 @@ contract Settlement is ISettlement, EIP712, ReentrancyGuard {
         bool settled;
     }
 
-    /// @dev One for each award at most, ever. Active until `endedAt` is set. Whether there is one shows in the first slot alone.
+    /// @dev One for each award at most, ever. Active until `endedAt` is set. Whether there is one shows in the award's mark.
     /// The record spares the referee the proof.
     struct HoldState {
         address holder;
@@ -60,7 +62,7 @@ contract Settlement is ISettlement, EIP712, ReentrancyGuard {
         uint64 decideBy;
     }
 
-    /// @dev Sums of a batch that are booked once at the end.
+    /// @dev Sums of a batch that are booked once at the end. [micro-euro]
     struct Totals {
         uint256 reservesUeur;
         uint256 toPayerUeur;
@@ -86,7 +88,7 @@ contract Settlement is ISettlement, EIP712, ReentrancyGuard {
     mapping(uint48 nanogrid => Enrolment) private _enrolments;
     mapping(uint48 nanogrid => uint32) private _unbondingNonces;
     mapping(uint48 nanogrid => mapping(uint32 interval => CommandPayment)) private _commands;
-    mapping(bytes32 offer => mapping(uint256 word => uint256 ordinals)) private _settled;
+    mapping(bytes32 offer => mapping(uint256 word => uint256)) private _marks;
     mapping(bytes32 offer => mapping(uint32 ordinal => HoldState)) private _holds;
 
     constructor(
@@ -351,98 +353,92 @@ contract Settlement is ISettlement, EIP712, ReentrancyGuard {
     /* SETTLEMENT */
 
     /// @inheritdoc ISettlement
-    function settle(
-        bytes32 offer,
-        bytes calldata baselines,
-        AwardLeaf[] calldata leaves,
-        AwardReading[] calldata readings
-    ) external {
-        (ISettlementJudge.Parties memory parties, ISettlementJudge.Judgement[] memory judgements) =
-            judge.byReadings(msg.sender, offer, baselines, leaves, readings);
-        _book(offer, parties, judgements);
+    function settle(bytes32 offer, bytes calldata baselines, AwardRange calldata awards, bytes calldata readings)
+        external
+    {
+        (ISettlementJudge.Parties memory parties, AwardEnd[] memory ends) =
+            judge.byReadings(msg.sender, offer, baselines, awards, readings);
+        _book(offer, parties, ends);
     }
 
     /// @inheritdoc ISettlement
     function settleOne(
         bytes32 offer,
         BaselineLeaf calldata baseline,
-        AwardLeaf calldata leaf,
+        AwardRange calldata award,
         AwardReading calldata reading
     ) external {
-        (ISettlementJudge.Parties memory parties, ISettlementJudge.Judgement[] memory judgements) =
-            judge.byReading(msg.sender, offer, baseline, leaf, reading);
-        _book(offer, parties, judgements);
+        (ISettlementJudge.Parties memory parties, AwardEnd[] memory ends) =
+            judge.byReading(msg.sender, offer, baseline, award, reading);
+        _book(offer, parties, ends);
     }
 
     /// @inheritdoc ISettlement
-    function expireAwards(bytes32 offer, AwardLeaf[] calldata leaves) external {
-        (ISettlementJudge.Parties memory parties, ISettlementJudge.Judgement[] memory judgements) =
-            judge.byExpiry(offer, leaves);
-        _book(offer, parties, judgements);
+    function expireAwards(bytes32 offer, AwardRange calldata awards) external {
+        (ISettlementJudge.Parties memory parties, AwardEnd[] memory ends) = judge.byExpiry(offer, awards);
+        _book(offer, parties, ends);
     }
 
-    /// @dev Books judged awards one by one, and the sums of payer, aggregator and escrow once at the end.
-    function _book(
-        bytes32 offer,
-        ISettlementJudge.Parties memory parties,
-        ISettlementJudge.Judgement[] memory judgements
-    ) private {
+    /// @dev Books judged awards one by one, and once at the end the sums of payer, aggregator and escrow. A word of marks is written when
+    /// the next award has its marks in another one.
+    function _book(bytes32 offer, ISettlementJudge.Parties memory parties, AwardEnd[] memory ends) private {
+        mapping(uint256 word => uint256) storage marks = _marks[offer];
         Totals memory totals;
-        for (uint256 i = 0; i < judgements.length; ++i) {
-            Skip skip = _skipOf(offer, judgements[i]);
-            if (skip == Skip.NONE) _endAward(offer, parties, judgements[i], totals);
-            else emit AwardSkipped(offer, judgements[i].ordinal, uint8(skip));
+        bytes memory results = AwardEnds.resultsOf(ends.length);
+        uint256 number = 0;
+        uint256 word = marks[0];
+        for (uint256 i = 0; i < ends.length; ++i) {
+            AwardEnd end = ends[i];
+            uint256 ordinal = end.ordinal();
+            if (AwardMarks.wordOf(ordinal) != number) {
+                marks[number] = word;
+                number = AwardMarks.wordOf(ordinal);
+                word = marks[number];
+            }
+            Skip skip = _skipOf(offer, end, word);
+            if (skip != Skip.NONE) {
+                emit AwardSkipped(offer, uint32(ordinal), uint8(skip));
+                continue;
+            }
+            word = AwardMarks.withSettled(word, ordinal);
+            _endAward(parties, end, totals);
+            end.pushResult(results);
         }
+        marks[number] = word;
         _bookTotals(offer, parties, totals);
+        if (results.length != 0) emit AwardsSettled(offer, results);
     }
 
     /// @dev What the judge does not know: settled already, on hold, or a hold that gave the reading more time.
-    function _skipOf(bytes32 offer, ISettlementJudge.Judgement memory judgement) private view returns (Skip) {
-        if (isSettled(offer, judgement.ordinal)) return Skip.ALREADY_SETTLED;
-        HoldState storage hold = _holds[offer][judgement.ordinal];
-        uint64 endedAt = hold.endedAt;
-        if (endedAt == 0 && hold.holder != address(0)) return Skip.ON_HOLD;
-        if (judgement.missing && endedAt != 0 && block.timestamp < uint256(endedAt) + readingDeadlineS) {
-            return Skip.DEADLINE_NOT_REACHED;
+    function _skipOf(bytes32 offer, AwardEnd end, uint256 marks) private view returns (Skip) {
+        uint256 ordinal = end.ordinal();
+        if (AwardMarks.isSettled(marks, ordinal)) return Skip.ALREADY_SETTLED;
+        if (AwardMarks.isHeld(marks, ordinal)) {
+            uint64 endedAt = _holds[offer][uint32(ordinal)].endedAt;
+            if (endedAt == 0) return Skip.ON_HOLD;
+            if (end.isMissing() && block.timestamp < uint256(endedAt) + readingDeadlineS) {
+                return Skip.DEADLINE_NOT_REACHED;
+            }
         }
-        return judgement.skip;
+        return end.skip();
     }
 
     /// @dev Books the end of an award with its seat. SELL: the seat pays the aggregator, from its balance, then its bond, then as debt.
-    function _endAward(
-        bytes32 offer,
-        ISettlementJudge.Parties memory parties,
-        ISettlementJudge.Judgement memory judgement,
-        Totals memory totals
-    ) private {
-        uint48 nanogrid = judgement.nanogrid;
-        SettlementMath.Result memory result = judgement.result;
-        _settled[offer][judgement.ordinal >> 8] |= 1 << (judgement.ordinal & 0xff);
-        totals.reservesUeur += result.reserveUeur;
-        totals.toPayerUeur += result.refundedUeur;
-        totals.toAggregatorUeur += result.marginUeur;
-        if (parties.side == IMeritOrderAuction.Side.BUY) {
-            _books.creditSeat(nanogrid, result.paidUeur);
+    function _endAward(ISettlementJudge.Parties memory parties, AwardEnd end, Totals memory totals) private {
+        uint48 nanogrid = uint48(parties.terms.portfolio()) << 16 | end.index();
+        (uint256 reserveUeur, uint256 paidUeur, uint256 marginUeur, uint256 refundedUeur, uint256 penaltyUeur) =
+            SettlementMath.amountsOf(end, parties.terms.side(), parties.terms.requestPriceUeurKwh());
+        totals.reservesUeur += reserveUeur;
+        totals.toPayerUeur += refundedUeur;
+        totals.toAggregatorUeur += marginUeur;
+        if (parties.terms.side() == IMeritOrderAuction.Side.BUY) {
+            _books.creditSeat(nanogrid, paidUeur);
         } else {
-            uint256 takenUeur = _books.debitSeat(nanogrid, result.paidUeur);
-            takenUeur += _charge(nanogrid, parties.aggregator, result.paidUeur - takenUeur);
+            uint256 takenUeur = _books.debitSeat(nanogrid, paidUeur);
+            takenUeur += _charge(nanogrid, parties.aggregator, paidUeur - takenUeur);
             totals.toAggregatorUeur += takenUeur;
         }
-        totals.toPayerUeur += _charge(nanogrid, parties.payer, result.penaltyUeur);
-        emit AwardSettled(
-            offer,
-            nanogrid,
-            judgement.ordinal,
-            uint8(result.outcome),
-            judgement.awarded,
-            result.delivered,
-            judgement.baseline,
-            judgement.metered,
-            result.paidUeur,
-            result.marginUeur,
-            result.refundedUeur,
-            result.penaltyUeur
-        );
+        if (penaltyUeur != 0) totals.toPayerUeur += _charge(nanogrid, parties.payer, penaltyUeur);
     }
 
     function _bookTotals(bytes32 offer, ISettlementJudge.Parties memory parties, Totals memory totals) private {
@@ -460,7 +456,7 @@ contract Settlement is ISettlement, EIP712, ReentrancyGuard {
         BaselineLeaf calldata baseline,
         AwardReading calldata reading,
         bytes32 awardOffer,
-        AwardLeaf calldata award
+        AwardRange calldata award
     ) external {
         address dso = _openCommand(nanogrid, interval);
         ISettlementJudge.CommandJudgement memory judgement =
@@ -515,13 +511,15 @@ contract Settlement is ISettlement, EIP712, ReentrancyGuard {
     /* HOLDS */
 
     /// @inheritdoc ISettlement
-    function placeHold(Hold calldata hold, AwardLeaf calldata leaf, bytes calldata signature) external {
+    function placeHold(Hold calldata hold, AwardRange calldata award, bytes calldata signature) external {
         bytes32 offer = hold.offer;
         uint32 ordinal = hold.ordinal;
         address signer = _signerOf(keccak256(abi.encode(HOLD_TYPEHASH, offer, ordinal, hold.reason)), signature);
-        BidRecord record = judge.checkHold(offer, ordinal, leaf, signer);
-        if (isSettled(offer, ordinal)) revert AlreadySettled(offer, ordinal);
-        if (_holds[offer][ordinal].holder != address(0)) revert HoldExists(offer, ordinal);
+        BidRecord record = judge.checkHold(offer, ordinal, award, signer);
+        uint256 marks = _marks[offer][AwardMarks.wordOf(ordinal)];
+        if (AwardMarks.isSettled(marks, ordinal)) revert AlreadySettled(offer, ordinal);
+        if (AwardMarks.isHeld(marks, ordinal)) revert HoldExists(offer, ordinal);
+        _marks[offer][AwardMarks.wordOf(ordinal)] = AwardMarks.withHeld(marks, ordinal);
         uint64 decideBy = uint64(block.timestamp + holdTermS);
         _holds[offer][ordinal] = HoldState({holder: signer, endedAt: 0, record: record, decideBy: decideBy});
         _books.lock(_holdEscrowId(offer, ordinal), signer, holdBondUeur);
@@ -549,19 +547,17 @@ contract Settlement is ISettlement, EIP712, ReentrancyGuard {
         address holder = hold.holder;
         hold.endedAt = uint64(block.timestamp);
         emit HoldDecided(offer, ordinal, upheld, lapsed);
-        (ISettlementJudge.Parties memory parties, ISettlementJudge.Judgement memory judgement) =
-            judge.byHold(offer, ordinal, hold.record);
+        (ISettlementJudge.Parties memory parties, AwardEnd[] memory ends) = judge.byHold(offer, ordinal, hold.record);
+        uint48 nanogrid = uint48(parties.terms.portfolio()) << 16 | ends[0].index();
         _books.escrows[_holdEscrowId(offer, ordinal)] -= holdBondUeur;
         if (!upheld) {
-            _books.creditSeat(judgement.nanogrid, holdBondUeur);
+            _books.creditSeat(nanogrid, holdBondUeur);
             return;
         }
-        uint256 chargedUeur = _books.chargeBond(judgement.nanogrid, holder, holdBondUeur);
+        uint256 chargedUeur = _books.chargeBond(nanogrid, holder, holdBondUeur);
         _books.creditAccount(holder, holdBondUeur + chargedUeur);
-        if (chargedUeur != 0) _updateCover(judgement.nanogrid);
-        Totals memory totals;
-        _endAward(offer, parties, judgement, totals);
-        _bookTotals(offer, parties, totals);
+        if (chargedUeur != 0) _updateCover(nanogrid);
+        _book(offer, parties, ends);
     }
 
     function _activeHold(bytes32 offer, uint32 ordinal) private view returns (HoldState storage hold) {
@@ -582,6 +578,12 @@ contract Settlement is ISettlement, EIP712, ReentrancyGuard {
     /// @inheritdoc ISettlement
     function gatewayOf(uint48 nanogrid) external view returns (address) {
         return _books.seats[nanogrid].gateway;
+    }
+
+    /// @inheritdoc ISettlement
+    function gatewaysOf(uint48[] calldata nanogrids) external view returns (address[] memory gateways) {
+        gateways = new address[](nanogrids.length);
+        for (uint256 i = 0; i < nanogrids.length; ++i) gateways[i] = _books.seats[nanogrids[i]].gateway;
     }
 
     /// @inheritdoc ISettlement
@@ -642,7 +644,7 @@ contract Settlement is ISettlement, EIP712, ReentrancyGuard {
 
     /// @inheritdoc ISettlement
     function isSettled(bytes32 offer, uint32 ordinal) public view returns (bool) {
-        return _settled[offer][ordinal >> 8] >> (ordinal & 0xff) & 1 == 1;
+        return AwardMarks.isSettled(_marks[offer][AwardMarks.wordOf(ordinal)], ordinal);
     }
 
     /// @inheritdoc ISettlement

@@ -7,39 +7,34 @@ import {IMeteringOracle} from "./interfaces/IMeteringOracle.sol";
 import {IParticipantRegistry} from "./interfaces/IParticipantRegistry.sol";
 import {ISettlement} from "./interfaces/ISettlement.sol";
 import {ISettlementJudge} from "./interfaces/ISettlementJudge.sol";
+import {AwardEnd, AwardEnds} from "./libraries/AwardEnd.sol";
 import {BidRecord, BidRecords} from "./libraries/BidRecord.sol";
+import {GatewayReading, GatewayReadings} from "./libraries/GatewayReading.sol";
+import {GatewaySignature} from "./libraries/GatewaySignature.sol";
+import {OfferTerms} from "./libraries/OfferTerms.sol";
 import {Products} from "./libraries/Products.sol";
 import {SettlementMath} from "./libraries/SettlementMath.sol";
 import {VectorProof} from "./libraries/VectorProof.sol";
 import {VectorTree} from "./libraries/VectorTree.sol";
 import {IAccessControl} from "@openzeppelin/contracts/access/IAccessControl.sol";
-import {ECDSA} from "@openzeppelin/contracts/utils/cryptography/ECDSA.sol";
 import {MessageHashUtils} from "@openzeppelin/contracts/utils/cryptography/MessageHashUtils.sol";
 
 contract SettlementJudge is ISettlementJudge {
     bytes32 private constant ORACLE_ROLE = keccak256("ORACLE");
-    bytes32 private constant READING_TYPEHASH = keccak256(
-        "Reading(uint48 nanogrid,uint32 interval,int32 activeEnergyWh,int32 reactiveEnergyVarh,uint32 sequence)"
-    );
     /// @dev Awards in a leaf of their tree, and values in a leaf of a baseline vector.
     uint256 private constant LEAF_ITEMS = 8;
+    uint256 private constant BASELINE_BYTES = 4;
 
     /// @dev What the awards of one offer have in common.
     /// @param mayBeCommanded The node was RED at some time, so that commands may exist
     /// @param revoked The node was RED before the interval, which has begun: earlier the DSO may still take it back
-    /// @param requestPriceUeurKwh What the DSO pays per kWh; 0 for INTERNAL
-    struct Terms {
+    struct Case {
         bytes32 offer;
-        uint32 portfolio;
+        bytes32 awardsRoot;
+        OfferTerms terms;
         uint32 node;
-        uint32 interval;
-        uint8 kind;
         bool mayBeCommanded;
         bool revoked;
-        IMeritOrderAuction.Direction direction;
-        uint32 requestPriceUeurKwh;
-        uint32 awardCount;
-        bytes32 awardsRoot;
         Parties parties;
     }
 
@@ -81,24 +76,36 @@ contract SettlementJudge is ISettlementJudge {
         address caller,
         bytes32 offer,
         bytes calldata baselines,
-        ISettlement.AwardLeaf[] calldata leaves,
-        ISettlement.AwardReading[] calldata readings
-    ) external view returns (Parties memory parties, Judgement[] memory judgements) {
-        Terms memory terms = _termsOf(offer);
-        _requireOver(terms.interval);
-        _checkBaselines(terms, baselines);
-        for (uint256 i = 0; i < leaves.length; ++i) _checkLeaf(terms, leaves[i]);
+        ISettlement.AwardRange calldata awards,
+        bytes calldata readings
+    ) external view returns (Parties memory parties, AwardEnd[] memory ends) {
+        Case memory case_ = _caseOf(offer);
+        OfferTerms terms = case_.terms;
+        parties = case_.parties;
+        _requireOver(terms.interval());
+        _checkBaselines(case_, baselines);
+        ends = _awardsRead(case_, awards, readings);
         bool fromVerifier = _isVerifier(caller);
-        judgements = new Judgement[](readings.length);
-        for (uint256 i = 0; i < readings.length; ++i) {
-            ISettlement.AwardReading calldata reading = readings[i];
-            if (reading.leaf >= leaves.length) revert ISettlement.SlotOutOfRange(reading.leaf, reading.slot);
-            BidRecord record = _recordAt(leaves[reading.leaf], reading.leaf, reading.slot);
-            judgements[i] = _begin(terms, record, leaves[reading.leaf].leafIndex, reading.slot);
-            judgements[i].baseline = _valueAt(terms, baselines, record.index());
-            _judgeReading(terms, record, fromVerifier, reading, judgements[i]);
+        address[] memory gateways = fromVerifier ? _gatewaysOf(terms.portfolio(), ends) : new address[](ends.length);
+        uint256[] memory annulled = _annulledWords(terms, baselines.length / BASELINE_BYTES);
+        uint256 offset = 0;
+        for (uint256 i = 0; i < ends.length; ++i) {
+            GatewayReading reading = GatewayReadings.read(readings, offset);
+            uint256 next = offset + reading.size();
+            uint256 index = ends[i].index();
+            int32 baseline = _valueAt(offer, baselines, index);
+            ends[i] = _judgeReading(
+                case_,
+                ends[i],
+                baseline,
+                annulled[index >> 8] >> (index & 0xff) & 1 == 1,
+                fromVerifier,
+                gateways[i],
+                reading,
+                readings[offset + GatewayReadings.BYTES:next]
+            );
+            offset = next;
         }
-        return (terms.parties, judgements);
     }
 
     /// @inheritdoc ISettlementJudge
@@ -106,165 +113,134 @@ contract SettlementJudge is ISettlementJudge {
         address caller,
         bytes32 offer,
         ISettlement.BaselineLeaf calldata baseline,
-        ISettlement.AwardLeaf calldata leaf,
+        ISettlement.AwardRange calldata award,
         ISettlement.AwardReading calldata reading
-    ) external view returns (Parties memory parties, Judgement[] memory judgements) {
-        Terms memory terms = _termsOf(offer);
-        _requireOver(terms.interval);
-        _checkLeaf(terms, leaf);
-        BidRecord record = _recordAt(leaf, reading.leaf, reading.slot);
-        judgements = new Judgement[](1);
-        judgements[0] = _begin(terms, record, leaf.leafIndex, reading.slot);
-        judgements[0].baseline =
-            _provenValue(offer, terms.portfolio, terms.interval, terms.kind, record.index(), baseline);
-        _judgeReading(terms, record, _isVerifier(caller), reading, judgements[0]);
-        return (terms.parties, judgements);
+    ) external view returns (Parties memory parties, AwardEnd[] memory ends) {
+        Case memory case_ = _caseOf(offer);
+        OfferTerms terms = case_.terms;
+        parties = case_.parties;
+        _requireOver(terms.interval());
+        bytes memory records = _checkAwards(case_, award);
+        ends = new AwardEnd[](1);
+        AwardEnd end = _awardAt(case_, award.firstLeaf, records, reading.ordinal);
+        uint48 nanogrid = _nanogridOf(terms.portfolio(), end.index());
+        int32 value = _provenValue(offer, terms.portfolio(), terms.interval(), terms.kind(), end.index(), baseline);
+        bool isAnnulled = _metering.isAnnulled(nanogrid, terms.interval());
+        bool fromVerifier = _isVerifier(caller);
+        address gateway = fromVerifier ? _settlement.gatewayOf(nanogrid) : address(0);
+        ends[0] = _judgeReading(
+            case_, end, value, isAnnulled, fromVerifier, gateway, _packed(reading), reading.signature
+        );
     }
 
     /// @inheritdoc ISettlementJudge
-    function byExpiry(bytes32 offer, ISettlement.AwardLeaf[] calldata leaves)
+    function byExpiry(bytes32 offer, ISettlement.AwardRange calldata awards)
         external
         view
-        returns (Parties memory parties, Judgement[] memory judgements)
+        returns (Parties memory parties, AwardEnd[] memory ends)
     {
-        Terms memory terms = _termsOf(offer);
-        uint256 count = 0;
-        for (uint256 i = 0; i < leaves.length; ++i) {
-            _checkLeaf(terms, leaves[i]);
-            count += leaves[i].awards.length / BidRecords.BYTES;
+        Case memory case_ = _caseOf(offer);
+        parties = case_.parties;
+        bytes memory records = _checkAwards(case_, awards);
+        ends = new AwardEnd[](records.length / BidRecords.BYTES);
+        uint256 first = uint256(awards.firstLeaf) * LEAF_ITEMS;
+        for (uint256 i = 0; i < ends.length; ++i) {
+            AwardEnd end = AwardEnds.open(BidRecords.readMemory(records, i * BidRecords.BYTES), first + i);
+            ends[i] = _judgeMissing(case_, end);
         }
-        judgements = new Judgement[](count);
-        count = 0;
-        for (uint256 i = 0; i < leaves.length; ++i) {
-            uint256 records = leaves[i].awards.length / BidRecords.BYTES;
-            for (uint256 slot = 0; slot < records; ++slot) {
-                BidRecord record = BidRecords.read(leaves[i].awards, slot * BidRecords.BYTES);
-                judgements[count] = _begin(terms, record, leaves[i].leafIndex, slot);
-                _judgeMissing(terms, record, judgements[count++]);
-            }
-        }
-        return (terms.parties, judgements);
     }
 
     /// @inheritdoc ISettlementJudge
     function byHold(bytes32 offer, uint32 ordinal, BidRecord record)
         external
         view
-        returns (Parties memory parties, Judgement memory judgement)
+        returns (Parties memory parties, AwardEnd[] memory ends)
     {
-        Terms memory terms = _termsOf(offer);
-        judgement = _begin(terms, record, 0, ordinal);
-        judgement.result = SettlementMath.heldBack(_awardTerms(terms, record));
-        return (terms.parties, judgement);
+        parties = _caseOf(offer).parties;
+        ends = new AwardEnd[](1);
+        ends[0] = SettlementMath.heldBack(AwardEnds.open(record, ordinal));
     }
 
     /// @inheritdoc ISettlementJudge
-    function checkHold(bytes32 offer, uint32 ordinal, ISettlement.AwardLeaf calldata leaf, address signer)
+    function checkHold(bytes32 offer, uint32 ordinal, ISettlement.AwardRange calldata award, address signer)
         external
         view
         returns (BidRecord record)
     {
-        Terms memory terms = _termsOf(offer);
-        _checkLeaf(terms, leaf);
-        if (ordinal / LEAF_ITEMS != leaf.leafIndex) revert ISettlement.WrongAwardProof(offer, leaf.leafIndex);
-        record = _recordAt(leaf, 0, uint8(ordinal % LEAF_ITEMS));
-        bool isParty = signer == terms.parties.aggregator || signer == terms.parties.payer
-            || signer == _registry.nodeOf(terms.node).dso || _isVerifier(signer);
+        Case memory case_ = _caseOf(offer);
+        bytes memory records = _checkAwards(case_, award);
+        record = _recordAt(case_, award.firstLeaf, records, ordinal);
+        bool isParty = signer == case_.parties.aggregator || signer == case_.parties.payer
+            || signer == _registry.nodeOf(case_.node).dso || _isVerifier(signer);
         if (signer == address(0) || !isParty) revert ISettlement.NotHoldParty(offer, signer);
     }
 
-    /// @dev The award's identity; its result is still open.
-    function _begin(Terms memory terms, BidRecord record, uint256 leafIndex, uint256 slot)
+    /// @dev The awards that the readings are for, in the readings' order.
+    function _awardsRead(Case memory case_, ISettlement.AwardRange calldata awards, bytes calldata readings)
         private
         pure
-        returns (Judgement memory judgement)
+        returns (AwardEnd[] memory ends)
     {
-        judgement.nanogrid = _nanogridOf(terms.portfolio, record.index());
-        // forge-lint: disable-next-line(unsafe-typecast) below the number of awards, 32 bits
-        judgement.ordinal = uint32(leafIndex * LEAF_ITEMS + slot);
-        judgement.awarded = record.quantity();
+        bytes memory records = _checkAwards(case_, awards);
+        ends = new AwardEnd[](GatewayReadings.count(readings));
+        uint256 offset = 0;
+        for (uint256 i = 0; i < ends.length; ++i) {
+            GatewayReading reading = GatewayReadings.read(readings, offset);
+            ends[i] = _awardAt(case_, awards.firstLeaf, records, reading.ordinal());
+            offset += reading.size();
+        }
     }
 
     function _judgeReading(
-        Terms memory terms,
-        BidRecord record,
+        Case memory case_,
+        AwardEnd end,
+        int32 baseline,
+        bool isAnnulled,
         bool fromVerifier,
-        ISettlement.AwardReading calldata reading,
-        Judgement memory judgement
-    ) private view {
-        if (_endsWithoutReading(terms, record, judgement)) return;
-        judgement.skip = _checkReading(fromVerifier, judgement.nanogrid, terms.interval, reading);
-        if (judgement.skip != ISettlement.Skip.NONE) return;
-        judgement.metered = _meteredOf(terms.kind, reading);
-        judgement.result =
-            SettlementMath.byReading(_awardTerms(terms, record), judgement.baseline, judgement.metered);
+        address gateway,
+        GatewayReading reading,
+        bytes calldata signature
+    ) private view returns (AwardEnd) {
+        uint32 interval = case_.terms.interval();
+        uint48 nanogrid = _nanogridOf(case_.terms.portfolio(), end.index());
+        if (case_.revoked || (case_.mayBeCommanded && _isCommanded(nanogrid, interval))) {
+            return SettlementMath.revoked(end);
+        }
+        if (isAnnulled) return SettlementMath.annulled(end);
+        ISettlement.Skip skip = _checkReading(fromVerifier, gateway, nanogrid, interval, reading, signature);
+        if (skip != ISettlement.Skip.NONE) return end.skipped(skip);
+        return SettlementMath.byReading(end, case_.terms.direction(), baseline, _meteredOf(case_.terms.kind(), reading));
     }
 
-    function _judgeMissing(Terms memory terms, BidRecord record, Judgement memory judgement) private view {
-        if (_endsWithoutReading(terms, record, judgement)) return;
-        judgement.missing = true;
-        judgement.result = SettlementMath.missing(_awardTerms(terms, record));
-        if (block.timestamp < _readingDeadlineOf(judgement.nanogrid, terms.interval)) {
-            judgement.skip = ISettlement.Skip.DEADLINE_NOT_REACHED;
+    function _judgeMissing(Case memory case_, AwardEnd end) private view returns (AwardEnd) {
+        uint32 interval = case_.terms.interval();
+        uint48 nanogrid = _nanogridOf(case_.terms.portfolio(), end.index());
+        if (case_.revoked || (case_.mayBeCommanded && _isCommanded(nanogrid, interval))) {
+            return SettlementMath.revoked(end);
         }
-    }
-
-    /// @dev Revoked awards and annulled readings end without a reading, at any time.
-    function _endsWithoutReading(Terms memory terms, BidRecord record, Judgement memory judgement)
-        private
-        view
-        returns (bool)
-    {
-        if (terms.revoked || (terms.mayBeCommanded && _isCommanded(judgement.nanogrid, terms.interval))) {
-            judgement.result = SettlementMath.revoked(_awardTerms(terms, record));
-        } else if (_metering.isAnnulled(judgement.nanogrid, terms.interval)) {
-            judgement.result = SettlementMath.annulled(_awardTerms(terms, record));
-        } else {
-            return false;
-        }
-        judgement.baseline = 0;
-        return true;
+        if (_metering.isAnnulled(nanogrid, interval)) return SettlementMath.annulled(end);
+        end = SettlementMath.missing(end, case_.terms.side());
+        if (block.timestamp >= _readingDeadlineOf(nanogrid, interval)) return end;
+        return end.skipped(ISettlement.Skip.DEADLINE_NOT_REACHED);
     }
 
     function _isCommanded(uint48 nanogrid, uint32 interval) private view returns (bool) {
         return _signals.commandOf(nanogrid, interval).quantity != 0;
     }
 
-    function _termsOf(bytes32 offer) private view returns (Terms memory terms) {
-        IMeritOrderAuction.OfferState memory state = _auction.stateOf(offer);
-        if (state.status != IMeritOrderAuction.Status.FINAL) revert ISettlement.OfferNotFinal(offer);
-        IMeritOrderAuction.Offer memory given = _auction.offerOf(offer);
-        IParticipantRegistry.Portfolio memory portfolio = _registry.portfolioOf(given.portfolio);
-        uint256 redSince = _signals.redSince(portfolio.node, given.interval);
-        terms.offer = offer;
-        terms.portfolio = given.portfolio;
-        terms.node = portfolio.node;
-        terms.interval = given.interval;
-        terms.kind = Products.kindOf(given.product);
-        terms.mayBeCommanded = redSince != 0;
-        terms.revoked = redSince != 0 && redSince < given.interval && block.timestamp >= given.interval;
-        terms.direction = IMeritOrderAuction.Direction(given.direction);
-        terms.awardCount = state.awardCount;
-        terms.awardsRoot = state.awardsRoot;
-        terms.parties.side = IMeritOrderAuction.Side(given.side);
-        terms.parties.aggregator = state.aggregator;
-        terms.parties.payer = state.aggregator;
-        if (given.request == 0) return terms;
-        (IMeritOrderAuction.Request memory request, address dso,) = _auction.requestOf(given.request);
-        terms.parties.payer = dso;
-        terms.requestPriceUeurKwh = request.priceUeurKwh;
-    }
-
-    /// @dev For INTERNAL the award's own price is what the escrow pays.
-    function _awardTerms(Terms memory terms, BidRecord record) private pure returns (SettlementMath.Terms memory) {
-        uint32 bidPriceUeurKwh = record.priceUeurKwh();
-        return SettlementMath.Terms({
-            side: terms.parties.side,
-            direction: terms.direction,
-            awarded: record.quantity(),
-            bidPriceUeurKwh: bidPriceUeurKwh,
-            payerPriceUeurKwh: terms.requestPriceUeurKwh == 0 ? bidPriceUeurKwh : terms.requestPriceUeurKwh
-        });
+    function _caseOf(bytes32 offer) private view returns (Case memory case_) {
+        Parties memory parties = case_.parties;
+        OfferTerms terms;
+        (terms, case_.awardsRoot, parties.aggregator, parties.payer) = _auction.termsOf(offer);
+        if (!terms.isFinal()) revert ISettlement.OfferNotFinal(offer);
+        parties.terms = terms;
+        case_.node = terms.requestPriceUeurKwh() == 0 ? _registry.portfolioOf(terms.portfolio()).node : terms.node();
+        uint32 interval = terms.interval();
+        uint256 redSince = _signals.redSince(case_.node, interval);
+        case_.offer = offer;
+        case_.terms = terms;
+        case_.mayBeCommanded = redSince != 0;
+        case_.revoked = redSince != 0 && redSince < interval && block.timestamp >= interval;
     }
 
     /* COMMANDS */
@@ -277,12 +253,15 @@ contract SettlementJudge is ISettlementJudge {
         ISettlement.BaselineLeaf calldata baseline,
         ISettlement.AwardReading calldata reading,
         bytes32 awardOffer,
-        ISettlement.AwardLeaf calldata award
+        ISettlement.AwardRange calldata award
     ) external view returns (CommandJudgement memory judgement) {
         _requireOver(interval);
+        GatewayReading packed = _packed(reading);
         ISettlement.Skip skip = _metering.isAnnulled(nanogrid, interval)
             ? ISettlement.Skip.ANNULLED_READING
-            : _checkReading(_isVerifier(caller), nanogrid, interval, reading);
+            : _checkReading(
+                _isVerifier(caller), _settlement.gatewayOf(nanogrid), nanogrid, interval, packed, reading.signature
+            );
         if (skip == ISettlement.Skip.BAD_SIGNATURE) revert ISettlement.BadReadingSignature(nanogrid, interval);
         if (skip != ISettlement.Skip.NONE) revert ISettlement.CommandNotSettleable(nanogrid, interval, skip);
         IGridSignals.Command memory command = _signals.commandOf(nanogrid, interval);
@@ -290,14 +269,14 @@ contract SettlementJudge is ISettlementJudge {
         // forge-lint: disable-next-line(unsafe-typecast) the parts of the id
         (uint32 portfolio, uint16 index) = (uint32(nanogrid >> 16), uint16(nanogrid));
         judgement.baseline = _provenValue(awardOffer, portfolio, interval, kind, index, baseline);
-        judgement.metered = _meteredOf(kind, reading);
+        judgement.metered = _meteredOf(kind, packed);
         judgement.delivered = SettlementMath.delivered(
             command.quantity,
             IMeritOrderAuction.Direction(command.direction),
             judgement.baseline,
             judgement.metered
         );
-        uint32 priceUeurKwh = _commandPrice(nanogrid, interval, kind, awardOffer, award, reading.slot);
+        uint32 priceUeurKwh = _commandPrice(nanogrid, interval, kind, awardOffer, award, reading.ordinal);
         judgement.dueUeur = SettlementMath.amount(judgement.delivered, priceUeurKwh);
     }
 
@@ -315,23 +294,21 @@ contract SettlementJudge is ISettlementJudge {
         uint32 interval,
         uint8 kind,
         bytes32 awardOffer,
-        ISettlement.AwardLeaf calldata leaf,
-        uint8 slot
+        ISettlement.AwardRange calldata award,
+        uint32 ordinal
     ) private view returns (uint32 priceUeurKwh) {
         priceUeurKwh = _registry.seatOf(nanogrid).emergencyPriceUeurKwh;
         if (!_auction.hasWon(nanogrid, interval, kind)) return priceUeurKwh;
         if (awardOffer == 0) revert ISettlement.ReplacedAwardMissing(nanogrid, interval);
-        Terms memory terms = _termsOf(awardOffer);
-        _checkLeaf(terms, leaf);
-        BidRecord record = _recordAt(leaf, 0, slot);
+        Case memory case_ = _caseOf(awardOffer);
+        OfferTerms terms = case_.terms;
+        BidRecord record = _recordAt(case_, award.firstLeaf, _checkAwards(case_, award), ordinal);
         if (
-            _nanogridOf(terms.portfolio, record.index()) != nanogrid || terms.interval != interval
-                || terms.kind != kind
+            _nanogridOf(terms.portfolio(), record.index()) != nanogrid || terms.interval() != interval
+                || terms.kind() != kind
         ) revert ISettlement.ReplacedAwardMissing(nanogrid, interval);
         uint32 bidPriceUeurKwh = record.priceUeurKwh();
-        if (terms.parties.side == IMeritOrderAuction.Side.BUY && bidPriceUeurKwh > priceUeurKwh) {
-            return bidPriceUeurKwh;
-        }
+        if (terms.side() == IMeritOrderAuction.Side.BUY && bidPriceUeurKwh > priceUeurKwh) return bidPriceUeurKwh;
     }
 
     /* READINGS */
@@ -340,44 +317,60 @@ contract SettlementJudge is ISettlementJudge {
     /// announced one stays good when the gateway's key changes afterwards.
     function _checkReading(
         bool fromVerifier,
+        address gateway,
         uint48 nanogrid,
         uint32 interval,
-        ISettlement.AwardReading calldata reading
+        GatewayReading reading,
+        bytes calldata signature
     ) private view returns (ISettlement.Skip) {
-        if (fromVerifier && _isSignedByGateway(nanogrid, interval, reading)) return ISettlement.Skip.NONE;
-        (bytes32 announced, uint64 announcedAt) = _metering.announcedOf(nanogrid, interval);
-        bytes32 given = keccak256(
-            abi.encode(nanogrid, interval, reading.activeEnergyWh, reading.reactiveEnergyVarh, reading.sequence)
-        );
-        if (announcedAt == 0 || announced != given) {
-            return fromVerifier ? ISettlement.Skip.BAD_SIGNATURE : ISettlement.Skip.NOT_ANNOUNCED;
-        }
-        if (fromVerifier || block.timestamp >= announcedAt + _holdWindowS) return ISettlement.Skip.NONE;
+        if (fromVerifier && _isSigned(gateway, nanogrid, interval, reading, signature)) return ISettlement.Skip.NONE;
+        IMeteringOracle.Announcement memory announced = _metering.announcedOf(nanogrid, interval);
+        bool agrees = announced.announcedAt != 0 && announced.activeEnergyWh == reading.activeEnergyWh()
+            && announced.reactiveEnergyVarh == reading.reactiveEnergyVarh()
+            && announced.sequence == reading.sequence();
+        if (!agrees) return fromVerifier ? ISettlement.Skip.BAD_SIGNATURE : ISettlement.Skip.NOT_ANNOUNCED;
+        if (fromVerifier || block.timestamp >= announced.announcedAt + _holdWindowS) return ISettlement.Skip.NONE;
         return ISettlement.Skip.HOLD_WINDOW_OPEN;
     }
 
-    function _isSignedByGateway(uint48 nanogrid, uint32 interval, ISettlement.AwardReading calldata reading)
-        private
-        view
-        returns (bool)
-    {
-        bytes32 message = keccak256(
-            abi.encode(
-                READING_TYPEHASH,
-                nanogrid,
-                interval,
-                reading.activeEnergyWh,
-                reading.reactiveEnergyVarh,
-                reading.sequence
-            )
-        );
-        bytes32 digest = MessageHashUtils.toTypedDataHash(_domainSeparator, message);
-        (address signer,,) = ECDSA.tryRecover(digest, reading.r, reading.vs);
-        return signer != address(0) && signer == _settlement.gatewayOf(nanogrid);
+    function _isSigned(
+        address gateway,
+        uint48 nanogrid,
+        uint32 interval,
+        GatewayReading reading,
+        bytes calldata signature
+    ) private view returns (bool) {
+        if (gateway == address(0)) return false;
+        bytes32 digest = MessageHashUtils.toTypedDataHash(_domainSeparator, reading.hash(nanogrid, interval));
+        return GatewaySignature.signerOf(digest, signature) == gateway;
     }
 
-    function _meteredOf(uint8 kind, ISettlement.AwardReading calldata reading) private pure returns (int32) {
-        return kind == Products.ACTIVE ? reading.activeEnergyWh : reading.reactiveEnergyVarh;
+    /// @dev Asked for all at once: Settlement reads each seat's slot, which it will write.
+    function _gatewaysOf(uint32 portfolio, AwardEnd[] memory ends) private view returns (address[] memory) {
+        uint48[] memory nanogrids = new uint48[](ends.length);
+        for (uint256 i = 0; i < ends.length; ++i) nanogrids[i] = _nanogridOf(portfolio, ends[i].index());
+        return _settlement.gatewaysOf(nanogrids);
+    }
+
+    function _annulledWords(OfferTerms terms, uint256 indices)
+        private
+        view
+        returns (uint256[] memory words)
+    {
+        words = new uint256[]((indices + 255) / 256);
+        for (uint256 i = 0; i < words.length; ++i) {
+            words[i] = _metering.annulledWord(terms.portfolio(), terms.interval(), i);
+        }
+    }
+
+    function _meteredOf(uint8 kind, GatewayReading reading) private pure returns (int32) {
+        return kind == Products.ACTIVE ? reading.activeEnergyWh() : reading.reactiveEnergyVarh();
+    }
+
+    function _packed(ISettlement.AwardReading calldata reading) private pure returns (GatewayReading) {
+        return GatewayReadings.pack(
+            reading.ordinal, reading.activeEnergyWh, reading.reactiveEnergyVarh, reading.sequence
+        );
     }
 
     /// @dev An announced reading waits for its hold window, and then as long as the deadline for somebody to settle it: not for ever,
@@ -385,7 +378,7 @@ contract SettlementJudge is ISettlementJudge {
     function _readingDeadlineOf(uint48 nanogrid, uint32 interval) private view returns (uint256 deadline) {
         deadline = uint256(interval) + _readingDeadlineS;
         if (block.timestamp < deadline) return deadline;
-        (, uint64 announcedAt) = _metering.announcedOf(nanogrid, interval);
+        uint64 announcedAt = _metering.announcedOf(nanogrid, interval).announcedAt;
         if (announcedAt == 0) return deadline;
         uint256 extended = uint256(announcedAt) + _holdWindowS + _readingDeadlineS;
         return extended > deadline ? extended : deadline;
@@ -401,17 +394,19 @@ contract SettlementJudge is ISettlementJudge {
 
     /* BASELINES */
 
-    function _checkBaselines(Terms memory terms, bytes calldata baselines) private view {
-        (bytes32 root,, uint16 count) = _metering.baselineOf(terms.portfolio, terms.interval, terms.kind);
-        if (count == 0 || baselines.length != uint256(count) * 4 || VectorTree.rootOfBaselines(baselines) != root) {
-            revert ISettlement.WrongBaselines(terms.offer);
-        }
+    function _checkBaselines(Case memory case_, bytes calldata baselines) private view {
+        OfferTerms terms = case_.terms;
+        (bytes32 root,, uint16 count) = _metering.baselineOf(terms.portfolio(), terms.interval(), terms.kind());
+        if (
+            count == 0 || baselines.length != uint256(count) * BASELINE_BYTES
+                || VectorTree.rootOfBaselines(baselines) != root
+        ) revert ISettlement.WrongBaselines(case_.offer);
     }
 
-    function _valueAt(Terms memory terms, bytes calldata baselines, uint256 index) private pure returns (int32) {
-        if (index * 4 >= baselines.length) revert ISettlement.WrongBaselines(terms.offer);
+    function _valueAt(bytes32 offer, bytes calldata baselines, uint256 index) private pure returns (int32) {
+        if (index * BASELINE_BYTES >= baselines.length) revert ISettlement.WrongBaselines(offer);
         // forge-lint: disable-next-line(unsafe-typecast) two's complement on the wire
-        return int32(uint32(bytes4(baselines[index * 4:index * 4 + 4])));
+        return int32(uint32(bytes4(baselines[index * BASELINE_BYTES:])));
     }
 
     function _provenValue(
@@ -423,40 +418,60 @@ contract SettlementJudge is ISettlementJudge {
         ISettlement.BaselineLeaf calldata leaf
     ) private view returns (int32) {
         (bytes32 root,, uint16 count) = _metering.baselineOf(portfolio, interval, kind);
-        bytes32 node = keccak256(abi.encodePacked(leaf.leafIndex, leaf.values));
         uint256 leafCount = (uint256(count) + LEAF_ITEMS - 1) / LEAF_ITEMS;
+        bytes memory values = abi.encodePacked(leaf.values);
         if (
             index >= count || leaf.leafIndex != index / LEAF_ITEMS
-                || !VectorProof.verify(leaf.proof, root, node, leaf.leafIndex, leafCount)
-        ) revert ISettlement.WrongBaselines(offer);
+                || !VectorProof.verify(
+                    root, leaf.leafIndex, values, VectorTree.BASELINE_LEAF_BYTES, leafCount, leaf.proof
+                )
+        ) {
+            revert ISettlement.WrongBaselines(offer);
+        }
         // forge-lint: disable-next-line(unsafe-typecast) two's complement on the wire
         return int32(uint32(uint256(leaf.values) >> (224 - 32 * (index % LEAF_ITEMS))));
     }
 
     /* PROOFS OF AWARDS */
 
-    /// @dev The leaf stands at its place among the offer's awards; only the last one may be shorter than eight.
-    function _checkLeaf(Terms memory terms, ISettlement.AwardLeaf calldata leaf) private pure {
-        uint256 size = leaf.awards.length;
-        if (size == 0 || size % BidRecords.BYTES != 0 || size > VectorTree.AWARD_LEAF_BYTES) {
-            revert ISettlement.MalformedAwards(size);
+    /// @dev The awards stand at their place among the offer's: whole leaves, of which only the offer's last one may be shorter.
+    function _checkAwards(Case memory case_, ISettlement.AwardRange calldata awards)
+        private
+        pure
+        returns (bytes memory records)
+    {
+        records = awards.awards;
+        if (records.length == 0 || records.length % BidRecords.BYTES != 0) {
+            revert ISettlement.MalformedAwards(records.length);
         }
-        uint256 leafCount = (uint256(terms.awardCount) + LEAF_ITEMS - 1) / LEAF_ITEMS;
-        bytes32 node = keccak256(abi.encodePacked(leaf.leafIndex, leaf.awards));
-        if (!VectorProof.verify(leaf.proof, terms.awardsRoot, node, leaf.leafIndex, leafCount)) {
-            revert ISettlement.WrongAwardProof(terms.offer, leaf.leafIndex);
+        uint256 leafCount = (uint256(case_.terms.awardCount()) + LEAF_ITEMS - 1) / LEAF_ITEMS;
+        uint256 firstLeaf = awards.firstLeaf;
+        if (!VectorProof.verify(
+                case_.awardsRoot, firstLeaf, records, VectorTree.AWARD_LEAF_BYTES, leafCount, awards.proof
+            )) {
+            revert ISettlement.WrongAwardProof(case_.offer, awards.firstLeaf);
         }
     }
 
-    function _recordAt(ISettlement.AwardLeaf calldata leaf, uint16 leafPosition, uint8 slot)
+    function _awardAt(Case memory case_, uint256 firstLeaf, bytes memory records, uint256 ordinal)
+        private
+        pure
+        returns (AwardEnd)
+    {
+        return AwardEnds.open(_recordAt(case_, firstLeaf, records, ordinal), ordinal);
+    }
+
+    /// @param records Of the awards from the leaf `firstLeaf` on
+    function _recordAt(Case memory case_, uint256 firstLeaf, bytes memory records, uint256 ordinal)
         private
         pure
         returns (BidRecord)
     {
-        if ((uint256(slot) + 1) * BidRecords.BYTES > leaf.awards.length) {
-            revert ISettlement.SlotOutOfRange(leafPosition, slot);
+        uint256 first = firstLeaf * LEAF_ITEMS;
+        if (ordinal < first || (ordinal - first + 1) * BidRecords.BYTES > records.length) {
+            revert ISettlement.AwardNotGiven(case_.offer, ordinal);
         }
-        return BidRecords.read(leaf.awards, uint256(slot) * BidRecords.BYTES);
+        return BidRecords.readMemory(records, (ordinal - first) * BidRecords.BYTES);
     }
 
     function _nanogridOf(uint32 portfolio, uint16 index) private pure returns (uint48) {

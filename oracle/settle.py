@@ -17,8 +17,9 @@ from sqlalchemy.orm import Session
 
 from market.domain.errors import ContractRefused
 from market.domain.products import Kind, Product
+from market.domain.settled_records import SettlementReading, pack_readings
 from market.domain.states import OfferStatus
-from market.domain.trees import award_leaf, baseline_leaf, baseline_vector, reading_leaf, readings_root
+from market.domain.trees import award_range, baseline_leaf, baseline_vector, reading_leaf, readings_root
 from market.domain.units import index_of, portfolio_of
 from market.services.market import purpose_key
 from market.store.books import Hold, ReadingRoot
@@ -30,7 +31,7 @@ from oracle.context import Oracle
 log = structlog.get_logger(__name__)
 
 BATCH: Final = 200
-_LEAF: Final = 8
+"""Awards in a transaction: far below its 131,072 bytes and its gas."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,23 +119,15 @@ def anchor_readings(oracle: Oracle, interval: int) -> None:
 
 
 def _settle_batch(oracle: Oracle, opened: _Open, awards: Sequence[Award], readings: Mapping[int, Reading]) -> None:
-    numbers = sorted({award.ordinal // _LEAF for award in awards})
-    entries = [
-        _entry(readings[award.nanogrid], numbers.index(award.ordinal // _LEAF), award.ordinal % _LEAF)
-        for award in awards
-    ]
+    signed = pack_readings(_reading(readings[award.nanogrid], award.ordinal) for award in awards)
     function = oracle.contracts.settlement.functions.settle(
-        _bytes32(opened.offer),
-        baseline_vector(opened.baseline),
-        [_leaf(opened, number) for number in numbers],
-        entries,
+        _bytes32(opened.offer), baseline_vector(opened.baseline), _range(opened, awards), signed
     )
     _send(oracle, function, "settle", opened.offer, *opened.key_of(awards))
 
 
 def _expire_batch(oracle: Oracle, opened: _Open, awards: Sequence[Award]) -> None:
-    leaves = [_leaf(opened, number) for number in sorted({award.ordinal // _LEAF for award in awards})]
-    function = oracle.contracts.settlement.functions.expireAwards(_bytes32(opened.offer), leaves)
+    function = oracle.contracts.settlement.functions.expireAwards(_bytes32(opened.offer), _range(opened, awards))
     _send(oracle, function, "expireAwards", opened.offer, *opened.key_of(awards))
 
 
@@ -148,14 +141,13 @@ def _settle_command(oracle: Oracle, command: GridCommand) -> None:
         replaced = _replaced(session, command, kind)
     if reading is None or baseline is None or baseline.value_of(index_of(command.nanogrid)) is None:
         return
-    leaf = baseline_leaf(baseline.vector, index_of(command.nanogrid))
     function = oracle.contracts.settlement.functions.settleCommand(
         command.nanogrid,
         command.interval,
-        (leaf.leaf_index, leaf.values, list(leaf.proof)),
-        _entry(reading, 0, replaced.slot),
+        baseline_leaf(baseline.vector, index_of(command.nanogrid)).argument(),
+        _reading(reading, replaced.ordinal).argument(),
         replaced.offer,
-        replaced.leaf,
+        replaced.award,
     )
     _send(oracle, function, "settleCommand", command.nanogrid, command.interval)
 
@@ -165,8 +157,8 @@ class _Replaced:
     """The award that a command replaced, as the contract wants to see it: its price may be the higher one."""
 
     offer: bytes = bytes(32)
-    leaf: tuple[int, bytes, list[bytes]] = (0, b"", [])
-    slot: int = 0
+    award: tuple[int, bytes, list[bytes]] = (0, b"", [])
+    ordinal: int = 0
 
 
 def _replaced(session: Session, command: GridCommand, kind: Kind) -> _Replaced:
@@ -178,8 +170,8 @@ def _replaced(session: Session, command: GridCommand, kind: Kind) -> _Replaced:
     if award is None:
         return _Replaced()
     records = session.scalars(select(Award.record).where(Award.offer == award.offer).order_by(Award.ordinal))
-    leaf = award_leaf(b"".join(records), award.ordinal // _LEAF)
-    return _Replaced(_bytes32(award.offer), (leaf.leaf_index, leaf.awards, list(leaf.proof)), award.ordinal % _LEAF)
+    shown = award_range(b"".join(records), award.ordinal, award.ordinal)
+    return _Replaced(_bytes32(award.offer), shown.argument(), award.ordinal)
 
 
 def _open_offers(oracle: Oracle, last: int) -> list[_Open]:
@@ -232,20 +224,14 @@ def _readings(oracle: Oracle, interval: int) -> dict[int, Reading]:
     return {nanogrid: min(found, key=lambda row: row.sequence) for nanogrid, found in by_nanogrid.items()}
 
 
-def _leaf(opened: _Open, number: int) -> tuple[int, bytes, list[bytes]]:
-    leaf = award_leaf(opened.packed, number)
-    return leaf.leaf_index, leaf.awards, list(leaf.proof)
+def _range(opened: _Open, awards: Sequence[Award]) -> tuple[int, bytes, list[bytes]]:
+    """The leaves from the first to the last of the awards, which are in ascending ordinals."""
+    return award_range(opened.packed, awards[0].ordinal, awards[-1].ordinal).argument()
 
 
-def _entry(reading: Reading, leaf: int, slot: int) -> tuple[Any, ...]:
-    return (
-        leaf,
-        slot,
-        reading.active_energy_wh,
-        reading.reactive_energy_varh,
-        reading.sequence,
-        reading.signature[:32],
-        reading.signature[32:],
+def _reading(reading: Reading, ordinal: int) -> SettlementReading:
+    return SettlementReading(
+        ordinal, reading.active_energy_wh, reading.reactive_energy_varh, reading.sequence, reading.signature
     )
 
 

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
+import {OfferTerms} from "../libraries/OfferTerms.sol";
+
 /// @notice Requests and their escrow, offers, the chain of posted bids, clearing by a checked claim, awards and winners.
 /// @dev Prices in micro-euro per kWh (kvarh), quantities in Wh (varh). Records and ranks: see the protocol page and BidRecord.sol.
 interface IMeritOrderAuction {
@@ -88,16 +90,18 @@ interface IMeritOrderAuction {
     }
 
     /// @param aggregator Who opened it: the payer of an INTERNAL offer, whoever has the portfolio later
+    /// @param clearedAgain After the verdict, without what it rejects
     struct OfferState {
         Status status;
         uint32 bidCount;
         uint32 awardCount;
-        uint64 openedAt;
-        uint64 clearedAt;
+        uint40 openedAt;
+        uint40 clearedAt;
+        uint96 escrowUeur;
+        address aggregator;
+        bool clearedAgain;
         bytes32 chain;
         bytes32 awardsRoot;
-        uint256 escrowUeur;
-        address aggregator;
     }
 
     event RequestPublished(
@@ -186,7 +190,7 @@ interface IMeritOrderAuction {
     error MalformedBids(uint256 length);
     error MalformedRecords(uint256 length);
     error TooManyPassedOver(uint256 count);
-    error PassedOverNotSorted(uint256 at);
+    error PassedOverNotSorted(uint256 place);
     error WrongProgress(bytes32 offer);
     error WrongRecords(bytes32 offer, bytes32 expected, bytes32 given);
     error WrongRejected(bytes32 offer);
@@ -223,6 +227,12 @@ interface IMeritOrderAuction {
     function availableOf(bytes32 request, uint32 interval) external view returns (uint40);
     function offerOf(bytes32 offer) external view returns (Offer memory);
     function stateOf(bytes32 offer) external view returns (OfferState memory);
+    /// @notice What settlement needs of an offer, in one call.
+    /// @dev The payer is the request's DSO, or the aggregator for INTERNAL.
+    function termsOf(bytes32 offer)
+        external
+        view
+        returns (OfferTerms terms, bytes32 awardsRoot, address aggregator, address payer);
     function pendingOffer(uint32 portfolio, uint32 interval, uint8 kind) external view returns (bytes32);
     function hasWon(uint48 nanogrid, uint32 interval, uint8 kind) external view returns (bool);
     function postsOf(bytes32 offer, uint16 index) external view returns (uint8);

@@ -12,6 +12,14 @@ interface IMeteringOracle {
         uint32 sequence;
     }
 
+    /// @notice What was announced of a nanogrid's interval, and when (0: never).
+    struct Announcement {
+        int32 activeEnergyWh;
+        int32 reactiveEnergyVarh;
+        uint32 sequence;
+        uint64 announcedAt;
+    }
+
     /// @param root Merkle root over the portfolio's baseline values (8 int32 a leaf, by nanogrid index)
     struct BaselineAnchor {
         uint32 portfolio;
@@ -39,19 +47,21 @@ interface IMeteringOracle {
 
     function anchorBaselines(BaselineAnchor[] calldata anchors) external;
     function anchorReadings(uint32 interval, bytes32 root, uint32 count) external;
-    function announceReading(Reading calldata reading, bytes32 r, bytes32 vs) external;
+    /// @param signature The gateway's: see GatewaySignature
+    function announceReading(Reading calldata reading, bytes calldata signature) external;
     function annulReadings(
         Reading calldata first,
-        bytes32[2] calldata firstSignature,
+        bytes calldata firstSignature,
         Reading calldata second,
-        bytes32[2] calldata secondSignature
+        bytes calldata secondSignature
     ) external;
 
     function baselineOf(uint32 portfolio, uint32 interval, uint8 kind)
         external
         view
         returns (bytes32 root, uint64 anchoredAt, uint16 count);
-    /// @notice keccak256 of the announced reading and when it was announced (0: none).
-    function announcedOf(uint48 nanogrid, uint32 interval) external view returns (bytes32 readingHash, uint64 announcedAt);
+    function announcedOf(uint48 nanogrid, uint32 interval) external view returns (Announcement memory);
     function isAnnulled(uint48 nanogrid, uint32 interval) external view returns (bool);
+    /// @notice Which nanogrids' readings are annulled: bit i stands for the portfolio's index 256 word + i.
+    function annulledWord(uint32 portfolio, uint32 interval, uint256 word) external view returns (uint256 indices);
 }

@@ -92,6 +92,7 @@ interface IParticipantRegistry {
     error NotSeatOwner(uint48 nanogrid, address signer);
     error StaleNonce(uint48 nanogrid, uint32 given, uint32 expected);
     error LimitsTooWide(uint48 nanogrid, uint24 coverCents, uint24 allowedCents);
+    error PriceLimitOutOfRange(uint48 nanogrid, uint32 lowestPriceUeurKwh);
     error IntervalNotInFuture(uint32 interval);
     error OnlySettlement(address caller);
 
@@ -119,6 +120,8 @@ interface IParticipantRegistry {
     function setPaused(uint32 node, uint8 product, bool paused) external;
     /// @notice Called by Settlement when a bond changes; lowers a delegate's limit with it (and never raises it again by itself).
     function setCover(uint48 nanogrid, uint24 coverCents) external;
+    /// @notice Makes bids of these seats cheaper where they have become active since their signer was last written; anyone may call.
+    function refreshSeats(uint48[] calldata nanogrids) external;
     /// @notice Called by Settlement (debt, annulled readings).
     function suspendSeat(uint48 nanogrid, bytes32 reason) external;
 
@@ -128,6 +131,12 @@ interface IParticipantRegistry {
     function portfolioOf(uint32 portfolio) external view returns (Portfolio memory);
     function seatOf(uint48 nanogrid) external view returns (Seat memory);
     function signerOf(uint48 nanogrid) external view returns (Signer memory);
+    /// @notice The signers' slots of the seats whose bids these are, in their order, 32 bytes each (SeatSigner).
+    /// @param records Bid records, one at the beginning of each `stride` bytes
+    function seatSignersOf(uint32 portfolio, bytes calldata records, uint256 stride)
+        external
+        view
+        returns (bytes memory);
     function delegationNonce(uint48 nanogrid) external view returns (uint32);
     function isPaused(uint32 node, uint8 product) external view returns (bool);
     /// @notice Whether a nanogrid takes part in the market for an interval: within [activeFrom, activeUntil) and not suspended.

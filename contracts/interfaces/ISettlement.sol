@@ -27,22 +27,22 @@ interface ISettlement {
         uint32 unbondingS;
     }
 
-    /// @notice One leaf (at most eight 12-byte award records) of an offer's awards and its Merkle proof.
-    struct AwardLeaf {
-        uint32 leafIndex;
+    /// @notice Consecutive leaves of an offer's awards from `firstLeaf` on (12-byte award records, eight a leaf; only the offer's last
+    /// leaf may be shorter) and one proof for all of them.
+    struct AwardRange {
+        uint32 firstLeaf;
         bytes awards;
         bytes32[] proof;
     }
 
-    /// @notice A gateway's signed reading for the award in `slot` of `leaf` (position in the given array of leaves).
+    /// @notice A gateway's reading for the award with that ordinal.
+    /// @param signature The gateway's: see GatewaySignature; may be empty for a reading that was announced
     struct AwardReading {
-        uint16 leaf;
-        uint8 slot;
+        uint32 ordinal;
         int32 activeEnergyWh;
         int32 reactiveEnergyVarh;
         uint32 sequence;
-        bytes32 r;
-        bytes32 vs;
+        bytes signature;
     }
 
     /// @notice One leaf of a baseline vector: eight int32 (big endian), and its Merkle proof.
@@ -83,21 +83,10 @@ interface ISettlement {
     event EscrowMoved(bytes32 indexed from, bytes32 indexed to, uint256 amountUeur);
     event EscrowLocked(bytes32 indexed id, address indexed account, uint256 amountUeur);
     event EscrowReleased(bytes32 indexed id, address indexed account, uint256 amountUeur);
-    /// @notice An award came to its end. Energies in Wh (varh); amounts in micro-euro.
-    event AwardSettled(
-        bytes32 indexed offer,
-        uint48 indexed nanogrid,
-        uint32 ordinal,
-        uint8 outcome,
-        uint24 awarded,
-        uint24 delivered,
-        int32 baseline,
-        int32 metered,
-        uint256 paidUeur,
-        uint256 marginUeur,
-        uint256 refundedUeur,
-        uint256 penaltyUeur
-    );
+    /// @notice Awards came to their end, 15 bytes each: ordinal 24 | outcome 8 | delivered 24 | baseline 32 | metered 32, energies in Wh
+    /// (varh). The amounts follow from the award's record (event Finalised), the request's price and the rules of settlement; an award
+    /// that HoldDecided ended before, upheld, is without penalty.
+    event AwardsSettled(bytes32 indexed offer, bytes results);
     event AwardSkipped(bytes32 indexed offer, uint32 ordinal, uint8 reason);
     event CommandSettled(
         uint48 indexed nanogrid,
@@ -142,10 +131,12 @@ interface ISettlement {
     error EnrolmentExpired(uint48 nanogrid, uint64 expiredAt);
     error GatewayInUse(address gateway, uint48 nanogrid);
     error OfferNotFinal(bytes32 offer);
-    error WrongAwardProof(bytes32 offer, uint32 leafIndex);
+    error WrongAwardProof(bytes32 offer, uint32 firstLeaf);
     error WrongBaselines(bytes32 offer);
     error MalformedAwards(uint256 length);
-    error SlotOutOfRange(uint16 leaf, uint8 slot);
+    error MalformedReadings(uint256 length);
+    /// @notice Thrown when a reading, a hold or a command names an award that is not among those given.
+    error AwardNotGiven(bytes32 offer, uint256 ordinal);
     error IntervalNotOver(uint32 interval);
     error NothingToWithdraw();
     error UnbondingPending(uint48 nanogrid, uint64 availableAt);
@@ -220,42 +211,41 @@ interface ISettlement {
     /// @notice Settles awards by signed readings against the portfolio's whole baseline vector (4 bytes a nanogrid, big endian).
     /// The verifier's readings settle at once; anybody else's only when announced and after the hold window.
     /// An award that cannot settle is skipped with AwardSkipped, so that a retry is harmless.
-    function settle(
-        bytes32 offer,
-        bytes calldata baselines,
-        AwardLeaf[] calldata leaves,
-        AwardReading[] calldata readings
-    ) external;
+    /// @param readings 79 bytes each: ordinal uint24 | activeEnergyWh int32 | reactiveEnergyVarh int32 | sequence uint32 | signature
+    /// (64 bytes; 128 where the ordinal's highest bit is set). Cheapest in ascending ordinals
+    function settle(bytes32 offer, bytes calldata baselines, AwardRange calldata awards, bytes calldata readings)
+        external;
     /// @notice The same for one award, with a Merkle proof of its baseline.
     function settleOne(
         bytes32 offer,
         BaselineLeaf calldata baseline,
-        AwardLeaf calldata leaf,
+        AwardRange calldata award,
         AwardReading calldata reading
     ) external;
     /// @param awardOffer The offer of the live award that the command replaced (0: none); its price counts where it is higher
-    /// @param award The leaf of that award, which stands in `reading.slot`
+    /// @param award The leaf of that award, whose ordinal is `reading.ordinal`
     function settleCommand(
         uint48 nanogrid,
         uint32 interval,
         BaselineLeaf calldata baseline,
         AwardReading calldata reading,
         bytes32 awardOffer,
-        AwardLeaf calldata award
+        AwardRange calldata award
     ) external;
     /// @notice Ends awards without a reading after the deadline: nothing delivered (SELL: all taken), penalty from the bond.
     /// An announced reading moves the deadline to the end of its hold window and as long again as the reading deadline; so does a
     /// hold from its end on. Revoked awards end from the interval's start on, annulled ones at any time.
-    function expireAwards(bytes32 offer, AwardLeaf[] calldata leaves) external;
+    function expireAwards(bytes32 offer, AwardRange calldata awards) external;
     function expireCommand(uint48 nanogrid, uint32 interval) external;
 
     /* HOLDS */
-    function placeHold(Hold calldata hold, AwardLeaf calldata leaf, bytes calldata signature) external;
+    function placeHold(Hold calldata hold, AwardRange calldata award, bytes calldata signature) external;
     function decideHold(bytes32 offer, uint32 ordinal, bool upheld) external;
     function lapseHold(bytes32 offer, uint32 ordinal) external;
 
     /* READERS */
     function gatewayOf(uint48 nanogrid) external view returns (address);
+    function gatewaysOf(uint48[] calldata nanogrids) external view returns (address[] memory gateways);
     function seatBalance(uint48 nanogrid) external view returns (uint256);
     function bondOf(uint48 nanogrid) external view returns (uint256 bondUeur, uint256 unbondingUeur, uint64 availableAt);
     function seatDebt(uint48 nanogrid) external view returns (uint256);

@@ -3,6 +3,7 @@ pragma solidity 0.8.37;
 
 import {IMeritOrderAuction} from "../interfaces/IMeritOrderAuction.sol";
 import {ISettlement} from "../interfaces/ISettlement.sol";
+import {AwardEnd} from "./AwardEnd.sol";
 
 /// @notice The arithmetic of settlement, without state. Its twin is market/domain/settlement.py.
 /// @dev Energies in Wh (varh), load convention; prices in micro-euro per kWh (kvarh); amounts in micro-euro, rounded down toward
@@ -13,64 +14,61 @@ library SettlementMath {
     uint256 internal constant BOND_COVERS = 8;
     uint256 internal constant UEUR_PER_CENT = 10_000;
 
-    /// @param payerPriceUeurKwh What the escrow pays per kWh: the request's price, or the bid's for INTERNAL
-    struct Terms {
-        IMeritOrderAuction.Side side;
-        IMeritOrderAuction.Direction direction;
-        uint24 awarded;
-        uint32 bidPriceUeurKwh;
-        uint32 payerPriceUeurKwh;
-    }
-
-    /// @dev BUY: reserve = paid + margin + refunded. SELL: no reserve; the seat owes `paidUeur`.
-    struct Result {
-        ISettlement.Outcome outcome;
-        uint24 delivered;
-        uint256 reserveUeur;
-        uint256 paidUeur;
-        uint256 marginUeur;
-        uint256 refundedUeur;
-        uint256 penaltyUeur;
-    }
-
     /* HOW AN AWARD ENDS */
 
     /// @notice With a reading.
-    function byReading(Terms memory terms, int32 baseline, int32 metered) internal pure returns (Result memory) {
-        uint24 delivered_ = delivered(terms.awarded, terms.direction, baseline, metered);
-        return _result(
-            terms,
-            _outcome(terms.awarded, delivered_),
-            delivered_,
-            penalty(terms.awarded, delivered_, terms.bidPriceUeurKwh)
-        );
+    function byReading(AwardEnd award, IMeritOrderAuction.Direction direction, int32 baseline, int32 metered)
+        internal
+        pure
+        returns (AwardEnd)
+    {
+        uint24 awarded = award.awarded();
+        uint24 delivered_ = delivered(awarded, direction, baseline, metered);
+        return award.measured(baseline, metered).ended(_outcome(awarded, delivered_), delivered_, true);
     }
 
     /// @notice Without a reading: BUY delivers nothing and is penalised; SELL counts as fully taken, without penalty.
-    function missing(Terms memory terms) internal pure returns (Result memory) {
-        if (terms.side == IMeritOrderAuction.Side.SELL) {
-            return _result(terms, ISettlement.Outcome.DELIVERED, terms.awarded, 0);
-        }
-        return _result(
-            terms, _outcome(terms.awarded, 0), 0, penalty(terms.awarded, 0, terms.bidPriceUeurKwh)
-        );
+    function missing(AwardEnd award, IMeritOrderAuction.Side side) internal pure returns (AwardEnd) {
+        uint24 awarded = award.awarded();
+        uint24 delivered_ = side == IMeritOrderAuction.Side.SELL ? awarded : 0;
+        return award.asMissing().ended(_outcome(awarded, delivered_), delivered_, true);
     }
 
     /// @notice RED before the interval, or replaced by a command: nothing paid, no penalty.
-    function revoked(Terms memory terms) internal pure returns (Result memory) {
-        return _result(terms, ISettlement.Outcome.REVOKED, 0, 0);
+    function revoked(AwardEnd award) internal pure returns (AwardEnd) {
+        return award.ended(ISettlement.Outcome.REVOKED, 0, false);
     }
 
     /// @notice Two signed readings that differ: nothing paid, penalty as if nothing was delivered.
-    function annulled(Terms memory terms) internal pure returns (Result memory) {
-        return _result(
-            terms, ISettlement.Outcome.ANNULLED, 0, penalty(terms.awarded, 0, terms.bidPriceUeurKwh)
-        );
+    function annulled(AwardEnd award) internal pure returns (AwardEnd) {
+        return award.ended(ISettlement.Outcome.ANNULLED, 0, true);
     }
 
     /// @notice By a hold that the referee upheld: annulled without penalty.
-    function heldBack(Terms memory terms) internal pure returns (Result memory) {
-        return _result(terms, ISettlement.Outcome.ANNULLED, 0, 0);
+    function heldBack(AwardEnd award) internal pure returns (AwardEnd) {
+        return award.ended(ISettlement.Outcome.ANNULLED, 0, false);
+    }
+
+    /* WHAT IT COMES TO */
+
+    /// @notice BUY: reserve = paid + margin + refunded. SELL: no reserve; the seat owes `paidUeur`. [micro-euro]
+    /// @param requestPriceUeurKwh What the escrow pays per kWh; 0 for INTERNAL: the bid's price
+    function amountsOf(AwardEnd award, IMeritOrderAuction.Side side, uint32 requestPriceUeurKwh)
+        internal
+        pure
+        returns (uint256 reserveUeur, uint256 paidUeur, uint256 marginUeur, uint256 refundedUeur, uint256 penaltyUeur)
+    {
+        uint32 bidPriceUeurKwh = award.priceUeurKwh();
+        uint24 delivered_ = award.delivered();
+        paidUeur = amount(delivered_, bidPriceUeurKwh);
+        if (award.isPenalised()) penaltyUeur = penalty(award.awarded(), delivered_, bidPriceUeurKwh);
+        if (side == IMeritOrderAuction.Side.BUY) {
+            uint32 payerPriceUeurKwh = requestPriceUeurKwh == 0 ? bidPriceUeurKwh : requestPriceUeurKwh;
+            uint256 spentUeur = amount(delivered_, payerPriceUeurKwh);
+            reserveUeur = amount(award.awarded(), payerPriceUeurKwh);
+            marginUeur = spentUeur - paidUeur;
+            refundedUeur = reserveUeur - spentUeur;
+        }
     }
 
     /* PARTS */
@@ -114,21 +112,5 @@ library SettlementMath {
     function _outcome(uint24 awarded, uint24 delivered_) private pure returns (ISettlement.Outcome) {
         if (delivered_ >= _tolerated(awarded)) return ISettlement.Outcome.DELIVERED;
         return delivered_ == 0 ? ISettlement.Outcome.FAILED : ISettlement.Outcome.SHORT;
-    }
-
-    function _result(Terms memory terms, ISettlement.Outcome outcome, uint24 delivered_, uint256 penaltyUeur)
-        private
-        pure
-        returns (Result memory result)
-    {
-        result.outcome = outcome;
-        result.delivered = delivered_;
-        result.penaltyUeur = penaltyUeur;
-        result.paidUeur = amount(delivered_, terms.bidPriceUeurKwh);
-        if (terms.side == IMeritOrderAuction.Side.SELL) return result;
-        uint256 spentUeur = amount(delivered_, terms.payerPriceUeurKwh);
-        result.reserveUeur = amount(terms.awarded, terms.payerPriceUeurKwh);
-        result.marginUeur = spentUeur - result.paidUeur;
-        result.refundedUeur = result.reserveUeur - spentUeur;
     }
 }

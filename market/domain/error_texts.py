@@ -115,6 +115,10 @@ CONTRACT_ERRORS: Final = _table(
                 "{allowedCents} cents that its bond allows."
             ),
         ),
+        "PriceLimitOutOfRange": (
+            _I,
+            "A lowest price of {lowestPriceUeurKwh} micro-euro per kWh is more than any bid can name ({nanogrid}).",
+        ),
         "IntervalNotInFuture": (_I, "The interval {interval} has begun already."),
         "OnlySettlement": (_F, "{caller} is not the Settlement contract."),
         "NotDsoOfNode": (_F, "{signer} is not the DSO of node {node}."),
@@ -194,7 +198,7 @@ CONTRACT_ERRORS: Final = _table(
         "MalformedBids": (_I, "{length} bytes are no whole number of bids of 76 bytes."),
         "MalformedRecords": (_I, "{length} bytes are no whole number of records of 12 bytes."),
         "TooManyPassedOver": (_I, "A claim names at most 16 bids passed over, not {count}."),
-        "PassedOverNotSorted": (_I, "The ranks passed over are not strictly increasing at place {at}."),
+        "PassedOverNotSorted": (_I, "The ranks passed over are not strictly increasing at place {place}."),
         "WrongProgress": (_C, "The progress is not where the clearing of offer {offer} stands under this claim."),
         "WrongRecords": (_C, "The records do not give the chain of offer {offer}: {given} instead of {expected}."),
         "WrongRejected": (_C, "The rejected bitmap is not that of the verdict on offer {offer}."),
@@ -233,10 +237,11 @@ CONTRACT_ERRORS: Final = _table(
         "EnrolmentExpired": (_S, "The enrolment of nanogrid {nanogrid} expired at {expiredAt}."),
         "GatewayInUse": (_C, "The gateway {gateway} serves nanogrid {nanogrid} already."),
         "OfferNotFinal": (_S, "The result of offer {offer} is not final."),
-        "WrongAwardProof": (_I, "Leaf {leafIndex} is not among the awards of offer {offer}."),
+        "WrongAwardProof": (_I, "The awards from leaf {firstLeaf} on are not those of offer {offer}."),
         "WrongBaselines": (_I, "The baselines are not those anchored for offer {offer}."),
-        "MalformedAwards": (_I, "{length} bytes are no leaf of award records."),
-        "SlotOutOfRange": (_I, "Leaf {leaf} has no award in slot {slot}."),
+        "MalformedAwards": (_I, "{length} bytes are no whole number of award records."),
+        "MalformedReadings": (_I, "{length} bytes are no whole number of signed readings."),
+        "AwardNotGiven": (_I, "Award {ordinal} of offer {offer} is not among the awards given."),
         "NothingToWithdraw": (_C, "There is nothing to withdraw."),
         "UnbondingPending": (_S, "The bond of nanogrid {nanogrid} is released at {availableAt}."),
         "NotHoldParty": (_F, "{signer} is not the aggregator, the DSO or the verifier of offer {offer}."),
@@ -290,6 +295,8 @@ LIBRARY_ERRORS: Final = _table(
         "SafeERC20FailedOperation": (_U, "The transfer of the token {token} failed."),
         "ReentrancyGuardReentrantCall": (_C, "The contract is in the middle of another call."),
         "SafeCastOverflowedUintDowncast": (_I, "The value {value} does not fit {bits} bits."),
+        "InvalidShortString": (_I, "The name or version of the contract's signatures is malformed."),
+        "StringTooLong": (_I, "The name or version of the contract's signatures is too long: {str}."),
     }
 )
 """Custom errors of OpenZeppelin's parts that our contracts let through."""

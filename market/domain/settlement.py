@@ -152,6 +152,15 @@ def settle_hold_upheld(terms: AwardTerms) -> AwardSettlement:
     return _settlement(terms, Outcome.ANNULLED, 0, 0)
 
 
+def settle_as_recorded(
+    terms: AwardTerms, outcome: Outcome, delivered_: int, *, upheld: bool = False
+) -> AwardSettlement:
+    """The amounts of an award that the chain says ended so; upheld: by a hold, which is without penalty."""
+    is_penalised = outcome is not Outcome.REVOKED and not upheld
+    penalty = penalty_ueur(terms.awarded, delivered_, terms.bid_price_ueur_kwh) if is_penalised else 0
+    return _settlement(terms, outcome, delivered_, penalty)
+
+
 def _settlement(
     terms: AwardTerms,
     outcome: Outcome,

@@ -6,7 +6,7 @@ the peaks from the smallest. OpenZeppelin's MerkleProof verifies the proofs. Sou
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -58,24 +58,58 @@ def root_of_leaves(leaves: Iterable[bytes]) -> bytes:
 
 def proof_of_leaf(leaves: Sequence[bytes], leaf_index: int) -> tuple[bytes, ...]:
     """Siblings from the leaf to the root. IndexError for a leaf that is not there."""
-    if not 0 <= leaf_index < len(leaves):
-        raise IndexError(f"leaf {leaf_index} of {len(leaves)}")
+    return proof_of_range(leaves, leaf_index, 1)
+
+
+def proof_of_range(leaves: Sequence[bytes], first: int, count: int) -> tuple[bytes, ...]:
+    """What folds `count` leaves from `first` on to the root. IndexError for leaves that are not there.
+
+    Peak by peak from the smallest: of a peak that the range touches, level by level the sibling to the left and the one
+    to the right, where the range does not hold them; behind those of the range's last peak all peaks to its right as
+    one; each peak to the left of the range as one.
+    """
+    end = first + count
+    if not 0 <= first < end <= len(leaves):
+        raise IndexError(f"leaves {first} to {end} of {len(leaves)}")
     proof: list[bytes] = []
-    start = 0
-    left_peaks: list[bytes] = []
-    for bit in reversed(range(len(leaves).bit_length())):
-        size = len(leaves) & 1 << bit
-        if not size:
+    for start, size in _peaks_from_the_smallest(len(leaves)):
+        peak_end = start + size
+        if start >= end:
             continue
-        if leaf_index >= start + size:
-            left_peaks.append(_perfect_root(leaves[start : start + size]))
-            start += size
+        if peak_end <= first:
+            proof.append(_perfect_root(leaves[start:peak_end]))
             continue
-        proof = _perfect_proof(leaves[start : start + size], leaf_index - start)
-        if start + size < len(leaves):
-            proof.append(root_of_leaves(leaves[start + size :]))
-        break
-    return (*proof, *reversed(left_peaks))
+        proof += _siblings(leaves[start:peak_end], max(first - start, 0), min(end, peak_end) - start)
+        if end <= peak_end < len(leaves):
+            proof.append(root_of_leaves(leaves[peak_end:]))
+    return tuple(proof)
+
+
+def root_of_range(first: int, nodes: Sequence[bytes], count: int, proof: Sequence[bytes]) -> bytes | None:
+    """The root of a tree of `count` leaves that holds `nodes` from `first` on: the twin of VectorProof.sol.
+
+    None when the proof's length or the range does not fit.
+    """
+    end, left, root = first + len(nodes), iter(proof), EMPTY_ROOT
+    if not 0 <= first < end <= count:
+        return None
+    try:
+        for start, size in _peaks_from_the_smallest(count):
+            peak_end = start + size
+            if start >= end:
+                continue
+            if peak_end <= first:
+                root = hash_pair(next(left), root)
+                continue
+            held = nodes[max(start - first, 0) : peak_end - first]
+            peak = _fold_peak(held, max(first - start, 0), size, left)
+            if peak_end < end:
+                root = hash_pair(peak, root)
+            else:
+                root = peak if peak_end == count else hash_pair(peak, next(left))
+    except StopIteration:
+        return None
+    return None if next(left, None) is not None else root
 
 
 def verify(root: bytes, leaf: bytes, proof: Iterable[bytes]) -> bool:
@@ -97,21 +131,47 @@ def _perfect_root(leaves: Sequence[bytes]) -> bytes:
     return level[0]
 
 
-def _perfect_proof(leaves: Sequence[bytes], at: int) -> list[bytes]:
+def _peaks_from_the_smallest(count: int) -> Iterator[tuple[int, int]]:
+    """Start and size of each peak over a number of leaves."""
+    while count:
+        size = count & -count
+        count -= size
+        yield count, size
+
+
+def _siblings(leaves: Sequence[bytes], start: int, end: int) -> list[bytes]:
+    """Of one perfect subtree, the siblings of the leaves from `start` to before `end`."""
     level, proof = leaves, []
     while len(level) > 1:
-        proof.append(level[at ^ 1])
-        level, at = _next_level(level), at >> 1
+        if start & 1:
+            proof.append(level[start - 1])
+        if end & 1:
+            proof.append(level[end])
+        level, start, end = _next_level(level), start >> 1, (end + 1) >> 1
     return proof
 
 
-@dataclass(frozen=True, slots=True)
-class AwardLeaf:
-    """One leaf of an offer's awards (at most eight records) and its proof: the contract's `AwardLeaf`."""
+def _fold_peak(nodes: Sequence[bytes], start: int, size: int, proof: Iterator[bytes]) -> bytes:
+    """The root of a perfect subtree of `size` leaves that holds `nodes` from `start` on."""
+    while size > 1:
+        before = [next(proof)] if start & 1 else []
+        after = [next(proof)] if start + len(nodes) & 1 else []
+        nodes, start, size = _next_level([*before, *nodes, *after]), start >> 1, size >> 1
+    return nodes[0]
 
-    leaf_index: int
+
+@dataclass(frozen=True, slots=True)
+class AwardRange:
+    """Consecutive whole leaves of an offer's awards (eight records each; the offer's last one may be shorter) and one
+    proof for all of them: the contract's `AwardRange`."""
+
+    first_leaf: int
     awards: bytes
     proof: tuple[bytes, ...]
+
+    def argument(self) -> tuple[int, bytes, list[bytes]]:
+        """As the contract's functions take it."""
+        return self.first_leaf, self.awards, list(self.proof)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +181,10 @@ class BaselineLeaf:
     leaf_index: int
     values: bytes
     proof: tuple[bytes, ...]
+
+    def argument(self) -> tuple[int, bytes, list[bytes]]:
+        """As the contract's functions take it."""
+        return self.leaf_index, self.values, list(self.proof)
 
 
 def leaf_hash(leaf_index: int, content: bytes) -> bytes:
@@ -144,21 +208,12 @@ def award_root(awards: Sequence[AwardRecord] | bytes) -> bytes:
     return root_of_leaves(award_leaf_hashes(awards))
 
 
-def award_leaf(awards: Sequence[AwardRecord] | bytes, leaf_index: int) -> AwardLeaf:
-    """The leaf that holds ordinals 8 x leaf_index …, with its proof."""
+def award_range(awards: Sequence[AwardRecord] | bytes, first_ordinal: int, last_ordinal: int) -> AwardRange:
+    """The leaves that hold the awards from one ordinal to another, both included, with their proof."""
     hashes = award_leaf_hashes(awards)
-    return AwardLeaf(
-        leaf_index,
-        award_leaf_contents(awards)[leaf_index],
-        proof_of_leaf(hashes, leaf_index),
-    )
-
-
-def award_leaves(awards: Sequence[AwardRecord] | bytes) -> list[AwardLeaf]:
-    """All leaves with their proofs."""
-    hashes = award_leaf_hashes(awards)
-    contents = award_leaf_contents(awards)
-    return [AwardLeaf(index, content, proof_of_leaf(hashes, index)) for index, content in enumerate(contents)]
+    first, last = first_ordinal // RECORDS_PER_LEAF, last_ordinal // RECORDS_PER_LEAF
+    content = b"".join(award_leaf_contents(awards)[first : last + 1])
+    return AwardRange(first, content, proof_of_range(hashes, first, last + 1 - first))
 
 
 def baseline_vector(values: Iterable[int]) -> bytes:

@@ -9,15 +9,13 @@ from sqlalchemy import Select, select
 from sqlalchemy.orm import Session
 
 from market.domain.messages import Hold
-from market.domain.trees import award_leaf
+from market.domain.trees import award_range
 from market.services.access import Principal
 from market.services.decisions import Carried, carry, document_of, parse, require_hash, wire_signature
 from market.services.market import Market, purpose_key
 from market.services.roles import Role, Unknown, concerning, holds
 from market.store.books import Hold as HoldRow
 from market.store.projections import Award, Nanogrid
-
-_LEAF_AWARDS = 8
 
 
 def place_hold(
@@ -36,9 +34,9 @@ def place_hold(
         awards = session.scalars(select(Award).where(Award.offer == offer).order_by(Award.ordinal)).all()
         if hold.ordinal >= len(awards):
             raise Unknown("award", f"{offer}/{hold.ordinal}")
-        leaf = award_leaf(b"".join(award.record for award in awards), hold.ordinal // _LEAF_AWARDS)
+        given = award_range(b"".join(award.record for award in awards), hold.ordinal, hold.ordinal)
     function = market.contracts.settlement.functions.placeHold(
-        hold.arguments(), (leaf.leaf_index, leaf.awards, list(leaf.proof)), wire_signature(signature)
+        hold.arguments(), given.argument(), wire_signature(signature)
     )
     return carry(market, principal, hold, signature, function, subject=offer, documents={"reason": reason})
 

@@ -27,7 +27,7 @@ TOPICS: Final = {
     "awards": ("Finalised",),
     "commands": ("CommandGiven",),
     "dispatches": (),
-    "settlements": ("AwardSettled", "CommandSettled", "AwardSkipped"),
+    "settlements": ("AwardsSettled", "CommandSettled", "AwardSkipped"),
     "holds": ("HoldPlaced", "HoldDecided"),
     "capacity": ("CapacityContractRegistered", "AvailabilityPaid", "AvailabilityForfeited"),
     "readings": ("BaselineAnchored", "ReadingsAnchored", "ReadingAnnounced", "ReadingsAnnulled"),

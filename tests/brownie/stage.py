@@ -122,6 +122,10 @@ class Stage:
         """65 bytes: r, s, v."""
         return bytes(Account.unsafe_sign_hash(message.digest(self.domain(message)), account.private_key).signature)
 
+    def sign_as_gateway(self, account, message):
+        """64 bytes: r and vs (EIP-2098)."""
+        return b"".join(self.sign_compact(account, message))
+
     def sign_compact(self, account, message):
         """r and vs (EIP-2098), 32 bytes each."""
         signature = self.sign(account, message)

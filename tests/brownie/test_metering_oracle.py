@@ -29,17 +29,17 @@ def reading(stage, active_energy_wh=-420, sequence=17, **changes):
 
 
 def announce(stage, message, gateway=None):
-    signature = stage.sign_compact(gateway or stage.gateways[0], message)
-    return stage.metering.announceReading(message.arguments(), *signature, {"from": stage.stranger})
+    signature = stage.sign_as_gateway(gateway or stage.gateways[0], message)
+    return stage.metering.announceReading(message.arguments(), signature, {"from": stage.stranger})
 
 
 def annul(stage, first, second, gateway=None):
     signer = gateway or stage.gateways[0]
     return stage.metering.annulReadings(
         first.arguments(),
-        stage.sign_compact(signer, first),
+        stage.sign_as_gateway(signer, first),
         second.arguments(),
-        stage.sign_compact(signer, second),
+        stage.sign_as_gateway(signer, second),
         {"from": stage.stranger},
     )
 
@@ -95,10 +95,11 @@ def test_readings_are_anchored_after_their_interval(stage):
 def test_anyone_announces_a_reading_that_the_gateway_signed(stage):
     stage.at(stage.interval + U)
     message = reading(stage)
-    announce(stage, message)
+    (event,) = announce(stage, message).events["ReadingAnnounced"]
     types = ["uint48", "uint32", "int32", "int32", "uint32"]
-    reading_hash, announced_at = stage.metering.announcedOf(stage.seat(0), stage.interval)
-    assert bytes(reading_hash) == keccak256(encode(types, message.arguments()))
+    assert bytes(event["readingHash"]) == keccak256(encode(types, message.arguments()))
+    *announced, announced_at = stage.metering.announcedOf(stage.seat(0), stage.interval)
+    assert tuple(announced) == message.arguments()[2:]
     assert announced_at == stage.interval + U
     with reverts(thrown("ReadingAlreadyAnnounced", stage.seat(0), stage.interval)):
         announce(stage, reading(stage, sequence=18))
@@ -124,7 +125,7 @@ def test_a_seat_without_gateway_has_no_readings(stage):
     stage.at(stage.interval + U)
     message = reading(stage, nanogrid=stage.seat(3))
     with reverts(thrown("BadReadingSignature", stage.seat(3), stage.interval)):
-        stage.metering.announceReading(message.arguments(), bytes(32), bytes(32), {"from": stage.stranger})
+        stage.metering.announceReading(message.arguments(), bytes(64), {"from": stage.stranger})
 
 
 def test_a_reading_is_of_an_interval(stage):
@@ -141,6 +142,8 @@ def test_two_readings_that_differ_unseat_the_gateway_and_suspend_the_seat(stage,
     transaction = annul(stage, reading(stage), reading(stage, sequence=18, **changes))
     assert transaction.events["ReadingsAnnulled"]["by"] == stage.stranger
     assert stage.metering.isAnnulled(stage.seat(0), stage.interval)
+    assert not stage.metering.isAnnulled(stage.seat(1), stage.interval)
+    assert stage.metering.annulledWord(PORTFOLIO, stage.interval, 0) == 1
     assert stage.settlement.gatewayOf(stage.seat(0)) == "0x" + 40 * "0"
     assert not stage.registry.isSeatActive(stage.seat(0), stage.interval)
     stage.registry.reinstateSeat(stage.seat(0), {"from": stage.operator})

@@ -296,3 +296,28 @@ def test_the_cover_follows_the_bond_and_a_delegates_never_rises_by_itself(stage)
     stage.fund_bond(0, 8 * EUR)
     assert stage.registry.signerOf(stage.seat(0))[4] == 12
     assert stage.registry.seatOf(stage.seat(0))[5] == 112
+
+
+def test_a_lowest_price_that_no_bid_can_have_is_refused(stage):
+    message = delegation(stage, cover_cents=0, lowest_price_ueur_kwh=2**29)
+    with reverts(thrown("PriceLimitOutOfRange", stage.seat(0), 2**29)):
+        stage.registry.setDelegate(message.arguments(), NO_SIGNATURE, {"from": stage.owners[0]})
+
+
+def signers_slot(stage):
+    record = bytes(10) + (stage.seat(0) & 0xFFFF).to_bytes(2, "big")
+    return int.from_bytes(bytes(stage.registry.seatSignersOf(PORTFOLIO, record, 12)), "big")
+
+
+def test_the_signers_slot_says_whether_the_seat_is_active_for_good(stage):
+    unbounded = 1 << 253
+    stage.at(stage.interval)
+    stage.registry.refreshSeats([stage.seat(0)], {"from": stage.stranger})
+    assert signers_slot(stage) & unbounded
+    stage.registry.closeSeat(stage.seat(0), stage.interval + 200 * U, {"from": stage.operator})
+    assert not signers_slot(stage) & unbounded
+
+
+def test_a_seat_that_nobody_registered_cannot_be_refreshed(stage):
+    with reverts(thrown("UnknownSeat", PORTFOLIO << 16 | 999)):
+        stage.registry.refreshSeats([PORTFOLIO << 16 | 999], {"from": stage.stranger})

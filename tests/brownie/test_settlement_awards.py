@@ -1,5 +1,7 @@
 """Settlement of awards: pay as bid by signed readings, penalties, revocation, expiry, debts."""
 
+from dataclasses import replace
+
 import pytest
 from brownie import reverts
 from stage import EUR, NO_SIGNATURE, U, thrown
@@ -19,37 +21,40 @@ ALREADY_SETTLED, ON_HOLD, BAD_SIGNATURE, NOT_ANNOUNCED, HOLD_WINDOW_OPEN = range
 DEADLINE_NOT_REACHED = 8
 
 
-def settled_event(transaction):
-    (event,) = transaction.events["AwardSettled"]
-    return event
+def result_of(trade, transaction):
+    """How the only award that ended in the transaction ended."""
+    (result,) = trade.results(transaction)
+    return result
 
 
 def skipped(transaction):
     return [(event["ordinal"], event["reason"]) for event in transaction.events["AwardSkipped"]]
 
 
-def assert_event_is(event, expected):
-    assert (
-        event["outcome"],
-        event["awarded"],
-        event["delivered"],
-        event["baseline"],
-        event["metered"],
-        event["paidUeur"],
-        event["marginUeur"],
-        event["refundedUeur"],
-        event["penaltyUeur"],
-    ) == (
+def assert_result_is(result, expected):
+    assert (result.outcome, result.delivered, result.baseline, result.metered) == (
         expected.outcome,
-        expected.awarded,
         expected.delivered,
         expected.baseline or 0,
         expected.metered or 0,
-        expected.paid_ueur,
-        expected.margin_ueur,
-        expected.refunded_ueur,
-        expected.penalty_ueur,
     )
+
+
+class Balances:
+    """What accounts and seats have; compared with what the reference says that they gain."""
+
+    def __init__(self, stage):
+        self.stage = stage
+        self.before = self._now()
+
+    def _now(self):
+        settlement = self.stage.settlement
+        accounts = {account: settlement.balanceOf(account) for account in (self.stage.dso, self.stage.aggregator)}
+        seats = {index: settlement.seatBalance(self.stage.seat(index)) for index in range(3)}
+        return accounts | seats
+
+    def gained(self, account):
+        return self._now()[account] - self.before[account]
 
 
 # PAY AS BID
@@ -61,16 +66,15 @@ def assert_event_is(event, expected):
 )
 def test_an_award_is_paid_as_bid_for_what_was_delivered(stage, delivered, outcome):
     trade = Trade(stage)
-    before = {account: stage.settlement.balanceOf(account) for account in (stage.dso, stage.aggregator)}
+    balances = Balances(stage)
     trade.to_settling()
-    event = settled_event(trade.settle((1, delivered)))
+    result = result_of(trade, trade.settle((1, delivered)))
     expected = settle_award(trade.terms(1), BASELINES[1], trade.metered(1, delivered))
     assert expected.outcome == outcome
-    assert_event_is(event, expected)
-    assert stage.settlement.seatBalance(stage.seat(1)) == expected.paid_ueur
-    gained = stage.settlement.balanceOf(stage.dso) - before[stage.dso]
-    assert gained == expected.refunded_ueur + expected.penalty_ueur
-    assert stage.settlement.balanceOf(stage.aggregator) - before[stage.aggregator] == expected.margin_ueur
+    assert_result_is(result, expected)
+    assert balances.gained(1) == expected.paid_ueur
+    assert balances.gained(stage.dso) == expected.refunded_ueur + expected.penalty_ueur
+    assert balances.gained(stage.aggregator) == expected.margin_ueur
     assert stage.settlement.bondOf(stage.seat(1))[0] == 20 * EUR - expected.penalty_ueur
     assert stage.registry.seatOf(stage.seat(1))[5] == cover_cents(20 * EUR - expected.penalty_ueur)
     assert_books_balance(stage, trade.id)
@@ -80,7 +84,9 @@ def test_a_batch_settles_all_awards_and_empties_the_escrow(stage):
     trade = Trade(stage)
     trade.to_settling()
     transaction = trade.settle((0, 100), (1, 50), (2, 150))
-    assert [event["outcome"] for event in transaction.events["AwardSettled"]] == [DELIVERED, SHORT, DELIVERED]
+    results = trade.results(transaction)
+    assert [result.ordinal for result in results] == [0, 1, 2]
+    assert [result.outcome for result in results] == [DELIVERED, SHORT, DELIVERED]
     assert stage.settlement.escrowOf(trade.id) == 0
     assert [stage.settlement.isSettled(trade.id, ordinal) for ordinal in range(4)] == [True, True, True, False]
     assert_books_balance(stage, trade.id)
@@ -88,14 +94,14 @@ def test_a_batch_settles_all_awards_and_empties_the_escrow(stage):
 
 def test_internal_flexibility_is_paid_by_the_aggregator_without_margin(stage):
     trade = Trade(stage, internal=True)
-    before = stage.settlement.balanceOf(stage.aggregator)
+    balances = Balances(stage)
     trade.to_settling()
-    event = settled_event(trade.settle((1, 120)))
+    result = result_of(trade, trade.settle((1, 120)))
     expected = settle_award(trade.terms(1), BASELINES[1], trade.metered(1, 120))
-    assert_event_is(event, expected)
+    assert_result_is(result, expected)
     assert expected.margin_ueur == 0
-    gained = stage.settlement.balanceOf(stage.aggregator) - before
-    assert gained == expected.refunded_ueur + expected.penalty_ueur
+    assert balances.gained(1) == expected.paid_ueur
+    assert balances.gained(stage.aggregator) == expected.refunded_ueur + expected.penalty_ueur
     assert_books_balance(stage, trade.id)
 
 
@@ -103,9 +109,11 @@ def test_settling_one_needs_only_its_own_baseline(stage):
     trade = Trade(stage)
     trade.to_settling()
     transaction = stage.settlement.settleOne(
-        trade.id, trade.baseline_leaf(1), trade.leaf, trade.reading(1, 200), {"from": stage.oracle}
+        trade.id, trade.baseline_leaf(1), trade.range, trade.reading(1, 200).argument(), {"from": stage.oracle}
     )
-    assert_event_is(settled_event(transaction), settle_award(trade.terms(1), BASELINES[1], trade.metered(1, 200)))
+    expected = settle_award(trade.terms(1), BASELINES[1], trade.metered(1, 200))
+    assert_result_is(result_of(trade, transaction), expected)
+    assert stage.settlement.seatBalance(stage.seat(1)) == expected.paid_ueur
 
 
 # SELL
@@ -116,7 +124,7 @@ def test_a_buyer_pays_from_its_balance_then_its_bond(stage):
     before = stage.settlement.balanceOf(stage.aggregator)
     trade.to_settling()
     expected = settle_award(trade.terms(2), BASELINES[2], trade.metered(2, 300))
-    assert_event_is(settled_event(trade.settle((2, 300))), expected)
+    assert_result_is(result_of(trade, trade.settle((2, 300))), expected)
     assert stage.settlement.bondOf(stage.seat(2))[0] == 20 * EUR - expected.paid_ueur
     assert stage.settlement.balanceOf(stage.aggregator) - before == expected.paid_ueur
     assert_books_balance(stage, trade.id)
@@ -127,7 +135,7 @@ def test_a_buyer_that_takes_less_owes_a_penalty(stage):
     before = stage.settlement.balanceOf(stage.aggregator)
     trade.to_settling()
     expected = settle_award(trade.terms(2), BASELINES[2], trade.metered(2, 100))
-    assert_event_is(settled_event(trade.settle((2, 100))), expected)
+    assert_result_is(result_of(trade, trade.settle((2, 100))), expected)
     assert expected.penalty_ueur > 0
     assert stage.settlement.balanceOf(stage.aggregator) - before == expected.paid_ueur + expected.penalty_ueur
 
@@ -135,11 +143,10 @@ def test_a_buyer_that_takes_less_owes_a_penalty(stage):
 def test_a_missing_reading_of_a_buyer_counts_as_fully_taken(stage):
     trade = Trade(stage, side=Side.SELL, internal=True)
     stage.at(trade.deadline)
-    events = trade.expire().events["AwardSettled"]
-    for event in events:
-        index = event["nanogrid"] & 0xFFFF
-        assert_event_is(event, settle_missing(trade.terms(index)))
-    assert len(events) == 2
+    results = trade.results(trade.expire())
+    for result in results:
+        assert_result_is(result, settle_missing(trade.terms_of(result.ordinal)))
+    assert len(results) == 2
     assert_books_balance(stage, trade.id)
 
 
@@ -156,7 +163,8 @@ def test_what_is_being_unbonded_still_answers_for_penalties(stage):
     trade = Trade(stage)
     unbond(stage, 1)
     trade.to_settling()
-    penalty = settled_event(trade.settle((1, 0)))["penaltyUeur"]
+    trade.settle((1, 0))
+    penalty = settle_award(trade.terms(1), BASELINES[1], trade.metered(1, 0)).penalty_ueur
     bond, unbonding, _ = stage.settlement.bondOf(stage.seat(1))
     assert (bond, unbonding) == (0, 20 * EUR - penalty)
     assert stage.settlement.seatDebt(stage.seat(1)) == 0
@@ -168,11 +176,11 @@ def test_a_penalty_beyond_the_bond_is_a_debt_that_later_credits_pay_first(stage)
     second = Trade(stage, bond_ueur=0, interval=stage.interval + 4 * U)
     seat, ordinal = stage.seat(1), first.ordinal(1)
     hold = (first.id, ordinal, bytes(32))
-    stage.settlement.placeHold(hold, first.leaf, NO_SIGNATURE, {"from": stage.aggregator})
+    stage.settlement.placeHold(hold, first.range, NO_SIGNATURE, {"from": stage.aggregator})
     stage.settlement.decideHold(first.id, ordinal, True, {"from": stage.referee})
     second.to_settling()
     transaction = second.settle((1, 0))
-    debt = settled_event(transaction)["penaltyUeur"]
+    debt = settle_award(second.terms(1), BASELINES[1], second.metered(1, 0)).penalty_ueur
     assert transaction.events["SeatDebtChanged"]["debtUeur"] == debt == stage.settlement.seatDebt(seat)
     assert stage.registry.seatOf(seat)[6]  # suspended
     before = stage.settlement.balanceOf(stage.dso)
@@ -211,9 +219,9 @@ def test_a_reading_of_another_key_is_skipped(stage):
     trade.to_settling()
     forged = trade.reading(1, 200, gateway=stage.gateways[0])
     assert skipped(trade.settle(readings=[forged])) == [(1, BAD_SIGNATURE)]
-    changed = list(trade.reading(1, 100))
-    changed[2] += 100  # the energy that was signed is another
-    assert skipped(trade.settle(readings=[tuple(changed)])) == [(1, BAD_SIGNATURE)]
+    signed = trade.reading(1, 100)
+    changed = replace(signed, active_energy_wh=signed.active_energy_wh + 100)
+    assert skipped(trade.settle(readings=[changed])) == [(1, BAD_SIGNATURE)]
 
 
 def test_anyone_may_settle_what_was_announced_after_the_hold_window(stage):
@@ -226,7 +234,7 @@ def test_anyone_may_settle_what_was_announced_after_the_hold_window(stage):
     assert skipped(trade.settle((1, 200), sender=stage.stranger)) == [(1, HOLD_WINDOW_OPEN)]
     assert skipped(trade.settle((1, 150), sender=stage.stranger)) == [(1, NOT_ANNOUNCED)]
     stage.at(window_ends)
-    assert settled_event(trade.settle((1, 200), sender=stage.stranger))["outcome"] == DELIVERED
+    assert result_of(trade, trade.settle((1, 200), sender=stage.stranger)).outcome == DELIVERED
 
 
 def test_an_announced_reading_outlives_a_change_of_the_gateways_key(stage):
@@ -235,7 +243,7 @@ def test_an_announced_reading_outlives_a_change_of_the_gateways_key(stage):
     trade.announce(1, 200)
     stage.settlement.setGateway(stage.seat(1), stage.delegate, {"from": stage.operator})
     stage.at(trade.interval + U * 133 // 100 + stage.settlement.holdWindowS())
-    assert settled_event(trade.settle((1, 200), sender=stage.stranger))["outcome"] == DELIVERED
+    assert result_of(trade, trade.settle((1, 200), sender=stage.stranger)).outcome == DELIVERED
 
 
 # REVOKED AND ANNULLED
@@ -247,8 +255,10 @@ def test_red_before_the_interval_revokes_without_penalty(stage):
     before = stage.settlement.balanceOf(stage.dso)
     assert skipped(trade.expire()) == [(ordinal, DEADLINE_NOT_REACHED) for ordinal in range(3)]
     stage.at(trade.interval)
-    for event in trade.expire().events["AwardSettled"]:
-        assert_event_is(event, settle_revoked(trade.terms(event["nanogrid"] & 0xFFFF)))
+    results = trade.results(trade.expire())
+    assert len(results) == 3
+    for result in results:
+        assert_result_is(result, settle_revoked(trade.terms_of(result.ordinal)))
     assert stage.settlement.escrowOf(trade.id) == 0
     assert stage.settlement.balanceOf(stage.dso) - before == 90_000  # 450 Wh at the request's price
     assert_books_balance(stage, trade.id)
@@ -259,7 +269,7 @@ def test_red_that_was_taken_back_in_time_revokes_nothing(stage):
     set_red(stage)
     stage.signals.setSignal((7, trade.interval, 1, 0, bytes(32), 3), NO_SIGNATURE, {"from": stage.dso})
     trade.to_settling()
-    assert settled_event(trade.settle((1, 200)))["outcome"] == DELIVERED
+    assert result_of(trade, trade.settle((1, 200))).outcome == DELIVERED
 
 
 def test_red_during_delivery_leaves_awards_as_they_are(stage):
@@ -267,7 +277,7 @@ def test_red_during_delivery_leaves_awards_as_they_are(stage):
     stage.at(trade.interval + 60)
     set_red(stage, sequence=1, kind=1)
     trade.to_settling()
-    assert settled_event(trade.settle((1, 200)))["outcome"] == DELIVERED
+    assert result_of(trade, trade.settle((1, 200))).outcome == DELIVERED
 
 
 def test_two_readings_that_differ_annul_with_penalty(stage):
@@ -277,7 +287,7 @@ def test_two_readings_that_differ_annul_with_penalty(stage):
     assert stage.settlement.gatewayOf(stage.seat(1)) == "0x" + 40 * "0"
     assert stage.registry.seatOf(stage.seat(1))[6]
     transaction = trade.settle((1, 200))
-    assert_event_is(settled_event(transaction), settle_annulled(trade.terms(1)))
+    assert_result_is(result_of(trade, transaction), settle_annulled(trade.terms(1)))
     assert stage.settlement.seatBalance(stage.seat(1)) == 0
     assert_books_balance(stage, trade.id)
 
@@ -287,7 +297,7 @@ def test_an_annulled_award_expires_at_once(stage):
     trade.to_settling()
     annul(trade, 1)
     transaction = trade.expire()
-    assert settled_event(transaction)["outcome"] == ANNULLED
+    assert result_of(trade, transaction).outcome == ANNULLED
     assert skipped(transaction) == [(0, DEADLINE_NOT_REACHED), (2, DEADLINE_NOT_REACHED)]
 
 
@@ -299,8 +309,10 @@ def test_without_a_reading_an_award_expires_at_the_deadline(stage):
     stage.at(trade.deadline - 1)
     assert skipped(trade.expire()) == [(ordinal, DEADLINE_NOT_REACHED) for ordinal in range(3)]
     stage.at(trade.deadline)
-    for event in trade.expire().events["AwardSettled"]:
-        assert_event_is(event, settle_missing(trade.terms(event["nanogrid"] & 0xFFFF)))
+    results = trade.results(trade.expire())
+    assert len(results) == 3
+    for result in results:
+        assert_result_is(result, settle_missing(trade.terms_of(result.ordinal)))
     assert stage.settlement.escrowOf(trade.id) == 0
     assert skipped(trade.expire()) == [(ordinal, ALREADY_SETTLED) for ordinal in range(3)]
     assert_books_balance(stage, trade.id)
@@ -309,7 +321,7 @@ def test_without_a_reading_an_award_expires_at_the_deadline(stage):
 def test_a_verifiers_reading_after_the_deadline_counts_until_somebody_expires(stage):
     trade = Trade(stage)
     stage.at(trade.deadline + U)
-    assert settled_event(trade.settle((1, 200)))["outcome"] == DELIVERED
+    assert result_of(trade, trade.settle((1, 200))).outcome == DELIVERED
 
 
 def test_an_announced_reading_stops_expiry_but_not_for_ever(stage):
@@ -321,7 +333,7 @@ def test_an_announced_reading_stops_expiry_but_not_for_ever(stage):
     stage.at(trade.deadline + parameters - 1)
     assert (1, DEADLINE_NOT_REACHED) in skipped(trade.expire())
     stage.at(trade.deadline + parameters)
-    assert settled_event(trade.expire())["outcome"] == FAILED
+    assert result_of(trade, trade.expire()).outcome == FAILED
 
 
 # WHAT DOES NOT FIT
@@ -330,42 +342,52 @@ def test_an_announced_reading_stops_expiry_but_not_for_ever(stage):
 def test_an_offer_that_is_not_final_cannot_be_settled(stage):
     unknown = 32 * b"7"
     with reverts(thrown("OfferNotFinal", unknown)):
-        stage.settlement.expireAwards(unknown, [], {"from": stage.stranger})
+        stage.settlement.expireAwards(unknown, (0, b"", []), {"from": stage.stranger})
 
 
 def test_baselines_must_be_those_that_were_anchored(stage):
     trade = Trade(stage)
     trade.to_settling()
-    readings = [trade.reading(1, 200)]
+    reading = trade.reading(1, 200)
     for wrong in (trade.baselines[:-4], trade.baselines + bytes(4), bytes(12), b""):
         with reverts(thrown("WrongBaselines", trade.id)):
-            stage.settlement.settle(trade.id, wrong, [trade.leaf], readings, {"from": stage.oracle})
+            stage.settlement.settle(trade.id, wrong, trade.range, reading.pack(), {"from": stage.oracle})
     leaf = trade.baseline_leaf(1)
     for wrong in ((1, leaf[1], leaf[2]), (0, bytes(32), []), (0, leaf[1], [bytes(32)])):
         with reverts(thrown("WrongBaselines", trade.id)):
-            stage.settlement.settleOne(trade.id, wrong, trade.leaf, readings[0], {"from": stage.oracle})
+            stage.settlement.settleOne(trade.id, wrong, trade.range, reading.argument(), {"from": stage.oracle})
 
 
 def test_awards_must_be_those_of_the_result(stage):
     trade = Trade(stage)
     trade.to_settling()
-    index, awards, proof = trade.leaf
+    first, awards, proof = trade.range
+    reading = trade.reading(1, 200).pack()
     for wrong, error in (
-        ((index, awards[:-12], proof), ("WrongAwardProof", trade.id, 0)),
+        ((first, awards[:-12], proof), ("WrongAwardProof", trade.id, 0)),
         ((1, awards, proof), ("WrongAwardProof", trade.id, 1)),
-        ((index, awards, [bytes(32)]), ("WrongAwardProof", trade.id, 0)),
-        ((index, b"", proof), ("MalformedAwards", 0)),
-        ((index, awards[:-1], proof), ("MalformedAwards", 35)),
-        ((index, awards * 3, proof), ("MalformedAwards", 108)),
+        ((2**32 - 1, awards, proof), ("WrongAwardProof", trade.id, 2**32 - 1)),
+        ((first, awards, [bytes(32)]), ("WrongAwardProof", trade.id, 0)),
+        ((first, awards * 3, proof), ("WrongAwardProof", trade.id, 0)),
+        ((first, b"", proof), ("MalformedAwards", 0)),
+        ((first, awards[:-1], proof), ("MalformedAwards", 35)),
     ):
         with reverts(thrown(*error)):
-            stage.settlement.settle(trade.id, trade.baselines, [wrong], [trade.reading(1, 200)], {"from": stage.oracle})
+            stage.settlement.settle(trade.id, trade.baselines, wrong, reading, {"from": stage.oracle})
 
 
 def test_a_reading_names_an_award_that_is_there(stage):
     trade = Trade(stage)
     trade.to_settling()
-    reading = trade.reading(1, 200)
-    for leaf, slot in ((1, 0), (0, 3), (0, 255)):
-        with reverts(thrown("SlotOutOfRange", leaf, slot)):
-            trade.settle(readings=[(leaf, slot, *reading[2:])])
+    for ordinal in (3, 8, 2**23 - 1):
+        with reverts(thrown("AwardNotGiven", trade.id, ordinal)):
+            trade.settle(readings=[replace(trade.reading(1, 200), ordinal=ordinal)])
+
+
+def test_readings_are_whole(stage):
+    trade = Trade(stage)
+    trade.to_settling()
+    whole = trade.reading(1, 200).pack()
+    for wrong in (whole[:-1], whole + bytes(1), whole + bytes(15)):
+        with reverts(thrown("MalformedReadings", len(wrong))):
+            stage.settlement.settle(trade.id, trade.baselines, trade.range, wrong, {"from": stage.oracle})

@@ -2,10 +2,11 @@
 
 from brownie import reverts
 from stage import EMERGENCY_PRICE_UEUR_KWH, EUR, NO_SIGNATURE, NODE, PORTFOLIO, U, thrown
-from trade import BASELINES, Trade, as_argument, assert_books_balance, set_red
+from trade import BASELINES, Trade, assert_books_balance, set_red
 
 from market.domain.messages import Reading
 from market.domain.products import Direction
+from market.domain.settled_records import SettlementReading
 from market.domain.settlement import settle_command
 from market.domain.trees import baseline_leaf, baseline_root
 
@@ -25,17 +26,17 @@ def command(stage, index=0, quantity=500):
     return stage.signals.giveCommand(given, NO_SIGNATURE, {"from": stage.dso})
 
 
-def reading(stage, index, delivered, slot=0, gateway=None):
+def reading(stage, index, delivered, ordinal=0, gateway=None):
     message = Reading(stage.seat(index), stage.interval, BASELINES[index] + delivered, 0, 1)
-    signature = stage.sign_compact(gateway or stage.gateways[index], message)
-    return (0, slot, message.active_energy_wh, 0, 1, *signature)
+    signature = stage.sign_as_gateway(gateway or stage.gateways[index], message)
+    return SettlementReading(ordinal, message.active_energy_wh, 0, 1, signature).argument()
 
 
 def settle(stage, index, delivered, award=NO_AWARD, sender=None, **changes):
     return stage.settlement.settleCommand(
         stage.seat(index),
         stage.interval,
-        as_argument(baseline_leaf(BASELINES, index)),
+        baseline_leaf(BASELINES, index).argument(),
         reading(stage, index, delivered, **changes),
         *award,
         {"from": sender or stage.oracle},
@@ -108,13 +109,13 @@ def test_a_replaced_award_is_revoked_and_must_be_shown(stage):
     stage.at(stage.interval + U)
     with reverts(thrown("ReplacedAwardMissing", stage.seat(1), stage.interval)):
         settle(stage, 1, 500)
-    other = (trade.id, trade.leaf)
+    other = (trade.id, trade.range)
     with reverts(thrown("ReplacedAwardMissing", stage.seat(1), stage.interval)):
-        settle(stage, 1, 500, award=other, slot=trade.ordinal(0))
-    event = settle(stage, 1, 500, award=other, slot=trade.ordinal(1)).events["CommandSettled"]
+        settle(stage, 1, 500, award=other, ordinal=trade.ordinal(0))
+    event = settle(stage, 1, 500, award=other, ordinal=trade.ordinal(1)).events["CommandSettled"]
     assert event["paidUeur"] == 500 * max(400_000, EMERGENCY_PRICE_UEUR_KWH) // 1000
-    outcomes = {event["nanogrid"]: event["outcome"] for event in trade.expire().events["AwardSettled"]}
-    assert outcomes[stage.seat(1)] == REVOKED
+    outcomes = {result.ordinal: result.outcome for result in trade.results(trade.expire())}
+    assert outcomes[trade.ordinal(1)] == REVOKED
     assert_books_balance(stage, trade.id)
 
 
@@ -124,7 +125,7 @@ def test_a_command_during_delivery_replaces_only_its_own_award(stage):
     set_red(stage, sequence=1, kind=1)
     command(stage, index=1)
     trade.to_settling()
-    outcomes = [event["outcome"] for event in trade.settle((0, 100), (1, 200), (2, 150)).events["AwardSettled"]]
+    outcomes = [result.outcome for result in trade.results(trade.settle((0, 100), (1, 200), (2, 150)))]
     assert outcomes == [1, REVOKED, 1]
     assert_books_balance(stage, trade.id, commands=[(stage.seat(1), stage.interval)])
 
@@ -168,8 +169,8 @@ def test_others_settle_a_command_by_an_announced_reading(stage):
     with reverts(thrown("CommandNotSettleable", stage.seat(0), stage.interval, NOT_ANNOUNCED)):
         settle(stage, 0, 500, sender=stage.stranger)
     message = Reading(stage.seat(0), stage.interval, BASELINES[0] + 500, 0, 1)
-    signature = stage.sign_compact(stage.gateways[0], message)
-    stage.metering.announceReading(message.arguments(), *signature, {"from": stage.stranger})
+    signature = stage.sign_as_gateway(stage.gateways[0], message)
+    stage.metering.announceReading(message.arguments(), signature, {"from": stage.stranger})
     with reverts(thrown("CommandNotSettleable", stage.seat(0), stage.interval, HOLD_WINDOW_OPEN)):
         settle(stage, 0, 500, sender=stage.stranger)
     stage.at(stage.interval + U + stage.settlement.holdWindowS())
@@ -179,7 +180,7 @@ def test_others_settle_a_command_by_an_announced_reading(stage):
 def test_an_annulled_reading_pays_no_command(stage):
     commanded(stage)
     first, second = (Reading(stage.seat(0), stage.interval, energy, 0, 1) for energy in (0, 1))
-    signatures = [stage.sign_compact(stage.gateways[0], message) for message in (first, second)]
+    signatures = [stage.sign_as_gateway(stage.gateways[0], message) for message in (first, second)]
     stage.metering.annulReadings(
         first.arguments(), signatures[0], second.arguments(), signatures[1], {"from": stage.stranger}
     )

@@ -11,8 +11,9 @@ from market.domain.merit_order import claim_of, clear_greedy
 from market.domain.messages import Bid, Offer, Reading, Request
 from market.domain.products import Direction, Product, Side
 from market.domain.records import BidRecord, PostedBid, pack_awards, pack_bids
+from market.domain.settled_records import SettlementReading, pack_readings, unpack_results
 from market.domain.settlement import AwardTerms
-from market.domain.trees import award_leaf, baseline_leaf, baseline_root, baseline_vector
+from market.domain.trees import award_range, baseline_leaf, baseline_root, baseline_vector
 
 REQUEST_PRICE_UEUR_KWH = 200_000
 BIDS = ((100, 100_000), (200, 120_000), (300, 150_000))
@@ -120,21 +121,24 @@ class Trade:
 
     def terms(self, index):
         """What the reference settles by."""
-        award = self.award(index)
+        return self.terms_of(self.ordinal(index))
+
+    def terms_of(self, ordinal):
+        award = self.awards[ordinal]
         price = None if self.internal else REQUEST_PRICE_UEUR_KWH
         return AwardTerms(self.side, self.direction, award.quantity, award.price_ueur_kwh, price)
 
     @property
-    def leaf(self):
-        """All awards stand in one leaf."""
-        return as_argument(award_leaf(self.awards, 0))
+    def range(self):
+        """All awards: they stand in one leaf."""
+        return award_range(self.awards, 0, len(self.awards) - 1).argument()
 
     @property
     def baselines(self):
         return baseline_vector(BASELINES)
 
     def baseline_leaf(self, index):
-        return as_argument(baseline_leaf(BASELINES, index))
+        return baseline_leaf(BASELINES, index).argument()
 
     def metered(self, index, delivered):
         """Energy at the meter of a seat that delivers so much. [Wh]"""
@@ -145,25 +149,32 @@ class Trade:
         return Reading(nanogrid, self.interval, self.metered(index, delivered), 0, sequence)
 
     def reading(self, index, delivered, sequence=1, gateway=None):
-        """An AwardReading signed by the seat's gateway."""
+        """A reading signed by the seat's gateway, for the seat's award."""
         message = self.message(index, delivered, sequence)
-        signature = self.stage.sign_compact(gateway or self.stage.gateways[index], message)
-        return (0, self.ordinal(index), message.active_energy_wh, 0, sequence, *signature)
+        signature = self.stage.sign_as_gateway(gateway or self.stage.gateways[index], message)
+        return SettlementReading(self.ordinal(index), message.active_energy_wh, 0, sequence, signature)
 
     def settle(self, *delivered, sender=None, readings=None):
         """Settles by readings of (index, delivered); the verifier sends them."""
         if readings is None:
             readings = [self.reading(index, energy) for index, energy in delivered]
         by = {"from": sender or self.stage.oracle}
-        return self.stage.settlement.settle(self.id, self.baselines, [self.leaf], readings, by)
+        return self.stage.settlement.settle(self.id, self.baselines, self.range, pack_readings(readings), by)
 
     def announce(self, index, delivered, sequence=1):
         message = self.message(index, delivered, sequence)
-        signature = self.stage.sign_compact(self.stage.gateways[index], message)
-        self.stage.metering.announceReading(message.arguments(), *signature, {"from": self.stage.stranger})
+        signature = self.stage.sign_as_gateway(self.stage.gateways[index], message)
+        self.stage.metering.announceReading(message.arguments(), signature, {"from": self.stage.stranger})
 
     def expire(self):
-        return self.stage.settlement.expireAwards(self.id, [self.leaf], {"from": self.stage.stranger})
+        return self.stage.settlement.expireAwards(self.id, self.range, {"from": self.stage.stranger})
+
+    @staticmethod
+    def results(transaction):
+        """How awards ended in a transaction."""
+        events = transaction.events
+        told = events["AwardsSettled"] if "AwardsSettled" in events else []  # noqa: SIM401 -- Brownie's have no get()
+        return [result for event in told for result in unpack_results(bytes(event["results"]))]
 
     def to_settling(self):
         """Moves the clock to the planned settlement."""
@@ -174,12 +185,6 @@ class Trade:
         return self.interval + self.stage.settlement.readingDeadlineS()
 
 
-def as_argument(leaf):
-    """A leaf of the trees as the contract's struct."""
-    content = leaf.awards if hasattr(leaf, "awards") else leaf.values
-    return (leaf.leaf_index, content, list(leaf.proof))
-
-
 def annul(trade, index):
     """The gateway's two readings that differ are shown."""
     stage = trade.stage
@@ -187,9 +192,9 @@ def annul(trade, index):
     gateway = stage.gateways[index]
     stage.metering.annulReadings(
         first.arguments(),
-        stage.sign_compact(gateway, first),
+        stage.sign_as_gateway(gateway, first),
         second.arguments(),
-        stage.sign_compact(gateway, second),
+        stage.sign_as_gateway(gateway, second),
         {"from": stage.stranger},
     )
 

@@ -11,7 +11,7 @@ from market.domain.messages import CapacityContract, Command, Hold, Unbonding, V
 from market.domain.products import Direction, Phase, Product, Side
 from market.domain.records import BidRecord, rejected_bitmap
 from market.domain.signing import address_of
-from market.domain.trees import award_leaves, baseline_leaf
+from market.domain.trees import award_range, baseline_leaf
 from market.store.database import read_scope
 from market.store.models import CapacityContract as ContractRow
 from tests.chain.world import EUR, KEYS, NANOGRIDS, NO_REASON, NODE, U, World, before, nanogrid, owner_key
@@ -97,11 +97,10 @@ def reclaim(world: World, request: bytes) -> None:
 
 
 def hold(world: World, offer: bytes, awards: bytes, ordinal: int, by: str) -> None:
-    leaf = award_leaves(awards)[ordinal // 8]
     message = Hold(offer, ordinal, NO_REASON)
     key = world.sign(KEYS[by], message)
     function = world.contracts.settlement.functions.placeHold
-    given = (leaf.leaf_index, leaf.awards, list(leaf.proof))
+    given = award_range(awards, ordinal, ordinal).argument()
     world.send("relayer", function(message.arguments(), given, key))
 
 
@@ -141,9 +140,8 @@ def command(world: World) -> None:
         world.decide(world.contracts.signals.functions.giveCommand, message, "dso")
     world.at(COMMANDED + U)
     for index in (0, 1):
-        leaf = baseline_leaf(world.baselines[COMMANDED], index)
-        given = (leaf.leaf_index, leaf.values, list(leaf.proof))
-        reading = (0, 0, *world.reading(index, COMMANDED, 2000))
+        given = baseline_leaf(world.baselines[COMMANDED], index).argument()
+        reading = world.reading(index, COMMANDED, 2000).argument()
         world.send(
             "oracle",
             settlement.settleCommand(nanogrid(index), COMMANDED, given, reading, bytes(32), NO_LEAF),
@@ -173,10 +171,9 @@ def run_into_debt(world: World) -> None:
             unbond(world, 2, 10 * EUR)
     world.at(DEBTS + (2 * count + 5) * U)
     for offer, awards in auctions:
-        leaf = award_leaves(awards)[0]
-        given = (leaf.leaf_index, leaf.awards, list(leaf.proof))
-        world.send("stranger", settlement.expireAwards(offer, [given]))
-        world.send("stranger", settlement.expireAwards(offer, [given]))  # skipped: it is settled
+        given = award_range(awards, 0, 0).argument()
+        world.send("stranger", settlement.expireAwards(offer, given))
+        world.send("stranger", settlement.expireAwards(offer, given))  # skipped: it is settled
     assert world.contracts.call(settlement.seatDebt(nanogrid(2))) > 0
     token = world.contracts.token.functions
     world.send("operator", token.mint(world.address("operator"), 200 * EUR, keccak256(b"bank 2")))

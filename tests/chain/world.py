@@ -26,9 +26,10 @@ from market.domain.hashing import keccak256
 from market.domain.merit_order import claim_of, clear_greedy
 from market.domain.messages import Bid, Offer, Reading, Request, Signal
 from market.domain.products import Direction, Phase, Product, Side
-from market.domain.records import BidRecord, WireBid, pack_awards, pack_bids, pack_wire_bids, unpack_bids
+from market.domain.records import BidRecord, WireBid, pack_awards, pack_bids, pack_wire_bids, unpack_awards, unpack_bids
+from market.domain.settled_records import SettlementReading, pack_readings
 from market.domain.signing import address_of, sign_message
-from market.domain.trees import award_leaves, baseline_root, baseline_vector
+from market.domain.trees import award_range, baseline_root, baseline_vector
 from market.domain.typed_data import Message
 from market.settings import ChainProfile
 from market.store.database import migrate, open_engine, session_scope
@@ -233,19 +234,22 @@ class World:
 
     def settle(self, offer: bytes, interval: int, awards: bytes, metered_wh: Mapping[int, int]) -> Receipt:
         """Settle the awards of the nanogrid indices that have a reading."""
-        leaves = award_leaves(awards)
-        readings = []
-        for leaf_at, leaf in enumerate(leaves):
-            for slot in range(len(leaf.awards) // 12):
-                index = int.from_bytes(leaf.awards[12 * slot + 10 : 12 * slot + 12], "big")
-                if index in metered_wh:
-                    readings.append((leaf_at, slot, *self.reading(index, interval, metered_wh[index])))
-        given = [(leaf.leaf_index, leaf.awards, list(leaf.proof)) for leaf in leaves]
-        vector = baseline_vector(self.baselines[interval])
-        return self.send("oracle", self.contracts.settlement.functions.settle(offer, vector, given, readings))
+        winners = [award.index for award in unpack_awards(awards)]
+        readings = [
+            self.reading(index, interval, metered_wh[index], ordinal)
+            for ordinal, index in enumerate(winners)
+            if index in metered_wh
+        ]
+        function = self.contracts.settlement.functions.settle(
+            offer,
+            baseline_vector(self.baselines[interval]),
+            award_range(awards, 0, len(winners) - 1).argument(),
+            pack_readings(readings),
+        )
+        return self.send("oracle", function)
 
-    def reading(self, index: int, interval: int, active_energy_wh: int) -> tuple[int, int, int, bytes, bytes]:
-        """What a settlement takes of a gateway's signed reading: energies, sequence, r and vs."""
+    def reading(self, index: int, interval: int, active_energy_wh: int, ordinal: int = 0) -> SettlementReading:
+        """A gateway's signed reading for the award with that ordinal."""
         message = Reading(nanogrid(index), interval, active_energy_wh, 0, interval)
         signature = sign_message(gateway_key(index), message, self.contracts.domain_of(message)).compact()
-        return active_energy_wh, 0, interval, signature[:32], signature[32:]
+        return SettlementReading(ordinal, active_energy_wh, 0, interval, signature)

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
+import {AwardMarks} from "../../contracts/libraries/AwardMarks.sol";
 import {Calendar} from "../../contracts/libraries/Calendar.sol";
 import {Months} from "../../contracts/libraries/Months.sol";
 import {Products} from "../../contracts/libraries/Products.sol";
@@ -38,11 +39,26 @@ contract LibrariesHarness {
         return VectorTree.rootOfBaselines(baselines);
     }
 
-    function verify(bytes32[] calldata proof, bytes32 root, uint32 index, bytes calldata content, uint256 leafCount)
-        external
-        pure
-        returns (bool)
-    {
-        return VectorProof.verify(proof, root, VectorTree.leaf(index, content), index, leafCount);
+    function verify(
+        bytes32 root,
+        uint256 first,
+        bytes calldata content,
+        uint256 leafBytes,
+        uint256 leafCount,
+        bytes32[] calldata proof
+    ) external pure returns (bool) {
+        return VectorProof.verify(root, first, content, leafBytes, leafCount, proof);
+    }
+
+    /// @notice The marks of a word after each of the given ordinals was settled (true) or held (false), one after the other.
+    function mark(uint256 word, uint256[] calldata ordinals, bool[] calldata settled) external pure returns (uint256) {
+        for (uint256 i = 0; i < ordinals.length; ++i) {
+            word = settled[i] ? AwardMarks.withSettled(word, ordinals[i]) : AwardMarks.withHeld(word, ordinals[i]);
+        }
+        return word;
+    }
+
+    function marksOf(uint256 word, uint256 ordinal) external pure returns (bool settled, bool held) {
+        return (AwardMarks.isSettled(word, ordinal), AwardMarks.isHeld(word, ordinal));
     }
 }

@@ -1,45 +1,52 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
+import {IMeritOrderAuction} from "../../contracts/interfaces/IMeritOrderAuction.sol";
+import {AwardEnd, AwardEnds} from "../../contracts/libraries/AwardEnd.sol";
+import {BidRecords} from "../../contracts/libraries/BidRecord.sol";
 import {SettlementMath} from "../../contracts/libraries/SettlementMath.sol";
-import {VectorProof} from "../../contracts/libraries/VectorProof.sol";
 
 /// @notice Lets tests call settlement's arithmetic without a market around it. Not part of the product.
 contract SettlementMathHarness {
-    /// @param metered Of each terms with the baseline beside it
-    function settle(SettlementMath.Terms[] memory terms, int32[] memory baselines, int32[] memory metered)
-        external
-        pure
-        returns (SettlementMath.Result[] memory read, SettlementMath.Result[4] memory others)
-    {
-        read = new SettlementMath.Result[](terms.length);
-        for (uint256 i = 0; i < terms.length; ++i) {
-            read[i] = SettlementMath.byReading(terms[i], baselines[i], metered[i]);
-        }
-        others = [
-            SettlementMath.missing(terms[0]),
-            SettlementMath.revoked(terms[0]),
-            SettlementMath.annulled(terms[0]),
-            SettlementMath.heldBack(terms[0])
+    /// @param award The 12-byte award record
+    struct Case {
+        IMeritOrderAuction.Side side;
+        IMeritOrderAuction.Direction direction;
+        bytes award;
+        uint32 ordinal;
+        uint32 requestPriceUeurKwh;
+        int32 baseline;
+        int32 metered;
+    }
+
+    struct Amounts {
+        uint256 reserveUeur;
+        uint256 paidUeur;
+        uint256 marginUeur;
+        uint256 refundedUeur;
+        uint256 penaltyUeur;
+    }
+
+    /// @notice Ends by a reading, without one, revoked, annulled, held back: the results and the amounts of each.
+    function settle(Case calldata given) external pure returns (bytes memory results, Amounts[5] memory amounts) {
+        AwardEnd award = AwardEnds.open(BidRecords.read(given.award, 0), given.ordinal);
+        AwardEnd[5] memory ends = [
+            SettlementMath.byReading(award, given.direction, given.baseline, given.metered),
+            SettlementMath.missing(award, given.side),
+            SettlementMath.revoked(award),
+            SettlementMath.annulled(award),
+            SettlementMath.heldBack(award)
         ];
+        results = AwardEnds.resultsOf(ends.length);
+        for (uint256 i = 0; i < ends.length; ++i) {
+            Amounts memory each = amounts[i];
+            (each.reserveUeur, each.paidUeur, each.marginUeur, each.refundedUeur, each.penaltyUeur) =
+                SettlementMath.amountsOf(ends[i], given.side, given.requestPriceUeurKwh);
+            ends[i].pushResult(results);
+        }
     }
 
     function coverCents(uint256 bondUeur) external pure returns (uint24) {
         return SettlementMath.coverCents(bondUeur);
-    }
-
-    /// @notice Whether a leaf is proven at its place.
-    function verify(bytes32[] calldata proof, bytes32 root, bytes32 leaf, uint256 index, uint256 leafCount)
-        external
-        pure
-        returns (bool)
-    {
-        return VectorProof.verify(proof, root, leaf, index, leafCount);
-    }
-
-    /// @notice Lengths of the proofs of all leaves of a tree.
-    function lengths(uint256 leafCount) external pure returns (uint256[] memory siblings) {
-        siblings = new uint256[](leafCount);
-        for (uint256 index = 0; index < leafCount; ++index) siblings[index] = VectorProof.length(index, leafCount);
     }
 }

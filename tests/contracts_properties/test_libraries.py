@@ -14,12 +14,14 @@ from market.chain.embedded import EmbeddedChain
 from market.domain.calendar import Calendar
 from market.domain.products import PRODUCTS, Product
 from market.domain.trees import (
-    award_leaf,
+    award_leaf_hashes,
+    award_range,
     award_root,
     baseline_leaf,
     baseline_leaf_contents,
     baseline_root,
     baseline_vector,
+    proof_of_range,
 )
 from tests.contracts_properties.harness import create_harness
 
@@ -87,21 +89,63 @@ def test_a_baselines_proof_verifies_at_its_place_only(
 ) -> None:
     count = len(baseline_leaf_contents(values))
     leaf = baseline_leaf(values, data.draw(st.integers(0, len(values) - 1)))
-    root = baseline_root(values)
-    verify = harness.functions.verify
-    assert verify(list(leaf.proof), root, leaf.leaf_index, leaf.values, count).call()
-    other = data.draw(st.integers(0, count + 1).filter(lambda index: index != leaf.leaf_index))
-    assert not verify(list(leaf.proof), root, other, leaf.values, count).call()
-    assert not verify([*leaf.proof, bytes(32)], root, leaf.leaf_index, leaf.values, count).call()
+    root, proof = baseline_root(values), list(leaf.proof)
+
+    def verifies(place: int, shown: list[bytes]) -> bool:
+        return bool(harness.functions.verify(root, place, leaf.values, 32, count, shown).call())
+
+    assert verifies(leaf.leaf_index, proof)
+    assert not verifies(data.draw(st.integers(0, count + 1).filter(lambda index: index != leaf.leaf_index)), proof)
+    assert not verifies(leaf.leaf_index, [*proof, bytes(32)])
 
 
 @ON_A_NODE
 @given(awards=AWARD_FLATS.filter(bool), data=st.data())
-def test_an_inner_node_is_no_leaf(harness: Contract, awards: bytes, data: st.DataObject) -> None:
-    count = -(-len(awards) // 96)
-    leaf = award_leaf(awards, data.draw(st.integers(0, count - 1)))
-    root = award_root(awards)
-    assert harness.functions.verify(list(leaf.proof), root, leaf.leaf_index, leaf.awards, count).call()
-    for shorter in range(len(leaf.proof)):
-        proof = list(leaf.proof)[shorter + 1 :]
-        assert not harness.functions.verify(proof, root, leaf.leaf_index, leaf.awards, count).call()
+def test_consecutive_awards_are_proved_by_their_own_proof_only(
+    harness: Contract, awards: bytes, data: st.DataObject
+) -> None:
+    leaves = -(-len(awards) // 96)
+    last = data.draw(st.integers(0, len(awards) // 12 - 1), label="last")
+    shown = award_range(awards, data.draw(st.integers(0, last), label="first"), last)
+    root, proof = award_root(awards), list(shown.proof)
+
+    def verifies(first: int, content: bytes, given: list[bytes], count: int = leaves) -> bool:
+        return bool(harness.functions.verify(root, first, content, 96, count, given).call())
+
+    assert verifies(shown.first_leaf, shown.awards, proof)
+    assert not verifies(shown.first_leaf + 1, shown.awards, proof)
+    assert not verifies(shown.first_leaf, shown.awards[:-12], proof)
+    assert not verifies(shown.first_leaf, shown.awards, [*proof, bytes(32)])
+    for left_out in range(len(proof)):
+        assert not verifies(shown.first_leaf, shown.awards, proof[:left_out] + proof[left_out + 1 :])
+    changed = bytearray(shown.awards)
+    changed[data.draw(st.integers(0, len(changed) - 1), label="changed")] ^= 1
+    assert not verifies(shown.first_leaf, bytes(changed), proof)
+
+
+@pytest.mark.parametrize("count", [2, 3, 4, 7, 8])
+def test_an_inner_node_is_no_leaf(harness: Contract, count: int) -> None:
+    # A leaf of five awards is 64 bytes long, as is the pair that an inner node hashes: a forger who finds a pair whose
+    # first 4 bytes are a wanted leaf number would offer it for five awards.
+    leaves = award_leaf_hashes(bytes(96 * count))
+    root, inner = award_root(bytes(96 * count)), sorted(leaves[:2])
+    pair = b"".join(inner)
+    proof = list(proof_of_range(leaves, 0, 2))
+    number = int.from_bytes(pair[:4], "big")
+    for place, tree in ((number, count), (number, 2**32), (0, count), (0, count - 1)):
+        assert not harness.functions.verify(root, place, pair[4:], 96, tree, proof).call()
+
+
+def test_without_awards_nothing_is_proved(harness: Contract) -> None:
+    for content in (b"", bytes(12), bytes(96)):
+        assert not harness.functions.verify(bytes(32), 0, content, 96, 0, []).call()
+
+
+@ON_A_NODE
+@given(marks=st.dictionaries(st.integers(0, 127), st.booleans(), max_size=40))
+def test_marks_of_awards_do_not_touch_each_other(harness: Contract, marks: dict[int, bool]) -> None:
+    ordinals = [128 * 5 + ordinal for ordinal in marks]
+    word = harness.functions.mark(0, ordinals, list(marks.values())).call()
+    for ordinal in {0, 1, 63, 126, 127, *marks}:
+        settled = marks.get(ordinal)
+        assert harness.functions.marksOf(word, 128 * 5 + ordinal).call() == [settled is True, settled is False]

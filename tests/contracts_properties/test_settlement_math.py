@@ -1,8 +1,7 @@
-"""The contracts' arithmetic of settlement and the Python reference agree on random awards; proofs keep their place."""
+"""The contracts' arithmetic of settlement and the Python reference agree on random awards."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +11,9 @@ from hypothesis import strategies as st
 from web3.contract import Contract
 
 from market.chain.embedded import EmbeddedChain
-from market.domain.hashing import keccak256
 from market.domain.products import Direction, Side
+from market.domain.records import AwardRecord
+from market.domain.settled_records import MAX_ORDINAL, AwardResult, unpack_results
 from market.domain.settlement import (
     AwardSettlement,
     AwardTerms,
@@ -24,7 +24,6 @@ from market.domain.settlement import (
     settle_missing,
     settle_revoked,
 )
-from market.domain.trees import proof_of_leaf, root_of_leaves
 from tests.contracts_properties.harness import create_harness
 
 MAX_PRICE = 2**29 - 1
@@ -61,20 +60,19 @@ def metered_awards(draw: st.DrawFn) -> tuple[AwardTerms, int, int]:
     return terms, baseline, metered
 
 
-def as_argument(terms: AwardTerms) -> tuple[int, ...]:
-    return (
-        int(terms.side),
-        int(terms.direction),
-        terms.awarded,
-        terms.bid_price_ueur_kwh,
-        terms.payer_price_ueur_kwh,
-    )
+def as_case(terms: AwardTerms, baseline: int, metered: int, ordinal: int) -> tuple[Any, ...]:
+    award = AwardRecord(terms.bid_price_ueur_kwh, terms.awarded, position=0, index=0)
+    request_price = terms.request_price_ueur_kwh or 0
+    return int(terms.side), int(terms.direction), award.pack(), ordinal, request_price, baseline, metered
 
 
-def as_result(settlement: AwardSettlement) -> tuple[int, ...]:
+def as_result(settlement: AwardSettlement, ordinal: int) -> AwardResult:
+    baseline, metered = settlement.baseline or 0, settlement.metered or 0
+    return AwardResult(ordinal, settlement.outcome, settlement.delivered, baseline, metered)
+
+
+def as_amounts(settlement: AwardSettlement) -> tuple[int, ...]:
     return (
-        int(settlement.outcome),
-        settlement.delivered,
         settlement.reserve_ueur,
         settlement.paid_ueur,
         settlement.margin_ueur,
@@ -83,53 +81,22 @@ def as_result(settlement: AwardSettlement) -> tuple[int, ...]:
     )
 
 
-@settings(max_examples=60, **ON_A_NODE)
-@given(st.lists(metered_awards(), min_size=1, max_size=60))
-@example([(AwardTerms(Side.BUY, Direction.UP, 2**24 - 1, MAX_PRICE), 2**31 - 1, -(2**31))])
-@example([(AwardTerms(Side.BUY, Direction.DOWN, 2**24 - 1, MAX_PRICE), -(2**31), 2**31 - 1)])
-def test_awards_end_as_the_reference_says(harness: Contract, awards: Sequence[tuple[AwardTerms, int, int]]) -> None:
-    terms, baselines, metered = (list(column) for column in zip(*awards, strict=True))
-    read, others = harness.functions.settle([as_argument(each) for each in terms], baselines, metered).call()
-    assert [tuple(each) for each in read] == [as_result(settle_award(*award)) for award in awards]
-    by_reference = (settle_missing, settle_revoked, settle_annulled, settle_hold_upheld)
-    assert [tuple(each) for each in others] == [as_result(end(terms[0])) for end in by_reference]
+@settings(max_examples=300, **ON_A_NODE)
+@given(metered_awards(), st.integers(0, MAX_ORDINAL))
+@example((AwardTerms(Side.BUY, Direction.UP, 2**24 - 1, MAX_PRICE), 2**31 - 1, -(2**31)), MAX_ORDINAL)
+@example((AwardTerms(Side.BUY, Direction.DOWN, 2**24 - 1, MAX_PRICE), -(2**31), 2**31 - 1), 0)
+def test_awards_end_as_the_reference_says(harness: Contract, award: tuple[AwardTerms, int, int], ordinal: int) -> None:
+    terms = award[0]
+    results, amounts = harness.functions.settle(as_case(*award, ordinal)).call()
+    by_reference = [
+        settle_award(*award),
+        *(end(terms) for end in (settle_missing, settle_revoked, settle_annulled, settle_hold_upheld)),
+    ]
+    assert unpack_results(results) == [as_result(end, ordinal) for end in by_reference]
+    assert [tuple(each) for each in amounts] == [as_amounts(end) for end in by_reference]
 
 
 @settings(max_examples=40, **ON_A_NODE)
 @given(st.integers(0, 2**24 * 80_000))
 def test_the_cover_is_an_eighth_of_the_bond_in_whole_cents(harness: Contract, bond: int) -> None:
     assert harness.functions.coverCents(bond).call() == min(cover_cents(bond), 2**24 - 1)
-
-
-def tree_of(count: int) -> list[bytes]:
-    return [keccak256(place.to_bytes(4, "big")) for place in range(count)]
-
-
-@pytest.mark.parametrize("count", [1, 2, 3, 4, 5, 7, 8, 11, 13, 16, 31, 64, 100, 125])
-def test_the_length_of_a_proof_follows_from_the_leafs_place(harness: Contract, count: int) -> None:
-    leaves = tree_of(count)
-    assert harness.functions.lengths(count).call() == [len(proof_of_leaf(leaves, place)) for place in range(count)]
-
-
-@settings(max_examples=60, **ON_A_NODE)
-@given(st.integers(1, 40), st.data())
-def test_a_leaf_is_proven_only_at_its_place(harness: Contract, count: int, data: Any) -> None:
-    leaves = tree_of(count)
-    place = data.draw(st.integers(0, count - 1), label="place")
-    root, proof = root_of_leaves(leaves), list(proof_of_leaf(leaves, place))
-    assert harness.functions.verify(proof, root, leaves[place], place, count).call()
-    assert not harness.functions.verify(proof, root, leaves[place], count, count).call()
-    if count > 1:
-        other = leaves[(place + 1) % count]
-        assert not harness.functions.verify(proof, root, other, place, count).call()
-
-
-def test_an_inner_node_is_no_leaf(harness: Contract) -> None:
-    # A leaf of five awards is as long as what an inner node hashes: a forger could offer one for the other.
-    leaves = tree_of(4)
-    left = root_of_leaves(leaves[:2])
-    right = root_of_leaves(leaves[2:])
-    root = root_of_leaves(leaves)
-    for place in range(4):
-        assert not harness.functions.verify([right], root, left, place, 4).call()
-        assert not harness.functions.verify([], root, root, place, 4).call()

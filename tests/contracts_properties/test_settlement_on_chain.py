@@ -8,7 +8,7 @@ above the tokens held.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,12 +16,15 @@ import pytest
 from eth_utils import keccak
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from web3.logs import DISCARD
+from web3.types import TxReceipt
 
 from market.chain.embedded import EmbeddedChain
 from market.domain.merit_order import claim_of, clear_greedy
 from market.domain.messages import Offer, Reading
 from market.domain.products import Direction, Side
 from market.domain.records import AwardRecord, BidRecord, PostedBid, pack_awards, pack_bids
+from market.domain.settled_records import AwardResult, SettlementReading, pack_readings, unpack_results
 from market.domain.settlement import (
     AwardSettlement,
     AwardTerms,
@@ -34,7 +37,7 @@ from market.domain.settlement import (
     settle_revoked,
 )
 from market.domain.signing import address_of, sign_message
-from market.domain.trees import award_leaves, award_root, baseline_leaf, baseline_root, baseline_vector
+from market.domain.trees import award_range, award_root, baseline_leaf, baseline_root, baseline_vector
 from market.domain.typed_data import Domain
 from tests.contracts_properties.auction_house import (
     BOND_UEUR,
@@ -49,7 +52,6 @@ from tests.contracts_properties.auction_house import (
     is_reserved,
 )
 
-AWARDS_PER_LEAF = 8
 READ, READ_ALONE, MISSING, ANNULLED, UPHELD, DISMISSED = "read", "alone", "missing", "annulled", "upheld", "dismissed"
 
 
@@ -124,6 +126,18 @@ class SettlingHouse(AuctionHouse):
             nanogrid = PORTFOLIO << 16 | index
             assert functions.seatBalance(nanogrid).call() == self.books.seats[index]
             assert functions.bondOf(nanogrid).call()[0] == self.books.bonds[index]
+
+    def assert_told(self, receipt: TxReceipt, expected: Mapping[int, AwardSettlement]) -> None:
+        """AwardsSettled names exactly these awards, by ordinal."""
+        results = [
+            result
+            for event in self.settlement.events.AwardsSettled().process_receipt(receipt, errors=DISCARD)
+            for result in unpack_results(event["args"]["results"])
+        ]
+        assert results == [
+            AwardResult(ordinal, end.outcome, end.delivered, end.baseline or 0, end.metered or 0)
+            for ordinal, end in sorted(expected.items())
+        ]
 
 
 @dataclass(frozen=True)
@@ -216,10 +230,9 @@ def reading(house: SettlingHouse, story: Story, interval: int, award: AwardRecor
     return Reading(PORTFOLIO << 16 | award.index, interval, metered, 0, 1)
 
 
-def award_reading(house: SettlingHouse, message: Reading, ordinal: int, leaf: int) -> tuple[Any, ...]:
+def award_reading(house: SettlingHouse, message: Reading, ordinal: int) -> SettlementReading:
     signature = sign_message(gateway_key(message.nanogrid & 0xFFFF), message, house.reading_domain).compact()
-    place = (leaf, ordinal % AWARDS_PER_LEAF)
-    return (*place, message.active_energy_wh, 0, message.sequence, signature[:32], signature[32:])
+    return SettlementReading(ordinal, message.active_energy_wh, 0, message.sequence, signature)
 
 
 def annul(house: SettlingHouse, interval: int, award: AwardRecord) -> None:
@@ -228,8 +241,7 @@ def annul(house: SettlingHouse, interval: int, award: AwardRecord) -> None:
     shown: list[Any] = []
     for energy in (1, 2):
         message = Reading(nanogrid, interval, energy, 0, 1)
-        signature = sign_message(key, message, house.reading_domain).compact()
-        shown += [message.arguments(), (signature[:32], signature[32:])]
+        shown += [message.arguments(), sign_message(key, message, house.reading_domain).compact()]
     house.send(house.metering.functions.annulReadings(*shown), house.anyone)
     house.send(house.settlement.functions.setGateway(nanogrid, address_of(key)), house.operator)
     house.send(house.registry.functions.reinstateSeat(nanogrid), house.operator)
@@ -238,9 +250,8 @@ def annul(house: SettlingHouse, interval: int, award: AwardRecord) -> None:
 def hold(house: SettlingHouse, story: Story, offer: bytes, awards: Sequence[AwardRecord], ordinal: int) -> None:
     """The aggregator holds an award; the referee decides as its fate says."""
     award, upheld = awards[ordinal], story.fates[ordinal].end == UPHELD
-    leaf = award_leaves(awards)[ordinal // AWARDS_PER_LEAF]
     functions = house.settlement.functions
-    given = (leaf.leaf_index, leaf.awards, leaf.proof)
+    given = award_range(awards, ordinal, ordinal).argument()
     house.send(functions.placeHold((offer, ordinal, bytes(32)), given, NO_SIGNATURE), house.aggregator)
     house.assert_total()
     house.send(functions.decideHold(offer, ordinal, upheld), house.operator)
@@ -257,37 +268,40 @@ def hold(house: SettlingHouse, story: Story, offer: bytes, awards: Sequence[Awar
 
 def settle(house: SettlingHouse, story: Story, id_: bytes, interval: int, awards: Sequence[AwardRecord]) -> None:
     """Readings of all awards whose fate is to be read, in one batch but for those that settle alone."""
-    leaves = [(leaf.leaf_index, leaf.awards, leaf.proof) for leaf in award_leaves(awards)]
-    batch = []
+    batch, told = [], {}
     for ordinal, award in enumerate(awards):
         fate, terms = story.fates[ordinal], terms_of(story, award)
         message = reading(house, story, interval, award, fate.delivered)
         if fate.end in (READ, READ_ALONE, DISMISSED):
-            outcome = settle_award(terms, story.baselines[award.index], message.active_energy_wh)
-            house.books.end(terms, award.index, settle_revoked(terms) if story.red else outcome)
+            told[ordinal] = settle_award(terms, story.baselines[award.index], message.active_energy_wh)
         elif fate.end == ANNULLED:
-            house.books.end(terms, award.index, settle_revoked(terms) if story.red else settle_annulled(terms))
+            told[ordinal] = settle_annulled(terms)
+        if ordinal in told:
+            told[ordinal] = settle_revoked(terms) if story.red else told[ordinal]
+            house.books.end(terms, award.index, told[ordinal])
         if fate.end in (READ, DISMISSED, ANNULLED, UPHELD):  # an upheld one is skipped as settled
-            batch.append(award_reading(house, message, ordinal, ordinal // AWARDS_PER_LEAF))
+            batch.append(award_reading(house, message, ordinal))
         elif fate.end == READ_ALONE:
-            baseline = baseline_leaf(story.baselines, award.index)
-            alone = award_reading(house, message, ordinal, 0)
-            given = (baseline.leaf_index, baseline.values, baseline.proof)
-            house.send(
-                house.settlement.functions.settleOne(id_, given, leaves[ordinal // AWARDS_PER_LEAF], alone),
-                house.oracle,
-            )
-    flat = baseline_vector(story.baselines)
-    house.send(house.settlement.functions.settle(id_, flat, leaves, batch), house.oracle)
+            baseline = baseline_leaf(story.baselines, award.index).argument()
+            given = (id_, baseline, award_range(awards, ordinal, ordinal).argument())
+            alone = award_reading(house, message, ordinal).argument()
+            receipt = house.send(house.settlement.functions.settleOne(*given, alone), house.oracle)
+            house.assert_told(receipt, {ordinal: told.pop(ordinal)})
+    flat, shown = baseline_vector(story.baselines), award_range(awards, 0, len(awards) - 1).argument()
+    given = (id_, flat, shown, pack_readings(batch))
+    house.assert_told(house.send(house.settlement.functions.settle(*given), house.oracle), told)
 
 
 def expire(house: SettlingHouse, story: Story, id_: bytes, awards: Sequence[AwardRecord]) -> None:
-    leaves = [(leaf.leaf_index, leaf.awards, leaf.proof) for leaf in award_leaves(awards)]
-    house.send(house.settlement.functions.expireAwards(id_, leaves), house.anyone)
+    shown = award_range(awards, 0, len(awards) - 1).argument()
+    receipt = house.send(house.settlement.functions.expireAwards(id_, shown), house.anyone)
+    told = {}
     for ordinal, award in enumerate(awards):
         if story.fates[ordinal].end == MISSING:
             terms = terms_of(story, award)
-            house.books.end(terms, award.index, settle_revoked(terms) if story.red else settle_missing(terms))
+            told[ordinal] = settle_revoked(terms) if story.red else settle_missing(terms)
+            house.books.end(terms, award.index, told[ordinal])
+    house.assert_told(receipt, told)
 
 
 @pytest.mark.timeout(1500)  # whole auctions on a node: minutes where the machine is busy

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -9,8 +10,7 @@ from market.domain.hashing import hash_pair, keccak256
 from market.domain.records import AwardRecord, pack_awards
 from market.domain.trees import (
     append_leaf,
-    award_leaf,
-    award_leaves,
+    award_range,
     award_root,
     baseline_leaf,
     baseline_root,
@@ -18,8 +18,10 @@ from market.domain.trees import (
     baseline_vector,
     leaf_hash,
     proof_of_leaf,
+    proof_of_range,
     reading_leaf,
     root_of_leaves,
+    root_of_range,
     verify,
 )
 
@@ -57,12 +59,37 @@ def test_peaks_are_one_for_each_bit_of_the_count(leaves: list[bytes]) -> None:
 def test_awards_stand_eight_to_a_leaf_and_each_leaf_has_its_proof(count: int) -> None:
     awards = [AwardRecord(1 + at, 1 + at, at, at) for at in range(count)]
     root = award_root(awards)
-    leaves = award_leaves(awards)
+    leaves = [award_range(awards, ordinal, ordinal) for ordinal in range(0, len(awards), 8)]
     assert b"".join(leaf.awards for leaf in leaves) == pack_awards(awards)
     assert award_root(pack_awards(awards)) == root
     for leaf in leaves:
-        assert verify(root, leaf_hash(leaf.leaf_index, leaf.awards), leaf.proof)
-        assert leaf == award_leaf(awards, leaf.leaf_index)
+        assert verify(root, leaf_hash(leaf.first_leaf, leaf.awards), leaf.proof)
+
+
+@settings(deadline=None)
+@given(LEAVES, st.data())
+def test_a_range_is_proved_at_its_place_only(contents: list[bytes], data: st.DataObject) -> None:
+    leaves = [leaf_hash(index, content) for index, content in enumerate(contents)]
+    root, count = root_of_leaves(leaves), len(leaves)
+    first = data.draw(st.integers(0, count - 1), label="first")
+    end = data.draw(st.integers(first + 1, count), label="end")
+    nodes = leaves[first:end]
+    proof = proof_of_range(leaves, first, len(nodes))
+    assert root_of_range(first, nodes, count, proof) == root
+    assert root_of_range(first, nodes, count, (*proof, bytes(32))) is None
+    assert root_of_range(first, nodes, count, proof[:-1]) is None or not proof
+    for place in range(count + 1):
+        if place != first:
+            moved = [leaf_hash(place + at, content) for at, content in enumerate(contents[first:end])]
+            assert root_of_range(place, moved, count, proof) != root
+    assert root_of_range(first, [*nodes[:-1], bytes(32)], count, proof) != root
+    assert root_of_range(first, [], count, proof) is None
+
+
+def test_what_is_not_there_has_no_proof() -> None:
+    for first, count in ((-1, 1), (0, 0), (0, 4), (3, 1), (2, 2)):
+        with pytest.raises(IndexError):
+            proof_of_range([bytes(32)] * 3, first, count)
 
 
 @settings(deadline=None)

@@ -12,7 +12,7 @@ from market.domain.products import Direction, Phase, Product
 from market.domain.records import BidRecord
 from market.domain.settlement import Outcome
 from market.domain.signing import address_of
-from market.domain.trees import award_leaves
+from market.domain.trees import award_range
 from market.store.books import BaselineAnchor, ReadingRoot
 from market.store.database import read_scope, session_scope
 from market.store.facts import Baseline, SignedDecision
@@ -420,10 +420,9 @@ def test_an_award_on_hold_waits_and_is_paid_when_the_referee_finds_for_the_prosu
     packed = b"".join(
         award.record for _, award in sorted((row.ordinal, row) for row in awards_of(desk, offer).values())
     )
-    [leaf] = award_leaves(packed)
     hold = Hold(bytes.fromhex(offer[2:]), 0, NO_REASON)
     place = world.contracts.settlement.functions.placeHold
-    given = (leaf.leaf_index, leaf.awards, list(leaf.proof))
+    given = award_range(packed, 0, 0).argument()
     world.send("relayer", place(hold.arguments(), given, world.sign(KEYS["dso"], hold)))
     settle.settle(desk.oracle, T)
     assert outcomes(desk, offer) == {0: None, 1: Outcome.DELIVERED, 2: Outcome.DELIVERED}

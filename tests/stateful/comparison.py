@@ -93,9 +93,9 @@ def _offers(player: Player) -> Iterator[Fact]:
 
 
 def _state_of(book: OfferBook) -> tuple[Any, ...]:
-    root = award_root(book.awards)
-    times = (book.opened_at, book.cleared_at)
-    return (book.status, len(book.bids), len(book.awards), *times, book.chain, root, book.escrow, book.aggregator)
+    counts = (len(book.bids), len(book.awards))
+    money = (book.escrow, book.aggregator, book.cleared_again)
+    return (book.status, *counts, book.opened_at, book.cleared_at, *money, book.chain, award_root(book.awards))
 
 
 def _signals(player: Player) -> Iterator[Fact]:

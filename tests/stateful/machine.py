@@ -128,7 +128,9 @@ class MarketMachine(RuleBasedStateMachine):
     def an_aggregator_decides(self) -> None:
         """What to offer."""
 
-    @turn_of(auctions.post_bids, offices.set_delegate, money.start_unbonding, money.withdraw_bond)
+    @turn_of(
+        auctions.post_bids, offices.set_delegate, money.start_unbonding, money.withdraw_bond, offices.refresh_seats
+    )
     def an_owner_acts(self) -> None:
         """With its seat."""
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from market.chain.deployment import Deployment
+from market.domain.settled_records import unpack_results
 from market.domain.states import OfferStatus
 from tests.stateful.contracts import Contracts, plain
 from tests.stateful.model.market import MarketModel
@@ -113,8 +114,8 @@ class Player:
         self.tally.accepted[what] += 1
         for name, *arguments in events:
             self.tally.events[name] += 1
-            if name == "AwardSettled":
-                self.tally.reached[f"outcome {arguments[3].name}"] += 1
+            if name == "AwardsSettled":
+                self.tally.reached.update(f"outcome {result.outcome.name}" for result in unpack_results(arguments[1]))
             elif name == "AwardSkipped":
                 self.tally.reached[f"skip {arguments[2].name}"] += 1
             elif name in STATUS_EVENTS:

@@ -18,6 +18,7 @@ from tests.stateful.actors import (
     ORACLE,
     OWNERS,
     REFEREE,
+    STRANGER,
     SUCCESSOR,
 )
 from tests.stateful.contracts import Contracts
@@ -61,6 +62,7 @@ def build(chain: EmbeddedChain) -> Player:
     _give_offices(player)
     _give_money(player)
     _register(player)
+    _open_the_market(player)
     return player
 
 
@@ -83,6 +85,13 @@ def _give_money(player: Player) -> None:
         player.must(holder.address, "SettlementToken", "approve", settlement, UNLIMITED)
     for holder, euros in DEPOSITS_EURO.items():
         player.must(holder.address, "Settlement", "deposit", holder.address, euros * EURO)
+
+
+def _open_the_market(player: Player) -> None:
+    """The seats are active, and bids of most of them are judged by one slot."""
+    player.jump(player.now // U * U + U)
+    seats = [nanogrid for nanogrid in player.model.registry.seats if nanogrid % 5]
+    player.must(STRANGER.address, "ParticipantRegistry", "refreshSeats", seats)
 
 
 def _register(player: Player) -> None:

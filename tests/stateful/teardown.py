@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from market.domain.messages import Unbonding, Withdrawal
 from market.domain.states import OfferStatus
-from market.domain.trees import award_leaves
+from market.domain.trees import award_range
 from tests.stateful.actors import STRANGER
 from tests.stateful.model.requests import request_escrow
 from tests.stateful.player import Player
@@ -73,8 +73,8 @@ def _end_awards(player: Player) -> None:
     for book in player.model.auction.offers.values():
         ended = all((book.id, ordinal) in player.model.settlement.settled for ordinal in range(len(book.awards)))
         if book.status is OfferStatus.FINAL and not ended:
-            leaves = [(leaf.leaf_index, leaf.awards, leaf.proof) for leaf in award_leaves(book.awards)]
-            player.must(ANYONE, "Settlement", "expireAwards", book.id, leaves)
+            awards = award_range(book.awards, 0, len(book.awards) - 1).argument()
+            player.must(ANYONE, "Settlement", "expireAwards", book.id, awards)
 
 
 def _end_commands(player: Player) -> None:

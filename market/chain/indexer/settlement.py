@@ -8,7 +8,9 @@ from sqlalchemy import select
 
 from market.chain.bindings import Event
 from market.chain.indexer.projecting import Projecting, given, on
-from market.domain.products import Side
+from market.domain.products import Direction, Side
+from market.domain.settled_records import unpack_results
+from market.domain.settlement import AwardTerms, settle_as_recorded
 from market.store.models import (
     Award,
     AwardSkip,
@@ -24,6 +26,8 @@ from market.store.models import (
 )
 
 _CONTRACT: Final = "Settlement"
+_PARTS_OF_AN_END: Final = 4
+"""Ledger entries that the end of an award makes at most."""
 
 
 # GATEWAYS
@@ -178,35 +182,60 @@ def _move_escrow(run: Projecting, event: Event) -> None:
 # AWARDS AND COMMANDS
 
 
-@on(_CONTRACT, "AwardSettled")
-def _settle_award(run: Projecting, event: Event) -> None:
-    award = run.session.get_one(Award, (event["offer"], event["ordinal"]))
-    award.outcome = event["outcome"]
-    award.delivered = event["delivered"]
-    award.baseline = event["baseline"]
-    award.metered = event["metered"]
-    award.paid_ueur = event["paidUeur"]
-    award.margin_ueur = event["marginUeur"]
-    award.refunded_ueur = event["refundedUeur"]
-    award.penalty_ueur = event["penaltyUeur"]
-    award.settled_at = event.block_time
-    award.settle_transaction = event.transaction
-    offer = run.session.get_one(Offer, award.offer)
-    payer = offer.aggregator
-    if offer.request is not None:
-        payer = run.session.get_one(FlexibilityRequest, offer.request).dso
+@on(_CONTRACT, "AwardsSettled")
+def _settle_awards(run: Projecting, event: Event) -> None:
+    offer = run.session.get_one(Offer, event["offer"])
+    request = None if offer.request is None else run.session.get_one(FlexibilityRequest, offer.request)
+    held = select(Hold.ordinal).where(Hold.offer == offer.offer, Hold.upheld.is_(True))
+    upheld = set(run.session.scalars(held))
+    for place, result in enumerate(unpack_results(bytes.fromhex(event["results"][2:]))):
+        award = run.session.get_one(Award, (offer.offer, result.ordinal))
+        end = settle_as_recorded(
+            _terms(award, offer, request), result.outcome, result.delivered, upheld=result.ordinal in upheld
+        )
+        award.outcome = result.outcome
+        award.delivered = result.delivered
+        award.baseline = result.baseline
+        award.metered = result.metered
+        award.paid_ueur = end.paid_ueur
+        award.margin_ueur = end.margin_ueur
+        award.refunded_ueur = end.refunded_ueur
+        award.penalty_ueur = end.penalty_ueur
+        award.settled_at = event.block_time
+        award.settle_transaction = event.transaction
+        _book_end(run, event, place * _PARTS_OF_AN_END, award, offer, request)
+
+
+def _terms(award: Award, offer: Offer, request: FlexibilityRequest | None) -> AwardTerms:
+    return AwardTerms(
+        Side(offer.side),
+        Direction(offer.direction),
+        award.quantity,
+        award.price_ueur_kwh,
+        None if request is None else request.price_ueur_kwh,
+    )
+
+
+def _book_end(
+    run: Projecting, event: Event, part: int, award: Award, offer: Offer, request: FlexibilityRequest | None
+) -> None:
+    """What an award's end moves between seat, aggregator and payer; bond and debt have events of their own."""
+    paid_ueur, margin_ueur, refunded_ueur = award.paid_ueur or 0, award.margin_ueur or 0, award.refunded_ueur or 0
+    payer = offer.aggregator if request is None else request.dso
     about = {"reference": award.offer, "ordinal": award.ordinal, "interval": award.interval}
     if offer.side == Side.BUY:
-        run.book_seat(event, 0, award.nanogrid, LedgerKind.AWARD_PAID, event["paidUeur"], **about)
+        run.book_seat(event, part, award.nanogrid, LedgerKind.AWARD_PAID, paid_ueur, **about)
     else:
-        # As the contract: the balance pays first; bond and debt have events of their own.
-        taken_ueur = min(event["paidUeur"], run.nanogrid(award.nanogrid).balance_ueur)
-        run.book_seat(event, 0, award.nanogrid, LedgerKind.SALE, -taken_ueur, **about)
-        run.book_account(event, 1, offer.aggregator, LedgerKind.SALE, taken_ueur, nanogrid=award.nanogrid, **about)
+        # As the contract: the balance pays first.
+        taken_ueur = min(paid_ueur, run.nanogrid(award.nanogrid).balance_ueur)
+        run.book_seat(event, part, award.nanogrid, LedgerKind.SALE, -taken_ueur, **about)
+        run.book_account(
+            event, part + 1, offer.aggregator, LedgerKind.SALE, taken_ueur, nanogrid=award.nanogrid, **about
+        )
     run.book_account(
-        event, 2, offer.aggregator, LedgerKind.MARGIN, event["marginUeur"], nanogrid=award.nanogrid, **about
+        event, part + 2, offer.aggregator, LedgerKind.MARGIN, margin_ueur, nanogrid=award.nanogrid, **about
     )
-    run.book_account(event, 3, payer, LedgerKind.REFUND, event["refundedUeur"], nanogrid=award.nanogrid, **about)
+    run.book_account(event, part + 3, payer, LedgerKind.REFUND, refunded_ueur, nanogrid=award.nanogrid, **about)
 
 
 @on(_CONTRACT, "AwardSkipped")

@@ -5,8 +5,8 @@ Nothing of the market's database is read.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 from eth_typing import ChecksumAddress
@@ -15,6 +15,10 @@ from web3 import Web3
 from web3.contract import Contract
 from web3.types import EventData
 
+from market.domain.products import Direction, Side
+from market.domain.records import AwardRecord, unpack_awards
+from market.domain.settled_records import AwardResult, unpack_results
+from market.domain.settlement import AwardTerms, settle_as_recorded
 from market.domain.trees import baseline_root, baseline_values, baseline_vector, leaf_hash, verify
 from market.domain.units import RECORDS_PER_LEAF
 
@@ -100,7 +104,8 @@ class Evidence:
 
 def collect(web3: Web3, contracts: Mapping[str, Contract], readings: Iterable[OwnReading]) -> Evidence:
     """Read the evidence from a chain. `contracts`: all seven by name."""
-    events = tuple(sorted(_events(web3, contracts.values()), key=lambda event: (event.block, event.log_index)))
+    told = tuple(sorted(_events(web3, contracts.values()), key=lambda event: (event.block, event.log_index)))
+    events = (*told, *ends_of_awards(told))
     token, settlement = contracts["SettlementToken"], contracts["Settlement"]
     holders = {
         address
@@ -130,9 +135,64 @@ def collect(web3: Web3, contracts: Mapping[str, Contract], readings: Iterable[Ow
     )
 
 
+def ends_of_awards(events: Iterable[Event]) -> Iterator[Event]:
+    """Each award's end as an event of its own, AwardSettled, with the amounts that follow from the published rules.
+
+    The chain tells a batch's ends in one event, AwardsSettled, without amounts: the rules and the final awards, which
+    are on the chain too, give them. What was booked by them shows in the escrows and in what Settlement owes.
+    """
+    offers: dict[str, Mapping[str, Any]] = {}
+    prices: dict[str, int] = {}
+    awards: dict[str, list[AwardRecord]] = {}
+    upheld: set[tuple[str, int]] = set()
+    for event in events:
+        given = event.arguments
+        if event.name == "RequestPublished":
+            prices[given["request"]] = given["priceUeurKwh"]
+        elif event.name == "OfferOpened":
+            offers[given["offer"]] = given
+        elif event.name == "Finalised":
+            awards[given["offer"]] = unpack_awards(bytes.fromhex(given["awards"][2:]))
+        elif event.name == "HoldDecided" and given["upheld"]:
+            upheld.add((given["offer"], given["ordinal"]))
+        elif event.name == "AwardsSettled":
+            offer = offers[given["offer"]]
+            for result in unpack_results(bytes.fromhex(given["results"][2:])):
+                award = awards[given["offer"]][result.ordinal]
+                terms = AwardTerms(
+                    Side(offer["side"]),
+                    Direction(offer["direction"]),
+                    award.quantity,
+                    award.price_ueur_kwh,
+                    prices.get(offer["request"]),
+                )
+                is_upheld = (given["offer"], result.ordinal) in upheld
+                nanogrid = offer["portfolio"] << 16 | award.index
+                end = _end(given["offer"], result, nanogrid, terms, upheld=is_upheld)
+                yield replace(event, name="AwardSettled", arguments=end)
+
+
+def _end(offer: str, result: AwardResult, nanogrid: int, terms: AwardTerms, *, upheld: bool) -> dict[str, Any]:
+    end = settle_as_recorded(terms, result.outcome, result.delivered, upheld=upheld)
+    return {
+        "offer": offer,
+        "nanogrid": nanogrid,
+        "ordinal": result.ordinal,
+        "outcome": int(result.outcome),
+        "awarded": terms.awarded,
+        "delivered": result.delivered,
+        "baseline": result.baseline,
+        "metered": result.metered,
+        "paidUeur": end.paid_ueur,
+        "marginUeur": end.margin_ueur,
+        "refundedUeur": end.refunded_ueur,
+        "penaltyUeur": end.penalty_ueur,
+    }
+
+
 def _shown_baselines(web3: Web3, settlement: Contract, events: Iterable[Event]) -> Iterable[ShownBaselines]:
     """From the data of every transaction that settled something at the contract itself."""
-    settled = {event.transaction for event in events if event.name in {"AwardSettled", "CommandSettled"}}
+    settled = {event.transaction for event in events if event.name in {"AwardsSettled", "CommandSettled"}}
     for transaction in sorted(settled):
         sent = web3.eth.get_transaction(HexBytes(transaction))
         if sent["to"] != settlement.address:

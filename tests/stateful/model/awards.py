@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from market.domain.errors import Skip
 from market.domain.messages import Hold, Reading
 from market.domain.products import Direction, Kind, Side
-from market.domain.records import AwardRecord
+from market.domain.records import AwardRecord, pack_awards
+from market.domain.settled_records import P256_SIGNATURE_BYTES, READING_BYTES, AwardResult
 from market.domain.settlement import (
     AwardSettlement,
     command_price_ueur_kwh,
@@ -21,9 +22,8 @@ from market.domain.settlement import (
     settle_revoked,
 )
 from market.domain.states import OfferStatus
-from market.domain.trees import award_leaves, baseline_root, baseline_values
-from market.domain.units import RECORD_BYTES, RECORDS_PER_LEAF
-from tests.stateful.model.proofs import Leaf, is_proven
+from market.domain.trees import award_range, baseline_root, baseline_values, leaf_hash, root_of_range
+from market.domain.units import RECORD_BYTES, RECORDS_PER_LEAF, SIGNATURE_BYTES
 from tests.stateful.model.refusal import ZERO_ADDRESS, Context, Refused
 from tests.stateful.model.registry import ORACLE
 from tests.stateful.model.settlement import HoldState, SettlementModel, command_escrow, hold_escrow
@@ -33,11 +33,15 @@ if TYPE_CHECKING:
 
 NO_OFFER = bytes(32)
 VALUE_BYTES = 4
-LEAF_VALUES_BYTES = VALUE_BYTES * RECORDS_PER_LEAF
-LARGEST_LEAF = RECORD_BYTES * RECORDS_PER_LEAF
+LEAF_BYTES = RECORD_BYTES * RECORDS_PER_LEAF
+P256_FLAG = 2**23
 
-AwardReading = tuple[int, int, int, int, int, bytes, bytes]
-"""leaf, slot, active energy, reactive energy, sequence, r, vs."""
+Range = tuple[int, bytes, Sequence[bytes]]
+"""AwardRange: first leaf, awards, proof."""
+BaselineLeaf = tuple[int, bytes, Sequence[bytes]]
+"""Leaf, values, proof."""
+AwardReading = tuple[int, int, int, int, bytes]
+"""Ordinal, active energy, reactive energy, sequence, signature."""
 
 
 @dataclass
@@ -51,6 +55,22 @@ class Judgement:
     is_missing: bool = False
 
 
+def split_readings(packed: bytes) -> list[AwardReading]:
+    """The readings of `settle`; refused where the last one is not whole."""
+    readings, at = [], 0
+    while at + READING_BYTES <= len(packed):
+        ordinal = int.from_bytes(packed[at : at + 3], "big")
+        active, reactive = (int.from_bytes(packed[at + by : at + by + 4], "big", signed=True) for by in (3, 7))
+        sequence = int.from_bytes(packed[at + 11 : at + READING_BYTES], "big")
+        end = at + READING_BYTES + (P256_SIGNATURE_BYTES if ordinal & P256_FLAG else SIGNATURE_BYTES)
+        signature = packed[at + READING_BYTES : end]
+        readings.append((ordinal % P256_FLAG, active, reactive, sequence, signature))
+        at = end
+    if at != len(packed):
+        raise Refused("MalformedReadings", len(packed))
+    return readings
+
+
 @dataclass
 class AwardsModel:
     """The calls of Settlement that end something."""
@@ -60,41 +80,38 @@ class AwardsModel:
 
     # AWARDS
 
-    def settle(
-        self, sender: str, offer: bytes, baselines: bytes, leaves: Sequence[Leaf], readings: Sequence[AwardReading]
-    ) -> None:
+    def settle(self, sender: str, offer: bytes, baselines: bytes, awards: Range, readings: bytes) -> None:
         book = self._final(offer)
         self._require_over(book.terms.interval)
         self._require_baselines(book, baselines)
-        for leaf in leaves:
-            self._require_leaf(book, leaf)
-        judgements = []
-        for reading in readings:
-            if reading[0] >= len(leaves):
-                raise Refused("SlotOutOfRange", reading[0], reading[1])
-            judgement = self._award_at(leaves[reading[0]], reading[0], reading[1])
+        self._require_range(book, awards)
+        given = split_readings(readings)
+        judgements = [self._award_at(book, awards, reading[0]) for reading in given]
+        for judgement, reading in zip(judgements, given, strict=True):
             index = judgement.award.index
             if (index + 1) * VALUE_BYTES > len(baselines):
                 raise Refused("WrongBaselines", offer)
             self._judge_reading(sender, book, judgement, reading, baseline_values(baselines)[index])
-            judgements.append(judgement)
         self._book(book, judgements)
 
-    def settle_one(self, sender: str, offer: bytes, baseline: Leaf, leaf: Leaf, reading: AwardReading) -> None:
+    def settle_one(
+        self, sender: str, offer: bytes, baseline: BaselineLeaf, award: Range, reading: AwardReading
+    ) -> None:
         book = self._final(offer)
         self._require_over(book.terms.interval)
-        self._require_leaf(book, leaf)
-        judgement = self._award_at(leaf, reading[0], reading[1])
+        self._require_range(book, award)
+        judgement = self._award_at(book, award, reading[0])
         session = book.terms.portfolio, book.terms.interval, int(book.kind)
         value = self._proven_baseline(offer, session, judgement.award.index, baseline)
         self._judge_reading(sender, book, judgement, reading, value)
         self._book(book, [judgement])
 
-    def expire_awards(self, sender: str, offer: bytes, leaves: Sequence[Leaf]) -> None:
+    def expire_awards(self, sender: str, offer: bytes, awards: Range) -> None:
         book = self._final(offer)
-        for leaf in leaves:
-            self._require_leaf(book, leaf)
-        judgements = [self._award_at(leaf, 0, slot) for leaf in leaves for slot in range(len(leaf[1]) // RECORD_BYTES)]
+        self._require_range(book, awards)
+        first = awards[0] * RECORDS_PER_LEAF
+        ordinals = range(first, first + len(awards[1]) // RECORD_BYTES)
+        judgements = [self._award_at(book, awards, ordinal) for ordinal in ordinals]
         for judgement in judgements:
             self._judge_missing(book, judgement)
         self._book(book, judgements)
@@ -115,27 +132,34 @@ class AwardsModel:
         if not fits or baseline_root(baselines) != anchor.root:
             raise Refused("WrongBaselines", book.id)
 
-    def _require_leaf(self, book: OfferBook, leaf: Leaf) -> None:
-        size = len(leaf[1])
-        if size == 0 or size % RECORD_BYTES or size > LARGEST_LEAF:
+    @staticmethod
+    def _require_range(book: OfferBook, given: Range) -> None:
+        """The awards stand at their place, in whole leaves; only one proof proves that."""
+        first, content, proof = given
+        size = len(content)
+        if size == 0 or size % RECORD_BYTES:
             raise Refused("MalformedAwards", size)
-        true = award_leaves(book.awards)
-        is_true = leaf[0] < len(true) and leaf[1] == true[leaf[0]].awards and tuple(leaf[2]) == true[leaf[0]].proof
-        if not is_true:
-            raise Refused("WrongAwardProof", book.id, leaf[0])
+        flat, start = pack_awards(book.awards), first * LEAF_BYTES
+        is_whole = size % LEAF_BYTES == 0 or start + size == len(flat)
+        if not is_whole or flat[start : start + size] != content:
+            raise Refused("WrongAwardProof", book.id, first)
+        first_ordinal = first * RECORDS_PER_LEAF
+        if tuple(proof) != award_range(flat, first_ordinal, first_ordinal + size // RECORD_BYTES - 1).proof:
+            raise Refused("WrongAwardProof", book.id, first)
 
     @staticmethod
-    def _award_at(leaf: Leaf, position: int, slot: int) -> Judgement:
-        record = leaf[1][slot * RECORD_BYTES : (slot + 1) * RECORD_BYTES]
-        if len(record) < RECORD_BYTES:
-            raise Refused("SlotOutOfRange", position, slot)
-        return Judgement(leaf[0] * RECORDS_PER_LEAF + slot, AwardRecord.unpack(record))
+    def _award_at(book: OfferBook, given: Range, ordinal: int) -> Judgement:
+        first = given[0] * RECORDS_PER_LEAF
+        if not first <= ordinal < first + len(given[1]) // RECORD_BYTES:
+            raise Refused("AwardNotGiven", book.id, ordinal)
+        return Judgement(ordinal, book.awards[ordinal])
 
-    def _proven_baseline(self, offer: bytes, session: tuple[int, int, int], index: int, leaf: Leaf) -> int:
+    def _proven_baseline(self, offer: bytes, session: tuple[int, int, int], index: int, leaf: BaselineLeaf) -> int:
         anchor = self.settlement.metering.baselines.get(session)
         count = anchor.count if anchor else 0
         in_place = index < count and leaf[0] == index // RECORDS_PER_LEAF
-        if not in_place or anchor is None or not is_proven(leaf, anchor.root, -(-count // RECORDS_PER_LEAF)):
+        nodes, leaves = [leaf_hash(leaf[0], leaf[1])], -(-count // RECORDS_PER_LEAF)
+        if not in_place or anchor is None or root_of_range(leaf[0], nodes, leaves, leaf[2]) != anchor.root:
             raise Refused("WrongBaselines", offer)
         return baseline_values(leaf[1])[index % RECORDS_PER_LEAF]
 
@@ -146,8 +170,8 @@ class AwardsModel:
     ) -> None:
         if self._ends_without_reading(book, judgement):
             return
-        given = Reading(self._nanogrid(book, judgement.award), book.terms.interval, *reading[2:5])
-        judgement.skip = self._check(sender, given, reading[5] + reading[6])
+        given = Reading(self._nanogrid(book, judgement.award), book.terms.interval, *reading[1:4])
+        judgement.skip = self._check(sender, given, reading[4])
         terms = self.settlement.terms_of(book, judgement.award)
         judgement.end = settle_award(terms, baseline, self._metered(book.kind, given))
 
@@ -207,12 +231,15 @@ class AwardsModel:
     # BOOKING
 
     def _book(self, book: OfferBook, judgements: Iterable[Judgement]) -> None:
+        results = b""
         for judgement in judgements:
             skip = self._skip(book, judgement)
             if skip is Skip.NONE:
-                self._end(book, judgement)
+                results += self._end(book, judgement).pack()
             else:
                 self.context.emit("AwardSkipped", book.id, judgement.ordinal, skip)
+        if results:
+            self.context.emit("AwardsSettled", book.id, results)
 
     def _skip(self, book: OfferBook, judgement: Judgement) -> Skip:
         place = (book.id, judgement.ordinal)
@@ -226,7 +253,7 @@ class AwardsModel:
             return Skip.DEADLINE_NOT_REACHED
         return judgement.skip
 
-    def _end(self, book: OfferBook, judgement: Judgement) -> None:
+    def _end(self, book: OfferBook, judgement: Judgement) -> AwardResult:
         end, ledger = judgement.end, self.settlement.ledger
         assert end is not None
         nanogrid = self._nanogrid(book, judgement.award)
@@ -245,9 +272,7 @@ class AwardsModel:
         penalty = ledger.charge(nanogrid, payer, end.penalty_ueur)
         ledger.credit_account(payer, end.refunded_ueur + penalty)
         ledger.credit_account(book.aggregator, end.margin_ueur)
-        energies = (end.awarded, end.delivered, end.baseline or 0, end.metered or 0)
-        money = (end.paid_ueur, end.margin_ueur, end.refunded_ueur, end.penalty_ueur)
-        self.context.emit("AwardSettled", book.id, nanogrid, judgement.ordinal, end.outcome, *energies, *money)
+        return AwardResult(judgement.ordinal, end.outcome, end.delivered, end.baseline or 0, end.metered or 0)
 
     # COMMANDS
 
@@ -256,16 +281,16 @@ class AwardsModel:
         sender: str,
         nanogrid: int,
         interval: int,
-        baseline: Leaf,
+        baseline: BaselineLeaf,
         reading: AwardReading,
         award_offer: bytes,
-        award: Leaf,
+        award: Range,
     ) -> None:
         self._require_open_command(nanogrid, interval)
         self._require_over(interval)
-        given = Reading(nanogrid, interval, *reading[2:5])
+        given = Reading(nanogrid, interval, *reading[1:4])
         is_annulled = (nanogrid, interval) in self.settlement.metering.annulled
-        skip = Skip.ANNULLED_READING if is_annulled else self._check(sender, given, reading[5] + reading[6])
+        skip = Skip.ANNULLED_READING if is_annulled else self._check(sender, given, reading[4])
         if skip is Skip.BAD_SIGNATURE:
             raise Refused("BadReadingSignature", nanogrid, interval)
         if skip is not Skip.NONE:
@@ -273,7 +298,7 @@ class AwardsModel:
         kind = self.settlement.command_kind(nanogrid, interval)
         index = nanogrid & 0xFFFF
         value = self._proven_baseline(award_offer, (nanogrid >> 16, interval, kind), index, baseline)
-        price = self._command_price(nanogrid, interval, kind, award_offer, award, reading[1])
+        price = self._command_price(nanogrid, interval, kind, award_offer, award, reading[0])
         self._end_command(nanogrid, interval, price, value, self._metered(kind, given))
 
     def expire_command(self, sender: str, nanogrid: int, interval: int) -> None:
@@ -291,15 +316,15 @@ class AwardsModel:
         if payment.settled:
             raise Refused("CommandAlreadySettled", nanogrid, interval)
 
-    def _command_price(self, nanogrid: int, interval: int, kind: int, offer: bytes, leaf: Leaf, slot: int) -> int:
+    def _command_price(self, nanogrid: int, interval: int, kind: int, offer: bytes, given: Range, ordinal: int) -> int:
         emergency = self.settlement.registry.seats[nanogrid].emergency_price
         if (nanogrid, interval, kind) not in self.settlement.auction.winners:
             return emergency
         if offer == NO_OFFER:
             raise Refused("ReplacedAwardMissing", nanogrid, interval)
         book = self._final(offer)
-        self._require_leaf(book, leaf)
-        award = self._award_at(leaf, 0, slot).award
+        self._require_range(book, given)
+        award = self._award_at(book, given, ordinal).award
         if (self._nanogrid(book, award), book.terms.interval, book.kind) != (nanogrid, interval, kind):
             raise Refused("ReplacedAwardMissing", nanogrid, interval)
         return command_price_ueur_kwh(emergency, award.price_ueur_kwh if book.terms.side == Side.BUY else None)
@@ -326,14 +351,12 @@ class AwardsModel:
 
     # HOLDS
 
-    def place_hold(self, sender: str, hold: tuple[bytes, int, bytes], leaf: Leaf, signature: bytes) -> None:
+    def place_hold(self, sender: str, hold: tuple[bytes, int, bytes], award: Range, signature: bytes) -> None:
         given = Hold(*hold)
         signer = self.context.signer_or_nobody(sender, given, signature)
         book, place = self._final(given.offer), (given.offer, given.ordinal)
-        self._require_leaf(book, leaf)
-        if given.ordinal // RECORDS_PER_LEAF != leaf[0]:
-            raise Refused("WrongAwardProof", given.offer, leaf[0])
-        self._award_at(leaf, 0, given.ordinal % RECORDS_PER_LEAF)
+        self._require_range(book, award)
+        self._award_at(book, award, given.ordinal)
         registry = self.settlement.registry
         node_dso = registry.nodes[registry.node_of(book.terms.portfolio)]
         parties = {book.aggregator, self.settlement.payer_of(book), node_dso} - {ZERO_ADDRESS}
@@ -381,4 +404,4 @@ class AwardsModel:
         charged = min(bond, ledger.liable(nanogrid))
         ledger.charge_bond(nanogrid, hold.holder, charged)
         ledger.credit_account(hold.holder, bond + charged)
-        self._end(book, Judgement(ordinal, award, settle_hold_upheld(self.settlement.terms_of(book, award))))
+        self._book(book, [Judgement(ordinal, award, settle_hold_upheld(self.settlement.terms_of(book, award)))])

@@ -65,7 +65,7 @@ class MeteringModel:
         self._require_over(interval)
         self.context.emit("ReadingsAnchored", interval, root, count)
 
-    def announce_reading(self, sender: str, reading: tuple[Any, ...], r: bytes, vs: bytes) -> None:
+    def announce_reading(self, sender: str, reading: tuple[Any, ...], signature: bytes) -> None:
         given = Reading(*reading)
         place = (given.nanogrid, given.interval)
         self._require_interval(given.interval)
@@ -74,7 +74,7 @@ class MeteringModel:
             raise Refused("AnnouncedTooLate", *place)
         if place in self.announced:
             raise Refused("ReadingAlreadyAnnounced", *place)
-        self._require_gateway(given, r + vs)
+        self._require_gateway(given, signature)
         self.announced[place] = Announcement(given, self.context.now)
         self.context.emit("ReadingAnnounced", *place, keccak256(encode(_READING_TYPES, reading)), sender)
 
@@ -82,9 +82,9 @@ class MeteringModel:
         self,
         sender: str,
         first: tuple[Any, ...],
-        first_signature: tuple[bytes, bytes],
+        first_signature: bytes,
         second: tuple[Any, ...],
-        second_signature: tuple[bytes, bytes],
+        second_signature: bytes,
     ) -> None:
         one, other = Reading(*first), Reading(*second)
         place = (one.nanogrid, one.interval)
@@ -93,8 +93,8 @@ class MeteringModel:
         energies = [(given.active_energy_wh, given.reactive_energy_varh) for given in (one, other)]
         if energies[0] == energies[1]:
             raise Refused("ReadingsAgree", *place)
-        self._require_gateway(one, b"".join(first_signature))
-        self._require_gateway(other, b"".join(second_signature))
+        self._require_gateway(one, first_signature)
+        self._require_gateway(other, second_signature)
         self.annulled.add(place)
         self.context.emit("ReadingsAnnulled", *place, sender)
         self.settlement.unseat(one.nanogrid)

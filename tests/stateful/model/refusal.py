@@ -8,6 +8,7 @@ from typing import Any
 from market.domain.errors import BadSignature
 from market.domain.signing import Signature, recover
 from market.domain.typed_data import Domain, Message
+from market.domain.units import SIGNATURE_BYTES
 
 ZERO_ADDRESS = "0x" + 40 * "0"
 _SIGNATURE_BYTES = 65
@@ -61,6 +62,8 @@ class Context:
 
     def compact_signer(self, message: Message, signature: bytes) -> str | None:
         """Who signed with a compact signature (EIP-2098); None where nobody can have."""
+        if len(signature) != SIGNATURE_BYTES:
+            return None
         try:
             return recover(self.digest(message), Signature.from_bytes(signature))
         except BadSignature:

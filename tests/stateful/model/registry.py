@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from market.domain.hashing import keccak256
 from market.domain.messages import Delegation
-from market.domain.units import MAX_COVER_CENTS
+from market.domain.units import MAX_COVER_CENTS, MAX_PRICE_UEUR_KWH
 from tests.stateful.model.refusal import ZERO_ADDRESS, Context, Refused
 
 OPEN_END = 2**32 - 1
@@ -315,6 +316,8 @@ class RegistryModel:
         revokes = given.signer in (ZERO_ADDRESS, seat.owner)
         if not revokes and given.cover_cents > seat.cover_cents:
             raise Refused("LimitsTooWide", given.nanogrid, given.cover_cents, seat.cover_cents)
+        if not revokes and given.lowest_price_ueur_kwh > MAX_PRICE_UEUR_KWH:
+            raise Refused("PriceLimitOutOfRange", given.nanogrid, given.lowest_price_ueur_kwh)
         seat.delegation_nonce += 1
         if revokes:
             self._seat_owner(given.nanogrid)
@@ -328,6 +331,11 @@ class RegistryModel:
         largest = min(self.swing(seat), LARGEST_QUANTITY)
         seat.signer = Signer(seat.owner, FOREVER_DAY, 0, largest, seat.cover_cents)
         self.context.emit("SignerChanged", nanogrid, *seat.signer.limits())
+
+    def refresh_seats(self, sender: str, nanogrids: Sequence[int]) -> None:
+        """Changes what bids cost, not what they may."""
+        for nanogrid in nanogrids:
+            self.existing(nanogrid)
 
     def set_cover(self, sender: str, nanogrid: int, cover_cents: int) -> None:
         self._require_settlement(sender)

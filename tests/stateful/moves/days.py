@@ -176,5 +176,17 @@ def _leave(turn: Turn, book: OfferBook) -> None:
     turn.player.jump(bond.available_at)
     turn.do(STRANGER.address, "Settlement", "withdrawBond", nanogrid)
     ends.expire_awards(turn, book)
-    if turn.happens(0.5):
+    if turn.happens(0.4):
         money.fund_bond(turn)
+    else:
+        _obey(turn, nanogrid)
+
+
+def _obey(turn: Turn, nanogrid: int) -> None:
+    """A command pays also whoever is in debt, but the creditors first."""
+    portfolio, interval = nanogrid >> 16, turn.now // U * U + 3 * U
+    auctions.anchor_baselines(turn, portfolio, interval)
+    ends.command(turn, nanogrid, interval)
+    turn.player.jump(turn.model.calendar.end_of(interval))
+    if (nanogrid, interval) in turn.model.settlement.commands:
+        ends.end_a_command(turn, (nanogrid, interval))

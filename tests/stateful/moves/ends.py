@@ -2,28 +2,45 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from market.domain.messages import Command, Hold, Reading
 from market.domain.products import Direction, Kind, Phase
+from market.domain.settled_records import P256_SIGNATURE_BYTES, SettlementReading, pack_readings
 from market.domain.states import OfferStatus
-from market.domain.trees import award_leaves, baseline_leaf, baseline_vector
-from market.domain.units import RECORDS_PER_LEAF
+from market.domain.trees import award_range, baseline_leaf, baseline_vector
+from market.domain.units import RECORD_BYTES
 from tests.stateful.actors import AGGREGATORS, BY_ADDRESS, DSOS, GATEWAYS, ORACLE, REFEREE, STRANGER, garbled
 from tests.stateful.model.auction import OfferBook
-from tests.stateful.model.awards import AwardReading
-from tests.stateful.model.proofs import Leaf
+from tests.stateful.model.awards import AwardReading, BaselineLeaf, Range
 from tests.stateful.model.requests import NO_REQUEST
 from tests.stateful.moves.auctions import BASELINE_VALUES, baselines, set_signal
 from tests.stateful.moves.turn import Turn
 from tests.stateful.stage import U
 
-NO_LEAF: Leaf = (0, b"", ())
+NO_AWARDS: Range = (0, bytes(RECORD_BYTES), ())
 CHANGES = (0, 1, 269, 270, 271, 500, 700, 900, 1000, 2000, 6000)
 """What a nanogrid may deliver: nothing, a little, just what is tolerated of an award of 300, all [Wh or varh]."""
-NO_READING: AwardReading = (0, 0, 0, 0, 0, bytes(32), bytes(32))
+NO_READING: AwardReading = (0, 0, 0, 0, b"")
 
 
-def _leaves(book: OfferBook) -> list[Leaf]:
-    return [(leaf.leaf_index, leaf.awards, leaf.proof) for leaf in award_leaves(book.awards)]
+def _range(turn: Turn, book: OfferBook, first: int, last: int, rarely: float = 0.04) -> Range:
+    """The awards from one ordinal to another with their proof, rarely a forged one."""
+    given = award_range(book.awards, first, last).argument()
+    return turn.mostly(given, _forgeries(*given), rarely)
+
+
+def _forgeries(first: int, content: bytes, proof: list[bytes]) -> list[Range]:
+    """Another place, another award, another proof, other leaves."""
+    return [
+        (first + 1, content, proof),
+        (first, content[:-1] + bytes((content[-1] ^ 1,)), proof),
+        (first, content, [*proof, bytes(32)]),
+        (first, content, proof[1:]),
+        (first, content[RECORD_BYTES:], proof),
+        (first, content[1:], proof),
+        (first, content * 2, proof),
+    ]
 
 
 def _reading(turn: Turn, nanogrid: int, interval: int) -> Reading:
@@ -46,27 +63,12 @@ def _signed(turn: Turn, reading: Reading, rarely: float = 0.06) -> bytes:
     return turn.mostly(signature, [garbled(signature, turn.chance)], 0.02)
 
 
-def _award_reading(turn: Turn, book: OfferBook, leaf: int, ordinal: int) -> AwardReading:
+def _award_reading(turn: Turn, book: OfferBook, ordinal: int) -> SettlementReading:
     award = book.awards[ordinal]
     reading = _reading(turn, book.terms.portfolio << 16 | award.index, book.terms.interval)
-    signature = _signed(turn, reading)
     energies = (reading.active_energy_wh, reading.reactive_energy_varh, reading.sequence)
-    return (leaf, ordinal % RECORDS_PER_LEAF, *energies, signature[:32], signature[32:])
-
-
-def _forged(turn: Turn, leaf: Leaf) -> Leaf:
-    """Another place, another award, another proof."""
-    index, content, proof = leaf
-    return turn.one_of(
-        [
-            (index + 1, content, proof),
-            (index, content[:-1] + bytes((content[-1] ^ 1,)), proof),
-            (index, content, (*proof, bytes(32))),
-            (index, content, proof[1:]),
-            (index, b"", proof),
-            (index, content * 2, proof),
-        ]
-    )
+    signature = turn.mostly(_signed(turn, reading), [bytes(P256_SIGNATURE_BYTES)], 0.02)
+    return SettlementReading(ordinal, *energies, signature)
 
 
 # SETTLING
@@ -77,18 +79,16 @@ def settle(turn: Turn, book: OfferBook | None = None, sender: str | None = None)
     book = book or turn.offer(OfferStatus.FINAL)
     sender = sender or turn.mostly(ORACLE.address, [STRANGER.address], 0.35)
     if book is None or not book.awards:
-        return turn.do(sender, "Settlement", "settle", book.id if book else NO_REQUEST, b"", [], [])
-    leaves = _leaves(book)
-    ordinals = [at for at in range(len(book.awards)) if turn.happens(0.7)]
-    readings = [_award_reading(turn, book, at // RECORDS_PER_LEAF, at) for at in turn.mostly(ordinals, [ordinals * 2])]
-    if turn.happens(0.03):
-        readings.append((*turn.one_of([(9, 0), (0, 8)]), *NO_READING[2:]))
-    if turn.happens(0.05):
-        at = turn.chance.randrange(len(leaves))
-        leaves[at] = _forged(turn, leaves[at])
+        return turn.do(sender, "Settlement", "settle", book.id if book else NO_REQUEST, b"", NO_AWARDS, b"")
+    ordinals = [at for at in range(len(book.awards)) if turn.happens(0.7)] or [0]
+    awards = _range(turn, book, ordinals[0], ordinals[-1])
+    ordinals = turn.mostly(ordinals, [ordinals * 2, ordinals[::-1], [*ordinals, len(book.awards)], [0, *ordinals]])
+    readings = [_award_reading(turn, book, min(at, len(book.awards) - 1)) for at in ordinals]
+    packed = pack_readings(replace(each, ordinal=at) for each, at in zip(readings, ordinals, strict=True))
+    packed = turn.mostly(packed, [packed[:-1], packed[:-64]], 0.02)
     vector = baseline_vector(baselines(book.terms.portfolio, book.terms.interval, book.kind))
     vector = turn.mostly(vector, [vector[:-4], vector[4:] + vector[:4]], 0.04)
-    return turn.do(sender, "Settlement", "settle", book.id, vector, leaves, readings)
+    return turn.do(sender, "Settlement", "settle", book.id, vector, awards, packed)
 
 
 def settle_one(turn: Turn) -> bool:
@@ -96,30 +96,28 @@ def settle_one(turn: Turn) -> bool:
     sender = turn.mostly(ORACLE.address, [STRANGER.address], 0.5)
     if book is None or not book.awards:
         id_ = book.id if book else NO_REQUEST
-        return turn.do(sender, "Settlement", "settleOne", id_, (0, bytes(32), ()), (0, bytes(12), ()), NO_READING)
+        return turn.do(sender, "Settlement", "settleOne", id_, (0, bytes(32), ()), NO_AWARDS, NO_READING)
     ordinal = turn.chance.randrange(len(book.awards))
-    leaf = _leaves(book)[ordinal // RECORDS_PER_LEAF]
-    reading = turn.mostly(_award_reading(turn, book, 0, ordinal), [(0, 7, *NO_READING[2:])], 0.02)
+    reading = _award_reading(turn, book, ordinal)
+    reading = turn.mostly(reading, [replace(reading, ordinal=ordinal + 8), replace(reading, signature=b"")], 0.04)
     index = turn.mostly(book.awards[ordinal].index, [8, 0], 0.04)
     baseline = _baseline(turn, book.terms.portfolio, book.terms.interval, book.kind, index)
-    return turn.do(
-        sender, "Settlement", "settleOne", book.id, baseline, turn.mostly(leaf, [_forged(turn, leaf)], 0.05), reading
-    )
+    awards = _range(turn, book, ordinal, ordinal)
+    return turn.do(sender, "Settlement", "settleOne", book.id, baseline, awards, reading.argument())
 
 
-def _baseline(turn: Turn, portfolio: int, interval: int, kind: int, index: int) -> Leaf:
-    leaf = baseline_leaf(baselines(portfolio, interval, kind), min(index, BASELINE_VALUES - 1))
-    given: Leaf = (leaf.leaf_index, leaf.values, leaf.proof)
-    return turn.mostly(given, [(leaf.leaf_index ^ 1, leaf.values, leaf.proof), (*given[:2], ())], 0.03)
+def _baseline(turn: Turn, portfolio: int, interval: int, kind: int, index: int) -> BaselineLeaf:
+    given = baseline_leaf(baselines(portfolio, interval, kind), min(index, BASELINE_VALUES - 1)).argument()
+    return turn.mostly(given, [(given[0] ^ 1, *given[1:]), (*given[:2], [])], 0.03)
 
 
 def expire_awards(turn: Turn, book: OfferBook | None = None) -> bool:
     book = book or turn.offer(OfferStatus.FINAL)
     if book is None or not book.awards:
-        return turn.do(STRANGER.address, "Settlement", "expireAwards", book.id if book else NO_REQUEST, [])
-    leaves = _leaves(book)
-    leaves = turn.mostly(leaves, [leaves[:1], [leaves[0], leaves[0]], [_forged(turn, leaves[0])]], 0.15)
-    return turn.do(STRANGER.address, "Settlement", "expireAwards", book.id, leaves)
+        return turn.do(STRANGER.address, "Settlement", "expireAwards", book.id if book else NO_REQUEST, NO_AWARDS)
+    last = len(book.awards) - 1
+    first, last = turn.mostly((0, last), [(0, 0), (last, last)], 0.2)
+    return turn.do(STRANGER.address, "Settlement", "expireAwards", book.id, _range(turn, book, first, last))
 
 
 # READINGS
@@ -129,7 +127,7 @@ def announce_reading(turn: Turn, book: OfferBook | None = None) -> None:
     nanogrid, interval = _measured(turn, book)
     reading = _reading(turn, nanogrid, interval)
     signature = _signed(turn, reading)
-    turn.do(STRANGER.address, "MeteringOracle", "announceReading", reading.arguments(), signature[:32], signature[32:])
+    turn.do(STRANGER.address, "MeteringOracle", "announceReading", reading.arguments(), signature)
 
 
 def annul_readings(turn: Turn, book: OfferBook | None = None) -> None:
@@ -142,8 +140,7 @@ def annul_readings(turn: Turn, book: OfferBook | None = None) -> None:
     )
     shown: list[object] = []
     for reading in (first, second):
-        signature = _signed(turn, reading)
-        shown += [reading.arguments(), (signature[:32], signature[32:])]
+        shown += [reading.arguments(), _signed(turn, reading)]
     turn.do(STRANGER.address, "MeteringOracle", "annulReadings", *shown)
 
 
@@ -176,15 +173,14 @@ def _measured(turn: Turn, book: OfferBook | None) -> tuple[int, int]:
 def place_hold(turn: Turn, book: OfferBook | None = None) -> None:
     book = book or turn.offer(OfferStatus.FINAL)
     if book is None or not book.awards:
-        turn.do(STRANGER.address, "Settlement", "placeHold", (NO_REQUEST, 0, bytes(32)), (0, bytes(12), ()), b"")
+        turn.do(STRANGER.address, "Settlement", "placeHold", (NO_REQUEST, 0, bytes(32)), NO_AWARDS, b"")
         return
     ordinal = turn.chance.randrange(len(book.awards))
-    leaf = _leaves(book)[ordinal // RECORDS_PER_LEAF]
     hold = Hold(book.id, turn.mostly(ordinal, [len(book.awards), ordinal + 8], 0.05), bytes(32))
     party = turn.one_of([*AGGREGATORS, *DSOS, ORACLE])
     sender, signature = turn.decided(turn.mostly(book.aggregator, [party.address], 0.3), hold)
-    leaf = turn.mostly(leaf, [_forged(turn, leaf)], 0.03)
-    turn.do(sender, "Settlement", "placeHold", hold.arguments(), leaf, signature)
+    award = _range(turn, book, ordinal, ordinal)
+    turn.do(sender, "Settlement", "placeHold", hold.arguments(), award, signature)
 
 
 def end_a_hold(turn: Turn) -> None:
@@ -237,13 +233,13 @@ def end_a_command(turn: Turn, place: tuple[int, int] | None = None) -> None:
         turn.do(STRANGER.address, "Settlement", "expireCommand", nanogrid, interval)
         return
     reading = _command_reading(turn, nanogrid, interval)
-    offer, leaf, slot = _replaced(turn, nanogrid, interval)
+    offer, award, ordinal = _replaced(turn, nanogrid, interval)
     signature = _signed(turn, reading)
     energies = (reading.active_energy_wh, reading.reactive_energy_varh, reading.sequence)
-    shown = (0, slot, *energies, signature[:32], signature[32:])
+    shown = (ordinal, *energies, signature)
     baseline = _baseline(turn, nanogrid >> 16, interval, Kind.ACTIVE, nanogrid & 0xFFFF)
     sender = turn.mostly(ORACLE.address, [STRANGER.address], 0.15)
-    turn.do(sender, "Settlement", "settleCommand", nanogrid, interval, baseline, shown, offer, leaf)
+    turn.do(sender, "Settlement", "settleCommand", nanogrid, interval, baseline, shown, offer, award)
 
 
 def _command_reading(turn: Turn, nanogrid: int, interval: int) -> Reading:
@@ -257,17 +253,14 @@ def _command_reading(turn: Turn, nanogrid: int, interval: int) -> Reading:
     return Reading(nanogrid, interval, base - given.quantity * Direction(given.direction).sign, 0, 1)
 
 
-def _replaced(turn: Turn, nanogrid: int, interval: int) -> tuple[bytes, Leaf, int]:
-    """The award that a command replaced, where there is one: its offer, its leaf, its slot."""
+def _replaced(turn: Turn, nanogrid: int, interval: int) -> tuple[bytes, Range, int]:
+    """The award that a command replaced, where there is one: its offer, its leaf, its ordinal."""
+    place = (nanogrid >> 16, interval)
     for book in turn.model.auction.offers.values():
-        if book.status is not OfferStatus.FINAL or (book.terms.portfolio, book.terms.interval) != (
-            nanogrid >> 16,
-            interval,
-        ):
+        if book.status is not OfferStatus.FINAL or (book.terms.portfolio, book.terms.interval) != place:
             continue
         for ordinal, award in enumerate(book.awards):
             if award.index == nanogrid & 0xFFFF and turn.happens(0.9):
-                slot = turn.mostly(ordinal % RECORDS_PER_LEAF, [0, 7], 0.05)
-                leaf = _leaves(book)[ordinal // RECORDS_PER_LEAF]
-                return turn.mostly(book.id, [NO_REQUEST], 0.05), leaf, slot
-    return NO_REQUEST, NO_LEAF, 0
+                id_ = turn.mostly(book.id, [NO_REQUEST], 0.05)
+                return id_, _range(turn, book, ordinal, ordinal), turn.mostly(ordinal, [0, 7], 0.05)
+    return NO_REQUEST, NO_AWARDS, 0

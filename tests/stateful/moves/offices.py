@@ -124,6 +124,12 @@ def change_a_seat(turn: Turn) -> None:
         turn.do(operator, REGISTRY, "changeSeatOwner", nanogrid, owner)
 
 
+def refresh_seats(turn: Turn) -> None:
+    """Anybody has the seats looked at anew, so that their bids cost less."""
+    nanogrids = [turn.nanogrid() for _ in range(turn.chance.choice([1, 6]))]
+    turn.do(STRANGER.address, REGISTRY, "refreshSeats", nanogrids)
+
+
 def set_delegate(turn: Turn) -> None:
     nanogrid = turn.nanogrid()
     seat = turn.model.registry.seats.get(nanogrid)
@@ -133,7 +139,7 @@ def set_delegate(turn: Turn) -> None:
         nanogrid,
         turn.mostly(turn.one_of(DELEGATES).address, [ZERO_ADDRESS, owner], 0.25),
         turn.mostly(today + 3, [today, today - 1], 0.3),
-        turn.chance.choice([0, 0, 90_000, 260_000]),
+        turn.mostly(turn.one_of([0, 0, 90_000, 260_000]), [2**29 - 1, 2**29], 0.05),
         turn.chance.choice([800, 6000, 2**24 - 1]),
         turn.mostly(cover, [cover // 2, cover + 1, 2**24 - 1], 0.3) % 2**24,
         turn.mostly(nonce, [nonce + 1], 0.05),
