@@ -184,9 +184,11 @@ def _leave(turn: Turn, book: OfferBook) -> None:
 
 def _obey(turn: Turn, nanogrid: int) -> None:
     """A command pays also whoever is in debt, but the creditors first."""
-    portfolio, interval = nanogrid >> 16, turn.now // U * U + 3 * U
-    auctions.anchor_baselines(turn, portfolio, interval)
-    ends.command(turn, nanogrid, interval)
-    turn.player.jump(turn.model.calendar.end_of(interval))
-    if (nanogrid, interval) in turn.model.settlement.commands:
-        ends.end_a_command(turn, (nanogrid, interval))
+    offices.restore_order(turn)
+    for _ in range(3):
+        interval = turn.now // U * U + 3 * U
+        auctions.anchor_baselines(turn, nanogrid >> 16, interval)
+        ends.command(turn, nanogrid, interval)
+        turn.player.jump(turn.model.calendar.end_of(interval))
+        if (nanogrid, interval) in turn.model.settlement.commands:
+            ends.end_a_command(turn, (nanogrid, interval))
