@@ -18,6 +18,8 @@ PACKAGES := market oracle gateway_agent scripts
 SYNC := $(UV) sync -q --locked --compile-bytecode $(EXTRAS)
 
 ONCE ?=
+CALLS ?= 1000000
+SEED ?= 20261122
 ARGS ?=
 RUNS ?= 2000
 DEPTH ?= 250
@@ -67,6 +69,8 @@ bench: setup ## Measure, and write docs/benchmarks/
 
 invariants: setup ## Play random sequences of every contract call for long (RUNS, DEPTH), and write the figures
 	$(call timed,invariants,$(RUN) python -m scripts.invariants --runs $(RUNS) --depth $(DEPTH) --write $(ARGS))
+stateful: setup ## Play random sequences of contract calls against the reference model; CALLS=1000000 SEED=1, into docs/benchmarks
+	$(call timed,stateful,$(RUN) python -m tests.stateful.run --calls $(CALLS) --seed $(SEED) --write >/dev/null)
 
 bench-gas: setup ## Measure what the contracts cost, and write docs/benchmarks/gas.json and its picture
 	$(call timed,bench-gas,$(RUN) python -m scripts.bench.gas $(ARGS))
