@@ -69,6 +69,7 @@ bench: setup ## Measure, and write docs/benchmarks/
 
 invariants: setup ## Play random sequences of every contract call for long (RUNS, DEPTH), and write the figures
 	$(call timed,invariants,$(RUN) python -m scripts.invariants --runs $(RUNS) --depth $(DEPTH) --write $(ARGS))
+
 stateful: setup ## Play random sequences of contract calls against the reference model; CALLS=1000000 SEED=1, into docs/benchmarks
 	$(call timed,stateful,$(RUN) python -m tests.stateful.run --calls $(CALLS) --seed $(SEED) --write >/dev/null)
 
