@@ -87,6 +87,10 @@ contract Market is Drain {
     }
 
     function _playSettlement(uint256 step) private {
+        if (step == 17 && _draw(4) == 0) {
+            _reach(uint256(round) + _draw(U), 0); // awards stand when RED comes during delivery, unless their seat is commanded
+            _goRed();
+        }
         if (step == 17) _reach(uint256(round) + U, 0);
         if (step == 18) _reach(uint256(round) + U + U / 3, 0);
         if (step == 19) _reach(uint256(round) + 2 * U + U / 2, 0);

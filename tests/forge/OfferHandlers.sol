@@ -153,7 +153,7 @@ abstract contract OfferHandlers is SignalHandlers {
         lotIds.push(id);
         Lot storage lot = lots[id];
         lot.offer = offer;
-        lot.payer = aggregator;
+        (lot.payer, lot.aggregator) = (aggregator, aggregator);
         uint256 price = offer.limitPriceUeurKwh;
         if (offer.request != 0) {
             (, lot.payer,) = auction.requestOf(offer.request);
