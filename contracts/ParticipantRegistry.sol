@@ -174,6 +174,7 @@ contract ParticipantRegistry is IParticipantRegistry, AccessControlDefaultAdminR
         Seat storage seat = _existing(nanogrid);
         if (owner_ == address(0)) revert ZeroAddress();
         // Before the effects on purpose: it pays to the owner that stands here. Settlement guards itself against re-entry.
+        // slither-disable-next-line unused-return -- how much the former owner gets is in the token's event
         if (settlement.seatBalance(nanogrid) != 0) settlement.payOut(nanogrid);
         seat.owner = owner_;
         ++_delegationNonces[nanogrid];
