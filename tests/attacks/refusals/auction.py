@@ -351,7 +351,7 @@ def _(arena: Arena) -> Refused:
 @auction("NotFinalYet")
 def _(arena: Arena) -> Refused:
     offer = arena.cleared()
-    return refused(arena.finalising(offer), arena.anyone, offer=offer, finalAt=arena.interval - U)
+    return refused(arena.finalising(offer), arena.anyone, offer=offer, finalAt=arena.interval - U + 1)
 
 
 @auction("WrongAwards")
