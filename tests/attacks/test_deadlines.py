@@ -246,6 +246,12 @@ def withdrawing_a_bond(arena: Arena) -> Due:
     return Due(available_at, lambda arena: arena.settlement.functions.withdrawBond(nanogrid(7)), arena.anyone)
 
 
+def completing_a_transfer(arena: Arena) -> Due:
+    arena.send(arena.registry.functions.announceSeatTransfer(nanogrid(7), arena.owner(50)), arena.operator)
+    _, possible_from = arena.registry.functions.announcedTransferOf(nanogrid(7)).call()
+    return Due(possible_from, lambda arena: arena.registry.functions.completeSeatTransfer(nanogrid(7)), arena.operator)
+
+
 def enrolling(arena: Arena) -> Due:
     (code_key, code), (key, gateway) = new_key("a code"), new_key("a gateway")
     arena.send(arena.settlement.functions.openEnrolment(nanogrid(7), code, arena.interval), arena.operator)
@@ -335,6 +341,7 @@ EDGES = (
     Edge("the referee decides within the term", deciding_a_hold, "", "", "HoldTermOver"),
     Edge("a hold lapses after its term", lapsing_a_hold, "HoldTermRunning", "HoldTermRunning", ""),
     Edge("a bond is paid when its unbonding is over", withdrawing_a_bond, "UnbondingPending", "", ""),
+    Edge("a seat is given away as announced", completing_a_transfer, "TransferNotPossibleYet", "", ""),
     Edge("a code is good until it expires", enrolling, "", "", "EnrolmentExpired"),
     Edge("a permit is good until its deadline", permitting, "", "", "ERC2612ExpiredSignature"),
     Edge("a delegate signs on its last day", bidding_as_a_delegate, "", "DELEGATE_EXPIRED", "DELEGATE_EXPIRED"),

@@ -344,7 +344,7 @@ def _(arena: Arena) -> Refused:
 @auction("WrongRejected")
 def _(arena: Arena) -> Refused:
     offer = arena.cleared()
-    arena.at_before(100)
+    arena.at(arena.interval - U + 1)
     return refused(arena.finalising(offer, b"\1"), arena.anyone, offer=offer)
 
 
@@ -357,7 +357,7 @@ def _(arena: Arena) -> Refused:
 @auction("WrongAwards")
 def _(arena: Arena) -> Refused:
     offer = arena.cleared()
-    arena.at_before(100)
+    arena.at(arena.interval - U + 1)
     root = arena.auction.functions.stateOf(offer).call().awardsRoot
     call = arena.auction.functions.finalise(offer, b"", b"")
     return refused(call, arena.anyone, offer=offer, expected=root, given=NO_REASON)
