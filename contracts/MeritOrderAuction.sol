@@ -290,6 +290,7 @@ contract MeritOrderAuction is IMeritOrderAuction, EIP712 {
     /// than the second of its publication, for INTERNAL it must be there.
     function _requireBaseline(Offer memory offer, uint256 neededBy) private view {
         uint8 kind = Products.kindOf(offer.product);
+        // slither-disable-next-line unused-return -- only when it was anchored matters here
         (, uint64 anchoredAt,) = metering.baselineOf(offer.portfolio, offer.interval, kind);
         if (anchoredAt == 0) revert BaselineNotAnchored(offer.portfolio, offer.interval, kind);
         if (offer.request != 0 && anchoredAt >= neededBy) {
@@ -454,6 +455,7 @@ contract MeritOrderAuction is IMeritOrderAuction, EIP712 {
         if ((seats.winners >> (bid.index() & 255)) & 1 == 1) return BidRejection.ALREADY_SOLD;
         (bytes32 r, bytes32 vs) = lane.signature();
         bytes32 digest = _hashTypedDataV4(AuctionMessages.hashBid(batch.offer, bid));
+        // slither-disable-next-line unused-return -- the third value only details the fault
         (address signer, ECDSA.RecoverError fault,) = ECDSA.tryRecover(digest, r, vs);
         if (fault != ECDSA.RecoverError.NoError) return BidRejection.BAD_SIGNATURE;
         return _judgeSigner(batch, bid, nanogrid, lane.signerOfCurrent(), signer);

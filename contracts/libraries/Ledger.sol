@@ -78,7 +78,10 @@ library Ledger {
     /* ACCOUNTS */
 
     function creditAccount(Books storage books, address account, uint256 amountUeur) internal {
-        if (amountUeur != 0) books.accounts[account].balanceUeur += amountUeur.toUint96();
+        if (amountUeur == 0) return;
+        // The sum is cast too: an amount beyond what there can be shall be refused by name, not by a panic.
+        Account storage credited = books.accounts[account];
+        credited.balanceUeur = (uint256(credited.balanceUeur) + amountUeur.toUint96()).toUint96();
     }
 
     function debitAccount(Books storage books, address account, uint256 amountUeur) internal {
@@ -121,7 +124,7 @@ library Ledger {
         if (amountUeur == 0) return;
         Seat storage seat = books.seats[nanogrid];
         if (seat.inDebt) amountUeur = paySeatDebts(books, nanogrid, amountUeur);
-        seat.balanceUeur += amountUeur.toUint88();
+        seat.balanceUeur = (uint256(seat.balanceUeur) + amountUeur.toUint88()).toUint88();
     }
 
     /// @notice Takes up to `amountUeur` from a seat's balance.
