@@ -81,6 +81,7 @@ contract Settlement is ISettlement, EIP712, ReentrancyGuard {
     uint32 public immutable holdWindowS;
     uint32 public immutable holdTermS;
     uint96 public immutable holdBondUeur;
+    /// @inheritdoc ISettlement
     uint32 public immutable unbondingS;
 
     Ledger.Books private _books;
@@ -264,11 +265,14 @@ contract Settlement is ISettlement, EIP712, ReentrancyGuard {
         if (unbonding.nonce != nonce) revert StaleNonce(unbonding.nonce, nonce);
         Ledger.Bond storage bond = _books.bonds[nanogrid];
         uint96 bondUeur = bond.bondUeur;
+        // What an owner before is still to be paid stays apart: it is not put off, and not mixed with this one's.
+        if (bond.unbondingUeur != 0 && bond.unbondingTo != signer) revert UnbondingPending(nanogrid, bond.availableAt);
         if (unbonding.amountUeur > bondUeur) revert InsufficientBond(nanogrid, bondUeur, unbonding.amountUeur);
         _unbondingNonces[nanogrid] = nonce + 1;
         bond.bondUeur = bondUeur - unbonding.amountUeur;
         bond.unbondingUeur += unbonding.amountUeur;
         bond.availableAt = uint64(block.timestamp + unbondingS);
+        bond.unbondingTo = signer;
         emit UnbondingStarted(nanogrid, unbonding.amountUeur, bond.availableAt);
         _updateCover(nanogrid);
     }
@@ -279,7 +283,7 @@ contract Settlement is ISettlement, EIP712, ReentrancyGuard {
         uint256 amountUeur = bond.unbondingUeur;
         if (amountUeur == 0) revert NothingToWithdraw();
         if (block.timestamp < bond.availableAt) revert UnbondingPending(nanogrid, bond.availableAt);
-        address owner = _ownerOf(nanogrid);
+        address owner = bond.unbondingTo;
         bond.unbondingUeur = 0;
         emit BondWithdrawn(nanogrid, owner, amountUeur);
         _payTokens(owner, amountUeur);

@@ -60,7 +60,8 @@ def _seats(player: Player) -> Iterator[Fact]:
         limits = (seat.emergency_price, seat.cover_cents, seat.suspended)
         yield "ParticipantRegistry", "seatOf", (nanogrid,), ((*terms, *limits),)
         yield "ParticipantRegistry", "signerOf", (nanogrid,), (seat.signer.limits(),)
-        yield "ParticipantRegistry", "delegationNonce", (nanogrid,), (seat.delegation_nonce,)
+        yield "ParticipantRegistry", "ownerNonce", (nanogrid,), (seat.owner_nonce,)
+        yield "ParticipantRegistry", "announcedTransferOf", (nanogrid,), seat.announced
         gateway = model.settlement.gateways.get(nanogrid, ZERO_ADDRESS)
         yield "Settlement", "gatewayOf", (nanogrid,), (gateway,)
     for portfolio, seats in model.registry.portfolios.items():

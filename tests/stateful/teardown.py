@@ -37,7 +37,7 @@ def _bound(player: Player) -> int:
     requested = sum(len(request.available) for request in model.auction.requests.values())
     settlement = model.settlement
     objects = 2 * len(model.auction.offers) + requested + len(settlement.holds) + len(settlement.commands)
-    return objects + 3 * len(model.registry.seats) + 3 * len(settlement.ledger.accounts)
+    return objects + 4 * len(model.registry.seats) + 3 * len(settlement.ledger.accounts)
 
 
 def _last_interval(player: Player) -> int:
@@ -91,6 +91,8 @@ def _pay_debts(player: Player) -> None:
 
 def _empty_seats(player: Player) -> None:
     ledger = player.model.settlement.ledger
+    _wait(player, PARAMETERS.unbonding_s)
+    _take_unbonded(player)  # a former owner's stands in the way of the present one's
     for nanogrid, seat in player.model.registry.seats.items():
         if ledger.seats[nanogrid]:
             player.must(ANYONE, "Settlement", "payOut", nanogrid)
@@ -99,7 +101,11 @@ def _empty_seats(player: Player) -> None:
             unbonding = Unbonding(nanogrid, bond.amount, bond.nonce)
             player.must(seat.owner, "Settlement", "startUnbonding", unbonding.arguments(), b"")
     _wait(player, PARAMETERS.unbonding_s)
-    for nanogrid, bond in ledger.bonds.items():
+    _take_unbonded(player)
+
+
+def _take_unbonded(player: Player) -> None:
+    for nanogrid, bond in player.model.settlement.ledger.bonds.items():
         if bond.unbonding:
             player.must(ANYONE, "Settlement", "withdrawBond", nanogrid)
 

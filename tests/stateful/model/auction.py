@@ -270,7 +270,7 @@ class AuctionModel(RequestsModel):
             raise Refused("GateOpen", offer, closure)
         calendar = self.calendar
         deadline = calendar.clearing_again_deadline(closure) if again else calendar.clearing_deadline(closure)
-        if self.context.now > deadline:
+        if self.context.now > deadline or (again and self.context.now == deadline):
             raise Refused("ClearTooLate", offer, deadline)
         self._require_rejected(offer, rejected, by_verdict=again)
         return again

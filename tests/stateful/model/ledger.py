@@ -9,7 +9,7 @@ from collections import Counter, defaultdict, deque
 from dataclasses import dataclass, field
 
 from market.domain.settlement import collect_penalty, cover_cents, credit_seat
-from tests.stateful.model.refusal import Context, Refused
+from tests.stateful.model.refusal import ZERO_ADDRESS, Context, Refused
 from tests.stateful.model.registry import RegistryModel
 
 DEBTS_PER_DEPOSIT = 32
@@ -32,6 +32,7 @@ class Account:
 class Bond:
     amount: int = 0
     unbonding: int = 0
+    unbonding_to: str = ZERO_ADDRESS
     available_at: int = 0
     nonce: int = 0
 

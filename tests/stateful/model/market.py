@@ -45,7 +45,9 @@ class MarketModel:
         context = Context(now, {name: Domain(deployment.chain_id, address) for name, address in addresses.items()})
         calendar = Calendar(parameters.time_unit_s, parameters.reading_deadline_s)
         governance = Governance(operator, parameters.admin_delay_s)
-        registry = RegistryModel(context, parameters.time_unit_s, addresses["Settlement"], governance)
+        registry = RegistryModel(
+            context, parameters.time_unit_s, addresses["Settlement"], parameters.unbonding_s, governance
+        )
         token = TokenModel(context, registry)
         signals = SignalsModel(context, registry, calendar)
         capacity = CapacityModel(context, registry)
@@ -84,7 +86,7 @@ class MarketModel:
     def _part(self, contract: str, function: str) -> object:
         if contract == "Settlement" and hasattr(AwardsModel, snake_case(function)):
             return self.awards
-        if function == "changeSeatOwner":
+        if function in ("changeSeatOwner", "completeSeatTransfer"):
             return self.settlement
         return {
             "ParticipantRegistry": self.registry,

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from market.domain.hashing import keccak256
-from market.domain.messages import Delegation
+from market.domain.messages import Delegation, SeatTransfer, SeatTransferVeto
 from market.domain.units import MAX_COVER_CENTS, MAX_PRICE_UEUR_KWH
 from tests.stateful.model.refusal import ZERO_ADDRESS, Context, Refused
 
@@ -47,7 +47,9 @@ class Seat:
     active_until: int = OPEN_END
     cover_cents: int = 0
     suspended: bool = False
-    delegation_nonce: int = 0
+    owner_nonce: int = 0
+    announced: tuple[str, int] = (ZERO_ADDRESS, 0)
+    """To whom it shall go without its owner's word, and from when on it can."""
 
 
 @dataclass
@@ -80,6 +82,7 @@ class RegistryModel:
     context: Context
     time_unit_s: int
     settlement: str
+    unbonding_s: int
     governance: Governance
     roles: set[tuple[bytes, str]] = field(default_factory=set)
     nodes: dict[int, str] = field(default_factory=dict)
@@ -289,16 +292,44 @@ class RegistryModel:
             self.seats[nanogrid].suspended = True
             self.context.emit("SeatSuspended", nanogrid, reason)
 
-    def require_changeable_owner(self, sender: str, nanogrid: int, owner: str) -> None:
+    # CHANGES OF OWNER
+
+    def owners_word(self, sender: str, message: Delegation | SeatTransfer | SeatTransferVeto, signature: bytes) -> Seat:
+        """The seat whose owner has said so, for the first time."""
+        signer = self.context.signer(sender, message, signature)
+        seat = self.existing(message.nanogrid)
+        if signer != seat.owner:
+            raise Refused("NotSeatOwner", message.nanogrid, signer)
+        if message.nonce != seat.owner_nonce:
+            raise Refused("StaleNonce", message.nanogrid, message.nonce, seat.owner_nonce)
+        return seat
+
+    def announce_seat_transfer(self, sender: str, nanogrid: int, owner: str) -> None:
         self.require_role(OPERATOR, sender)
-        self.existing(nanogrid)
+        seat = self.existing(nanogrid)
         if owner == ZERO_ADDRESS:
             raise Refused("ZeroAddress")
+        seat.announced = (owner, self.context.now + 2 * self.unbonding_s)
+        self.context.emit("SeatTransferAnnounced", nanogrid, *seat.announced)
+
+    def veto_seat_transfer(self, sender: str, veto: tuple[object, ...], signature: bytes) -> None:
+        given = SeatTransferVeto(*veto)  # type: ignore[arg-type]
+        seat = self.owners_word(sender, given, signature)
+        owner, _ = self.announced_for(given.nanogrid)
+        seat.owner_nonce += 1
+        seat.announced = (ZERO_ADDRESS, 0)
+        self.context.emit("SeatTransferVetoed", given.nanogrid, owner)
+
+    def announced_for(self, nanogrid: int) -> tuple[str, int]:
+        seat = self.seats.get(nanogrid)
+        if seat is None or seat.announced[0] == ZERO_ADDRESS:
+            raise Refused("NoTransferAnnounced", nanogrid)
+        return seat.announced
 
     def change_owner(self, nanogrid: int, owner: str) -> None:
         seat = self.seats[nanogrid]
-        seat.owner = owner
-        seat.delegation_nonce += 1
+        seat.owner, seat.announced = owner, (ZERO_ADDRESS, 0)
+        seat.owner_nonce += 1
         self.roles.add((PROSUMER, owner))
         self.context.emit("SeatOwnerChanged", nanogrid, owner)
         self._seat_owner(nanogrid)
@@ -307,18 +338,14 @@ class RegistryModel:
 
     def set_delegate(self, sender: str, delegation: tuple[object, ...], signature: bytes) -> None:
         given = Delegation(*delegation)  # type: ignore[arg-type]
-        seat = self.existing(given.nanogrid)
-        signer = self.context.signer(sender, given, signature)
-        if signer != seat.owner:
-            raise Refused("NotSeatOwner", given.nanogrid, signer)
-        if given.nonce != seat.delegation_nonce:
-            raise Refused("StaleNonce", given.nanogrid, given.nonce, seat.delegation_nonce)
+        self.existing(given.nanogrid)
+        seat = self.owners_word(sender, given, signature)
         revokes = given.signer in (ZERO_ADDRESS, seat.owner)
         if not revokes and given.cover_cents > seat.cover_cents:
             raise Refused("LimitsTooWide", given.nanogrid, given.cover_cents, seat.cover_cents)
         if not revokes and given.lowest_price_ueur_kwh > MAX_PRICE_UEUR_KWH:
             raise Refused("PriceLimitOutOfRange", given.nanogrid, given.lowest_price_ueur_kwh)
-        seat.delegation_nonce += 1
+        seat.owner_nonce += 1
         if revokes:
             self._seat_owner(given.nanogrid)
             return

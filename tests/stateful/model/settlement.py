@@ -16,7 +16,7 @@ from eth_abi.abi import encode
 from market.chain.deployment import DeploymentParameters
 from market.domain.calendar import Calendar
 from market.domain.hashing import keccak256
-from market.domain.messages import Enrolment, Hold, Unbonding, Withdrawal
+from market.domain.messages import Enrolment, Hold, SeatTransfer, Unbonding, Withdrawal
 from market.domain.products import Direction, Product, Side
 from market.domain.records import AwardRecord
 from market.domain.settlement import AwardTerms, Outcome, command_reserve_ueur
@@ -195,9 +195,24 @@ class SettlementModel:
         self.context.emit("PaidOut", nanogrid, owner, amount)
         self.token.move(self.address, owner, amount)
 
-    def change_seat_owner(self, sender: str, nanogrid: int, owner: str) -> None:
+    def change_seat_owner(self, sender: str, transfer: tuple[Any, ...], signature: bytes) -> None:
         """A call of the registry's, which pays the old owner out first."""
-        self.registry.require_changeable_owner(sender, nanogrid, owner)
+        self.registry.require_role(OPERATOR, sender)
+        given = SeatTransfer(*transfer)
+        self.registry.owners_word(sender, given, signature)
+        if given.owner == ZERO_ADDRESS:
+            raise Refused("ZeroAddress")
+        self._change_owner(sender, given.nanogrid, given.owner)
+
+    def complete_seat_transfer(self, sender: str, nanogrid: int) -> None:
+        """The same as announced."""
+        self.registry.require_role(OPERATOR, sender)
+        owner, possible_from = self.registry.announced_for(nanogrid)
+        if self.context.now < possible_from:
+            raise Refused("TransferNotPossibleYet", nanogrid, possible_from)
+        self._change_owner(sender, nanogrid, owner)
+
+    def _change_owner(self, sender: str, nanogrid: int, owner: str) -> None:
         if self.ledger.seats[nanogrid]:
             self.pay_out(sender, nanogrid)
         self.registry.change_owner(nanogrid, owner)
@@ -232,11 +247,14 @@ class SettlementModel:
         bond = self.ledger.bonds[given.nanogrid]
         if given.nonce != bond.nonce:
             raise Refused("StaleNonce", given.nonce, bond.nonce)
+        if bond.unbonding and bond.unbonding_to != signer:
+            raise Refused("UnbondingPending", given.nanogrid, bond.available_at)
         if given.amount_ueur > bond.amount:
             raise Refused("InsufficientBond", given.nanogrid, bond.amount, given.amount_ueur)
         bond.nonce += 1
         bond.amount -= given.amount_ueur
         bond.unbonding += given.amount_ueur
+        bond.unbonding_to = signer
         bond.available_at = self.context.now + self.parameters.unbonding_s
         self.context.emit("UnbondingStarted", given.nanogrid, given.amount_ueur, bond.available_at)
         self.ledger.update_cover(given.nanogrid)
@@ -247,7 +265,7 @@ class SettlementModel:
             raise Refused("NothingToWithdraw")
         if self.context.now < bond.available_at:
             raise Refused("UnbondingPending", nanogrid, bond.available_at)
-        owner = self.registry.seats[nanogrid].owner
+        owner = bond.unbonding_to
         amount, bond.unbonding = bond.unbonding, 0
         self.context.emit("BondWithdrawn", nanogrid, owner, amount)
         self.token.move(self.address, owner, amount)

@@ -9,7 +9,7 @@ from market.domain.products import Phase
 from market.domain.states import OfferStatus
 from tests.stateful.actors import REFEREE, STRANGER
 from tests.stateful.model.auction import OfferBook
-from tests.stateful.moves import auctions, clearing, ends
+from tests.stateful.moves import auctions, clearing, ends, offices
 from tests.stateful.moves.turn import Turn
 from tests.stateful.stage import PARAMETERS
 
@@ -52,6 +52,9 @@ def _edges(turn: Turn) -> Iterator[Edge]:
     for nanogrid, bond in turn.model.settlement.ledger.bonds.items():
         if bond.unbonding:
             yield bond.available_at - 1, partial(_call, "Settlement", "withdrawBond", nanogrid)
+    for nanogrid, seat in turn.model.registry.seats.items():
+        if seat.announced[1]:
+            yield seat.announced[1] - 1, partial(offices.complete_transfer, nanogrid=nanogrid)
 
 
 def _edges_of(turn: Turn, book: OfferBook) -> Iterator[Edge]:
@@ -65,7 +68,7 @@ def _edges_of(turn: Turn, book: OfferBook) -> Iterator[Edge]:
         yield interval - 1, expire
     elif book.status is OfferStatus.CLEARED:
         yield calendar.clearing_deadline(closure), partial(clearing.give_verdict, book=book)
-        yield calendar.clearing_again_deadline(closure), partial(clearing.clear, book=book)
+        yield calendar.clearing_again_deadline(closure) - 1, partial(clearing.clear, book=book)
         yield turn.model.auction.final_at(book) - 1, partial(clearing.finalise, book=book)
         yield interval - 1, partial(clearing.finalise, book=book)
         yield interval - 1, expire

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from market.domain.messages import Delegation, Enrolment, TsoValidation
+from market.domain.messages import Delegation, Enrolment, SeatTransfer, SeatTransferVeto, TsoValidation
 from tests.stateful.actors import (
     AGGREGATORS,
+    BY_ADDRESS,
     CODE,
     DELEGATES,
     DSOS,
+    EVERYBODY,
     GATEWAYS,
     OPERATOR,
     ORACLE,
@@ -22,7 +24,7 @@ from tests.stateful.actors import (
 from tests.stateful.model import registry as roles
 from tests.stateful.model.refusal import ZERO_ADDRESS
 from tests.stateful.moves.turn import Turn
-from tests.stateful.stage import U
+from tests.stateful.stage import PARAMETERS, U
 
 REGISTRY = "ParticipantRegistry"
 OFFICES = [
@@ -121,7 +123,33 @@ def change_a_seat(turn: Turn) -> None:
     elif kind == 2:
         turn.do(operator, REGISTRY, "reinstateSeat", nanogrid)
     else:
-        turn.do(operator, REGISTRY, "changeSeatOwner", nanogrid, owner)
+        _give_a_seat(turn, nanogrid, owner)
+
+
+def _give_a_seat(turn: Turn, nanogrid: int, owner: str) -> None:
+    """With its owner's word, or by an announcement that the owner may veto."""
+    seat = turn.model.registry.seats.get(nanogrid)
+    old, nonce = (seat.owner, seat.owner_nonce) if seat else (STRANGER.address, 0)
+    nonce = turn.mostly(nonce, [nonce + 1], 0.05)
+    operator = turn.who(_operator(turn))
+    if turn.happens(0.6):
+        transfer = SeatTransfer(nanogrid, owner, nonce)
+        signature = turn.mostly(BY_ADDRESS[old], EVERYBODY, 0.06).sign(turn.model.context.digest(transfer))
+        turn.do(operator, REGISTRY, "changeSeatOwner", transfer.arguments(), turn.mostly(signature, [b""], 0.05))
+        return
+    turn.do(operator, REGISTRY, "announceSeatTransfer", nanogrid, owner)
+    if turn.happens(0.3):
+        veto = SeatTransferVeto(nanogrid, nonce)
+        sender, signature = turn.decided(old, veto)
+        turn.do(sender, REGISTRY, "vetoSeatTransfer", veto.arguments(), signature)
+    elif turn.happens(0.3):
+        turn.player.jump(turn.now + 2 * PARAMETERS.unbonding_s)
+        complete_transfer(turn, nanogrid)
+
+
+def complete_transfer(turn: Turn, nanogrid: int) -> None:
+    """As announced, where it was."""
+    turn.do(turn.who(_operator(turn)), REGISTRY, "completeSeatTransfer", nanogrid)
 
 
 def refresh_seats(turn: Turn) -> None:
@@ -133,7 +161,7 @@ def refresh_seats(turn: Turn) -> None:
 def set_delegate(turn: Turn) -> None:
     nanogrid = turn.nanogrid()
     seat = turn.model.registry.seats.get(nanogrid)
-    owner, nonce, cover = (seat.owner, seat.delegation_nonce, seat.cover_cents) if seat else (STRANGER.address, 0, 0)
+    owner, nonce, cover = (seat.owner, seat.owner_nonce, seat.cover_cents) if seat else (STRANGER.address, 0, 0)
     today = turn.now // 86_400
     delegation = Delegation(
         nanogrid,
