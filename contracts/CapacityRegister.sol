@@ -47,7 +47,8 @@ contract CapacityRegister is ICapacityRegister, EIP712 {
         if (registry.seatOf(nanogrid).owner == address(0)) revert IParticipantRegistry.UnknownSeat(nanogrid);
         if (!_isCapacity(contract_.product)) revert InvalidProduct(contract_.product);
         if (contract_.months == 0) revert NoMonths();
-        if (block.timestamp >= Months.startOf(contract_.firstMonth)) revert MonthAlreadyBegun(contract_.firstMonth);
+        // By numbers of months: a first second before 1970 would be below zero.
+        if (contract_.firstMonth <= Months.monthOf(block.timestamp)) revert MonthAlreadyBegun(contract_.firstMonth);
         id = _hashTypedDataV4(keccak256(abi.encode(CONTRACT_TYPEHASH, contract_)));
         address dso = _requireDso(nanogrid, id, signature);
         if (_contracts[id].dso != address(0)) revert ContractExists(id);

@@ -4,10 +4,11 @@ pragma solidity 0.8.37;
 import {IAccessControl} from "@openzeppelin/contracts/access/IAccessControl.sol";
 import {ECDSA} from "@openzeppelin/contracts/utils/cryptography/ECDSA.sol";
 import {EIP712} from "@openzeppelin/contracts/utils/cryptography/EIP712.sol";
-import {MessageHashUtils} from "@openzeppelin/contracts/utils/cryptography/MessageHashUtils.sol";
 import {Math} from "@openzeppelin/contracts/utils/math/Math.sol";
 
+import {ClaimChecker} from "./ClaimChecker.sol";
 import {ICapacityRegister} from "./interfaces/ICapacityRegister.sol";
+import {IClaimChecker} from "./interfaces/IClaimChecker.sol";
 import {IGridSignals} from "./interfaces/IGridSignals.sol";
 import {IMeritOrderAuction} from "./interfaces/IMeritOrderAuction.sol";
 import {IMeteringOracle} from "./interfaces/IMeteringOracle.sol";
@@ -16,13 +17,13 @@ import {ISettlement} from "./interfaces/ISettlement.sol";
 import {AuctionMessages} from "./libraries/AuctionMessages.sol";
 import {BidRecord, BidRecords} from "./libraries/BidRecord.sol";
 import {Calendar} from "./libraries/Calendar.sol";
-import {ClaimCheck} from "./libraries/ClaimCheck.sol";
 import {Months} from "./libraries/Months.sol";
 import {OfferTerms} from "./libraries/OfferTerms.sol";
 import {PostCounts} from "./libraries/PostCounts.sol";
+import {PostingLane} from "./libraries/PostingLane.sol";
 import {Products} from "./libraries/Products.sol";
 import {RecordBuffer} from "./libraries/RecordBuffer.sol";
-import {VectorTree} from "./libraries/VectorTree.sol";
+import {SeatSigner} from "./libraries/SeatSigner.sol";
 
 /// @title The market's auctions.
 /// @dev No order, award or payment depends on the caller: decisions are signed messages of those who may take them, and a
@@ -30,13 +31,14 @@ import {VectorTree} from "./libraries/VectorTree.sol";
 /// indices, so posting positions stay within the 24 bits of a rank and of an award record.
 contract MeritOrderAuction is IMeritOrderAuction, EIP712 {
     using Calendar for uint256;
+    using PostingLane for PostingLane.State;
 
     /// @dev Latest gate closure before the interval: offers that answer a request, and INTERNAL ones. [hundredths of u]
     uint256 private constant _REQUEST_CLOSURE = 140;
     uint256 private constant _INTERNAL_CLOSURE = 345;
     /// @dev Least time between the opening of an offer and its gate closure. [hundredths of u]
     uint256 private constant _LEAD = 50;
-    /// @dev After gate closure: clearing and verdict until the first, clearing again until the second. [hundredths of u]
+    /// @dev After gate closure: clearing and verdict until the first, clearing again before the second. [hundredths of u]
     uint256 private constant _CLEARING = 40;
     uint256 private constant _CLEARING_AGAIN = 45;
 
@@ -51,6 +53,7 @@ contract MeritOrderAuction is IMeritOrderAuction, EIP712 {
     ICapacityRegister public immutable capacityRegister;
     IMeteringOracle public immutable metering;
     ISettlement public immutable settlement;
+    IClaimChecker public immutable claimChecker;
     /// @notice The market time unit u, which is the length of an interval. [s]
     uint32 public immutable timeUnitS;
 
@@ -60,26 +63,39 @@ contract MeritOrderAuction is IMeritOrderAuction, EIP712 {
         uint64 publishedAt;
     }
 
+    /// @dev An offer in two slots; the fields are those of Offer.
+    struct PackedOffer {
+        bytes32 request;
+        uint32 portfolio;
+        uint32 interval;
+        uint8 side;
+        uint8 direction;
+        uint8 product;
+        uint40 quantity;
+        uint32 limitPriceUeurKwh;
+        uint32 gateClosure;
+        uint64 salt;
+    }
+
     /// @dev What the bids of one batch are judged against, read once.
     struct Batch {
         bytes32 offer;
-        bytes32 domainSeparator;
+        bytes32 session;
         uint32 portfolio;
+        uint32 node;
         uint32 interval;
         uint32 limitPriceUeurKwh;
+        uint16 seatCount;
         uint16 month;
         uint8 product;
-        uint8 kind;
         Side side;
-        uint256 reservedWordsRead;
-        uint256[] reservedWords;
+        bool isPaused;
     }
 
     mapping(bytes32 request => PublishedRequest) private _requests;
     mapping(bytes32 request => mapping(uint256 interval => uint40)) private _available;
-    mapping(bytes32 offer => Offer) private _offers;
+    mapping(bytes32 offer => PackedOffer) private _offers;
     mapping(bytes32 offer => OfferState) private _states;
-    mapping(bytes32 offer => bool) private _clearedAgain;
     mapping(bytes32 offer => mapping(uint256 word => uint256)) private _posts;
     /// @dev Hashes of the progress reached under a claim: a set, so that a forged chunk does not displace an honest one.
     mapping(bytes32 offer => mapping(bytes32 claim => mapping(bytes32 progress => bool))) private _reached;
@@ -94,6 +110,7 @@ contract MeritOrderAuction is IMeritOrderAuction, EIP712 {
         capacityRegister = ICapacityRegister(capacityRegister_);
         metering = IMeteringOracle(metering_);
         settlement = ISettlement(settlement_);
+        claimChecker = new ClaimChecker();
         timeUnitS = IParticipantRegistry(registry_).timeUnitS();
     }
 
@@ -191,12 +208,12 @@ contract MeritOrderAuction is IMeritOrderAuction, EIP712 {
         }
 
         _pending[session] = id;
-        _offers[id] = offer;
+        _storeOffer(id, offer);
         OfferState storage state = _states[id];
         state.status = Status.OPEN;
-        state.openedAt = uint64(block.timestamp);
+        state.openedAt = uint40(block.timestamp);
         state.aggregator = portfolio.aggregator;
-        state.escrowUeur = _escrowNeeded(offer);
+        state.escrowUeur = uint96(_escrowNeeded(offer)); // 40 and 29 bits multiplied
         if (offer.request != 0) _available[offer.request][offer.interval] -= offer.quantity;
         emit OfferOpened(
             id,
@@ -216,7 +233,7 @@ contract MeritOrderAuction is IMeritOrderAuction, EIP712 {
     /// @inheritdoc IMeritOrderAuction
     function cancelOffer(bytes32 offer, bytes calldata signature) external {
         OfferState storage state = _requireStatus(offer, Status.OPEN);
-        Offer memory offered = _offers[offer];
+        Offer memory offered = _offerOf(offer);
         address signer = _signer(_hashTypedDataV4(AuctionMessages.hashCancellation(offer)), signature);
         _requireAggregator(offered.portfolio, _portfolioOf(offered).aggregator, signer);
         if (state.bidCount != 0) revert OfferHasBids(offer, state.bidCount);
@@ -273,6 +290,7 @@ contract MeritOrderAuction is IMeritOrderAuction, EIP712 {
     /// than the second of its publication, for INTERNAL it must be there.
     function _requireBaseline(Offer memory offer, uint256 neededBy) private view {
         uint8 kind = Products.kindOf(offer.product);
+        // slither-disable-next-line unused-return -- only when it was anchored matters here
         (, uint64 anchoredAt,) = metering.baselineOf(offer.portfolio, offer.interval, kind);
         if (anchoredAt == 0) revert BaselineNotAnchored(offer.portfolio, offer.interval, kind);
         if (offer.request != 0 && anchoredAt >= neededBy) {
@@ -304,7 +322,7 @@ contract MeritOrderAuction is IMeritOrderAuction, EIP712 {
 
     /// @dev Gives all of an offer back: its quantity and money to the request, or its money to the aggregator.
     function _endWithoutResult(bytes32 id, OfferState storage state, Status end) private {
-        Offer memory offer = _offers[id];
+        Offer memory offer = _offerOf(id);
         uint256 amountUeur = state.escrowUeur;
         state.status = end;
         state.escrowUeur = 0;
@@ -321,7 +339,7 @@ contract MeritOrderAuction is IMeritOrderAuction, EIP712 {
     }
 
     function _isExpirable(bytes32 id, Status status) private view returns (bool) {
-        Offer memory offer = _offers[id];
+        Offer memory offer = _offerOf(id);
         if (block.timestamp >= offer.interval) return true;
         if (status == Status.OPEN && block.timestamp > _afterClosure(offer, _CLEARING)) return true;
         return _isRed(_portfolioOf(offer).node, offer.interval);
@@ -333,74 +351,126 @@ contract MeritOrderAuction is IMeritOrderAuction, EIP712 {
     function postBids(bytes32 offer, bytes calldata bids) external {
         if (bids.length == 0 || bids.length % _WIRE_BID_BYTES != 0) revert MalformedBids(bids.length);
         OfferState storage state = _requireStatus(offer, Status.OPEN);
-        Offer memory offered = _offers[offer];
-        uint32 node = _portfolioOf(offered).node;
-        _requireNotRed(node, offered.interval);
-        if (block.timestamp >= offered.gateClosure) revert GateClosed(offer, offered.gateClosure);
-
-        Batch memory batch = _batchOf(offer, offered);
-        bool paused = _isPaused(node, batch.product);
-        bytes32 chain = state.chain;
-        bytes memory accepted = RecordBuffer.make("", bids.length / _WIRE_BID_BYTES);
-        for (uint256 offset = 0; offset < bids.length; offset += _WIRE_BID_BYTES) {
-            BidRecord bid = BidRecords.read(bids, offset);
-            if (paused && bid.quantity() != 0) revert Paused(node, batch.product); // a withdrawal is never blocked
-            bytes calldata signature = bids[offset + BidRecords.BYTES:offset + _WIRE_BID_BYTES];
-            BidRejection reason = _judge(batch, bid, bytes32(signature[:32]), bytes32(signature[32:]));
-            if (reason != BidRejection.NONE) {
-                emit BidSkipped(offer, BidRecord.unwrap(bid), uint8(reason));
-                continue;
-            }
-            _countPost(offer, bid.index());
-            bid = bid.withReserved(_isReserved(batch, bid.index()));
-            chain = bid.fold(chain);
-            RecordBuffer.push(accepted, BidRecord.unwrap(bid));
+        Batch memory batch = _batchOf(offer, _offerOf(offer));
+        PostingLane.State memory lane = _laneOf(batch, state.chain, bids);
+        // Called in two places, so that the compiler keeps it a function with a stack of its own.
+        bool more = lane.next();
+        while (more) {
+            _postOne(batch, lane);
+            more = lane.next();
         }
-        if (accepted.length == 0) return;
+        if (lane.accepted.length == 0) return;
+        _storePosts(batch, lane);
         uint32 firstPosition = state.bidCount;
-        state.bidCount = firstPosition + uint32(accepted.length / BidRecords.BYTES);
-        state.chain = chain;
-        emit BidsPosted(offer, firstPosition, accepted, chain);
+        state.bidCount = firstPosition + uint32(lane.accepted.length / BidRecords.BYTES);
+        state.chain = lane.chain;
+        emit BidsPosted(offer, firstPosition, lane.accepted, lane.chain);
     }
 
+    /// @dev What the bids of a batch are judged against. Refuses a closed gate and a RED node.
     function _batchOf(bytes32 id, Offer memory offer) private view returns (Batch memory batch) {
+        IParticipantRegistry.Portfolio memory portfolio = _portfolioOf(offer);
+        _requireNotRed(portfolio.node, offer.interval);
+        if (block.timestamp >= offer.gateClosure) revert GateClosed(id, offer.gateClosure);
         batch.offer = id;
-        batch.domainSeparator = _domainSeparatorV4();
+        batch.session = _sessionOf(offer);
         batch.portfolio = offer.portfolio;
+        batch.node = portfolio.node;
+        batch.seatCount = portfolio.seatCount;
+        batch.isPaused = _isPaused(portfolio.node, offer.product);
         batch.interval = offer.interval;
         batch.limitPriceUeurKwh = offer.limitPriceUeurKwh;
         batch.month = Months.monthOf(offer.interval);
         batch.product = offer.product;
-        batch.kind = Products.kindOf(offer.product);
         batch.side = Side(offer.side);
-        batch.reservedWords = new uint256[](256);
+    }
+
+    function _laneOf(Batch memory batch, bytes32 chain, bytes calldata bids)
+        private
+        view
+        returns (PostingLane.State memory lane)
+    {
+        bool isBuy = batch.side == Side.BUY;
+        lane.chain = chain;
+        lane.accepted = RecordBuffer.make("", bids.length / _WIRE_BID_BYTES);
+        lane.seats = new uint256[](_wordCount(batch.seatCount));
+        (lane.lowestPriceUeurKwh, lane.priceRangeUeurKwh) = isBuy
+            ? (1, batch.limitPriceUeurKwh - 1)
+            : (batch.limitPriceUeurKwh, BidRecords.MAX_PRICE - batch.limitPriceUeurKwh);
+        if (batch.isPaused) (lane.lowestPriceUeurKwh, lane.priceRangeUeurKwh) = (type(uint256).max, 0); // none is ordinary
+        lane.limitMask = isBuy ? type(uint256).max : 0;
+        lane.today = block.timestamp / 1 days;
+        lane.addressTo(batch.offer, _domainSeparatorV4());
+        lane.aim(bids, registry.seatSignersOf(batch.portfolio, bids, _WIRE_BID_BYTES));
+    }
+
+    /// @dev Judges a bid that the lane left: takes it or skips it. The first of 128 nanogrids is left only until their words are read.
+    function _postOne(Batch memory batch, PostingLane.State memory lane) private {
+        BidRecord bid = lane.current();
+        // A withdrawal is never blocked.
+        if (batch.isPaused && bid.quantity() != 0) revert Paused(batch.node, batch.product);
+        uint16 index = bid.index();
+        if (index < batch.seatCount && lane.seats[PostCounts.wordOf(index)] == 0) {
+            _readSeats(batch, lane, index);
+            return;
+        }
+        PostingLane.Seats memory seats = lane.seatsOf(index);
+        BidRejection reason = _judge(batch, lane, seats, bid);
+        if (reason == BidRejection.NONE) lane.take(seats, bid);
+        else emit BidSkipped(batch.offer, BidRecord.unwrap(bid), uint8(reason));
+        lane.advance();
+    }
+
+    function _readSeats(Batch memory batch, PostingLane.State memory lane, uint16 index) private view {
+        uint256 word = index >> 8;
+        lane.putSeats(
+            index,
+            PostingLane.Seats({
+                posts: _posts[batch.offer][PostCounts.wordOf(index)],
+                winners: _winners[batch.session][word],
+                reserved: capacityRegister.reservedWord(batch.portfolio, batch.product, batch.month, uint8(word))
+            })
+        );
+    }
+
+    function _storePosts(Batch memory batch, PostingLane.State memory lane) private {
+        for (uint256 word = 0; word < lane.seats.length; ++word) {
+            if (lane.seats[word] == 0) continue;
+            _posts[batch.offer][word] = lane.seatsOf(uint16(word * PostCounts.INDICES_PER_WORD)).posts;
+        }
     }
 
     /// @dev Why a bid cannot be taken, the cheapest questions first.
-    function _judge(Batch memory batch, BidRecord bid, bytes32 r, bytes32 vs)
-        private
-        view
-        returns (BidRejection reason)
-    {
-        reason = _judgeRecord(batch, bid);
+    function _judge(
+        Batch memory batch,
+        PostingLane.State memory lane,
+        PostingLane.Seats memory seats,
+        BidRecord bid
+    ) private view returns (BidRejection reason) {
+        reason = _judgeRecord(batch, seats, bid);
         if (reason != BidRejection.NONE) return reason;
         uint48 nanogrid = _nanogrid(batch.portfolio, bid.index());
-        if (!registry.isSeatActive(nanogrid, batch.interval)) return BidRejection.SEAT_NOT_ACTIVE;
-        if (hasWon(nanogrid, batch.interval, batch.kind)) return BidRejection.ALREADY_SOLD;
-        bytes32 digest = MessageHashUtils.toTypedDataHash(
-            batch.domainSeparator, AuctionMessages.hashBid(batch.offer, bid)
-        );
+        bool isActive = lane.signerOfCurrent().isUnbounded() || registry.isSeatActive(nanogrid, batch.interval);
+        if (!isActive) return BidRejection.SEAT_NOT_ACTIVE;
+        if ((seats.winners >> (bid.index() & 255)) & 1 == 1) return BidRejection.ALREADY_SOLD;
+        (bytes32 r, bytes32 vs) = lane.signature();
+        bytes32 digest = _hashTypedDataV4(AuctionMessages.hashBid(batch.offer, bid));
+        // slither-disable-next-line unused-return -- the third value only details the fault
         (address signer, ECDSA.RecoverError fault,) = ECDSA.tryRecover(digest, r, vs);
         if (fault != ECDSA.RecoverError.NoError) return BidRejection.BAD_SIGNATURE;
-        return _judgeSigner(batch, bid, nanogrid, signer);
+        return _judgeSigner(batch, bid, nanogrid, lane.signerOfCurrent(), signer);
     }
 
-    function _judgeRecord(Batch memory batch, BidRecord bid) private view returns (BidRejection) {
+    function _judgeRecord(Batch memory batch, PostingLane.Seats memory seats, BidRecord bid)
+        private
+        pure
+        returns (BidRejection)
+    {
         uint32 priceUeurKwh = bid.priceUeurKwh();
         uint8 revision = bid.revision();
         if (priceUeurKwh == 0) return BidRejection.PRICE_OUT_OF_RANGE;
         if (bid.minimum() > bid.quantity()) return BidRejection.MINIMUM_ABOVE_QUANTITY;
-        if (revision >= BidRecords.MAX_POSTS || revision != postsOf(batch.offer, bid.index())) {
+        if (revision >= BidRecords.MAX_POSTS || revision != PostCounts.inWord(seats.posts, bid.index())) {
             return BidRejection.WRONG_REVISION;
         }
         bool isWithdrawal = bid.quantity() == 0;
@@ -413,24 +483,23 @@ contract MeritOrderAuction is IMeritOrderAuction, EIP712 {
     }
 
     /// @dev The seat's signer bids within its limits; an owner beside a seated delegate within the seat's cover.
-    function _judgeSigner(Batch memory batch, BidRecord bid, uint48 nanogrid, address recovered)
+    function _judgeSigner(Batch memory batch, BidRecord bid, uint48 nanogrid, SeatSigner signer, address recovered)
         private
         view
         returns (BidRejection)
     {
-        IParticipantRegistry.Signer memory signer = registry.signerOf(nanogrid);
         bool isLast = bid.revision() == BidRecords.MAX_POSTS - 1;
-        if (isLast || recovered != signer.signer) {
+        if (isLast || recovered != signer.signer()) {
             IParticipantRegistry.Seat memory seat = registry.seatOf(nanogrid);
             if (recovered == seat.owner) return _judgeExposure(bid, _swing(seat.ratedPowerW), seat.coverCents);
-            return recovered == signer.signer ? BidRejection.OWNER_SIGNATURE_REQUIRED : BidRejection.BAD_SIGNATURE;
+            return recovered == signer.signer() ? BidRejection.OWNER_SIGNATURE_REQUIRED : BidRejection.BAD_SIGNATURE;
         }
-        if (block.timestamp / 1 days > signer.expiryDay) return BidRejection.DELEGATE_EXPIRED;
+        if (block.timestamp / 1 days > signer.expiryDay()) return BidRejection.DELEGATE_EXPIRED;
         if (bid.quantity() == 0) return BidRejection.NONE;
-        if (batch.side == Side.BUY && bid.priceUeurKwh() < signer.lowestPriceUeurKwh) {
+        if (batch.side == Side.BUY && bid.priceUeurKwh() < signer.lowestPriceUeurKwh()) {
             return BidRejection.PRICE_BELOW_DELEGATE_LIMIT;
         }
-        return _judgeExposure(bid, signer.largestQuantity, signer.coverCents);
+        return _judgeExposure(bid, signer.largestQuantity(), signer.coverCents());
     }
 
     /// @dev The most that a seat can change in an interval: from its rated power in one direction to that in the other.
@@ -448,20 +517,9 @@ contract MeritOrderAuction is IMeritOrderAuction, EIP712 {
         return exposureUeur > coverCents * _UEUR_PER_CENT ? BidRejection.BEYOND_COVER : BidRejection.NONE;
     }
 
-    function _countPost(bytes32 offer, uint16 index) private {
-        uint256 word = PostCounts.wordOf(index);
-        _posts[offer][word] = PostCounts.increment(_posts[offer][word], index);
-    }
-
-    /// @dev Reads each word of the register at most once for a batch.
-    function _isReserved(Batch memory batch, uint16 index) private view returns (bool) {
-        uint256 word = index >> 8;
-        if ((batch.reservedWordsRead >> word) & 1 == 0) {
-            batch.reservedWordsRead |= 1 << word;
-            batch.reservedWords[word] =
-                capacityRegister.reservedWord(batch.portfolio, batch.product, batch.month, uint8(word));
-        }
-        return (batch.reservedWords[word] >> (index & 255)) & 1 == 1;
+    /// @dev Words of posts that a portfolio needs.
+    function _wordCount(uint256 seatCount) private pure returns (uint256) {
+        return Math.ceilDiv(seatCount, PostCounts.INDICES_PER_WORD);
     }
 
     /* CLEARING */
@@ -477,11 +535,11 @@ contract MeritOrderAuction is IMeritOrderAuction, EIP712 {
         OfferState storage state = _requireClearable(offer, rejected);
         _requireWholeRecords(records, state.bidCount);
         bytes32 claimKey = keccak256(abi.encode(claim, keccak256(rejected)));
-        ClaimCheck.requireShape(claim);
-        Progress memory reached = _resume(offer, claimKey, claim, progress);
-
-        uint8 rule = ClaimCheck.replay(reached, claim, _auctionOf(offer), records, rejected);
-        if (rule != 0) revert FalseClaim(offer, rule);
+        _requireReached(offer, claimKey, progress);
+        IClaimChecker.Finding memory finding =
+            claimChecker.check(_auctionOf(offer), claim, records, rejected, progress);
+        if (finding.brokenByRecords != 0) revert FalseClaim(offer, finding.brokenByRecords);
+        Progress memory reached = finding.reached;
         if (reached.position < state.bidCount) {
             _reached[offer][claimKey][keccak256(abi.encode(reached))] = true;
             emit ClearingProgressed(offer, claimKey, reached.position);
@@ -490,21 +548,21 @@ contract MeritOrderAuction is IMeritOrderAuction, EIP712 {
         if (reached.position > state.bidCount || reached.chain != state.chain) {
             revert WrongRecords(offer, state.chain, reached.chain);
         }
-        rule = ClaimCheck.brokenRule(reached, claim, _offers[offer].quantity);
-        if (rule != 0) revert FalseClaim(offer, rule);
-        _storeResult(offer, state, claim, reached);
+        if (finding.brokenAtEnd != 0) revert FalseClaim(offer, finding.brokenAtEnd);
+        _storeResult(offer, state, claim, finding);
     }
 
     /// @dev The first clearing has no rejected bids; the one after a verdict has exactly the verdict's, once.
     function _requireClearable(bytes32 id, bytes calldata rejected) private view returns (OfferState storage state) {
         state = _states[id];
-        bool again = state.status == Status.CLEARED && rejected.length != 0 && !_clearedAgain[id];
+        bool again = state.status == Status.CLEARED && rejected.length != 0 && !_states[id].clearedAgain;
         if (!again) _requireStatus(id, Status.OPEN);
-        Offer memory offer = _offers[id];
+        Offer memory offer = _offerOf(id);
         _requireNotRed(_portfolioOf(offer).node, offer.interval);
         if (block.timestamp < offer.gateClosure) revert GateOpen(id, offer.gateClosure);
         uint256 deadline = _afterClosure(offer, again ? _CLEARING_AGAIN : _CLEARING);
-        if (block.timestamp > deadline) revert ClearTooLate(id, deadline);
+        // Clearing again ends as finalising without it begins, the first clearing with the last second for the verdict.
+        if (again ? block.timestamp >= deadline : block.timestamp > deadline) revert ClearTooLate(id, deadline);
         _requireRejected(id, rejected, again);
     }
 
@@ -514,34 +572,36 @@ contract MeritOrderAuction is IMeritOrderAuction, EIP712 {
         if (isEmpty || records.length % BidRecords.BYTES != 0) revert MalformedRecords(records.length);
     }
 
-    function _resume(bytes32 offer, bytes32 claimKey, Claim memory claim, Progress memory progress)
-        private
-        view
-        returns (Progress memory)
-    {
-        if (progress.position == 0) return ClaimCheck.begin(claim.passedOver.length);
+    /// @dev A pass goes on only from where an earlier chunk under the same claim has come.
+    function _requireReached(bytes32 offer, bytes32 claimKey, Progress memory progress) private view {
+        if (progress.position == 0) return;
         if (!_reached[offer][claimKey][keccak256(abi.encode(progress))]) revert WrongProgress(offer);
-        return progress;
     }
 
-    function _auctionOf(bytes32 id) private view returns (ClaimCheck.Auction memory auction) {
-        Offer memory offer = _offers[id];
+    function _auctionOf(bytes32 id) private view returns (IClaimChecker.Auction memory auction) {
+        Offer memory offer = _offerOf(id);
         auction.side = Side(offer.side);
-        uint256 seats = _portfolioOf(offer).seatCount;
-        auction.posts = new uint256[](Math.ceilDiv(seats, PostCounts.INDICES_PER_WORD));
+        auction.quantity = offer.quantity;
+        auction.posts = new uint256[](_wordCount(_portfolioOf(offer).seatCount));
         for (uint256 word = 0; word < auction.posts.length; ++word) {
             auction.posts[word] = _posts[id][word];
         }
     }
 
-    function _storeResult(bytes32 id, OfferState storage state, Claim memory claim, Progress memory reached) private {
+    function _storeResult(
+        bytes32 id,
+        OfferState storage state,
+        Claim memory claim,
+        IClaimChecker.Finding memory finding
+    ) private {
         bool again = state.status == Status.CLEARED;
-        bytes32 root = ClaimCheck.awardsRoot(reached);
+        bytes32 root = finding.awardsRoot;
+        Progress memory reached = finding.reached;
         state.status = Status.CLEARED;
         state.awardCount = reached.awardCount;
-        state.clearedAt = uint64(block.timestamp);
+        state.clearedAt = uint40(block.timestamp);
         state.awardsRoot = root;
-        if (again) _clearedAgain[id] = true;
+        if (again) state.clearedAgain = true;
         emit Cleared(id, root, reached.awardCount, reached.better + claim.marginalQuantity, claim.marginal, again);
     }
 
@@ -550,28 +610,23 @@ contract MeritOrderAuction is IMeritOrderAuction, EIP712 {
     /// @inheritdoc IMeritOrderAuction
     function finalise(bytes32 offer, bytes calldata awards, bytes calldata rejected) external {
         OfferState storage state = _requireStatus(offer, Status.CLEARED);
-        Offer memory offered = _offers[offer];
+        Offer memory offered = _offerOf(offer);
         _requireNotRed(_portfolioOf(offered).node, offered.interval);
         uint256 possibleFrom = finalAt(offer);
         if (block.timestamp < possibleFrom) revert NotFinalYet(offer, possibleFrom);
         if (block.timestamp >= offered.interval) revert ClearTooLate(offer, offered.interval);
-        _requireRejected(offer, rejected, !_clearedAgain[offer]);
-        bytes memory standing = awards;
-        bytes32 root = VectorTree.rootOfAwards(standing);
+        _requireRejected(offer, rejected, !_states[offer].clearedAgain);
+        (bytes32 root, bytes memory standing, bytes32 standingRoot) = claimChecker.standing(awards, rejected);
         if (root != state.awardsRoot) revert WrongAwards(offer, state.awardsRoot, root);
 
-        if (rejected.length != 0) {
-            standing = ClaimCheck.withoutRejected(standing, rejected);
-            root = VectorTree.rootOfAwards(standing);
-        }
         (uint256 reserveUeur, uint256 awarded) = _writeWinners(offered, standing);
         uint256 freedUeur = state.escrowUeur - reserveUeur;
         state.status = Status.FINAL;
         state.awardCount = uint32(standing.length / RecordBuffer.RECORD_BYTES);
-        state.awardsRoot = root;
-        state.escrowUeur = reserveUeur;
+        state.awardsRoot = standingRoot;
+        state.escrowUeur = uint96(reserveUeur); // at most what it was
         delete _pending[_sessionOf(offered)];
-        emit Finalised(offer, root, standing, reserveUeur, freedUeur);
+        emit Finalised(offer, standingRoot, standing, reserveUeur, freedUeur);
         _free(offer, offered, uint40(offered.quantity - awarded), freedUeur);
     }
 
@@ -610,7 +665,7 @@ contract MeritOrderAuction is IMeritOrderAuction, EIP712 {
 
     /// @inheritdoc IMeritOrderAuction
     function offerOf(bytes32 offer) external view returns (Offer memory) {
-        return _offers[offer];
+        return _offerOf(offer);
     }
 
     /// @inheritdoc IMeritOrderAuction
@@ -624,7 +679,7 @@ contract MeritOrderAuction is IMeritOrderAuction, EIP712 {
         view
         returns (OfferTerms terms, bytes32 awardsRoot, address aggregator, address payer)
     {
-        Offer storage given = _offers[offer];
+        PackedOffer storage given = _offers[offer];
         OfferState storage state = _states[offer];
         PublishedRequest storage published = _requests[given.request]; // all zero for INTERNAL
         uint256 word = uint256(state.status) << 248;
@@ -664,9 +719,9 @@ contract MeritOrderAuction is IMeritOrderAuction, EIP712 {
         OfferState storage state = _states[offer];
         if (state.status == Status.NONE) revert UnknownOffer(offer);
         (bytes32 rejectedHash, uint256 givenAt) = _verdict(offer);
-        if (givenAt == 0) return _afterClosure(_offers[offer], _CLEARING);
-        if (_clearedAgain[offer]) return state.clearedAt;
-        return rejectedHash == _NOTHING_REJECTED ? givenAt : _afterClosure(_offers[offer], _CLEARING_AGAIN);
+        if (givenAt == 0) return _afterClosure(_offerOf(offer), _CLEARING) + 1; // the verdict may come in that second still
+        if (_states[offer].clearedAgain) return state.clearedAt;
+        return rejectedHash == _NOTHING_REJECTED ? givenAt : _afterClosure(_offerOf(offer), _CLEARING_AGAIN);
     }
 
     /* SHARED RULES */
@@ -674,6 +729,37 @@ contract MeritOrderAuction is IMeritOrderAuction, EIP712 {
     /// @dev An empty signature stands for a caller that decides itself.
     function _signer(bytes32 digest, bytes calldata signature) private view returns (address) {
         return signature.length == 0 ? msg.sender : ECDSA.recoverCalldata(digest, signature);
+    }
+
+    function _offerOf(bytes32 id) private view returns (Offer memory) {
+        PackedOffer memory packed = _offers[id];
+        return Offer({
+            portfolio: packed.portfolio,
+            request: packed.request,
+            interval: packed.interval,
+            side: packed.side,
+            direction: packed.direction,
+            product: packed.product,
+            quantity: packed.quantity,
+            limitPriceUeurKwh: packed.limitPriceUeurKwh,
+            gateClosure: packed.gateClosure,
+            salt: packed.salt
+        });
+    }
+
+    function _storeOffer(bytes32 id, Offer memory offer) private {
+        _offers[id] = PackedOffer({
+            request: offer.request,
+            portfolio: offer.portfolio,
+            interval: offer.interval,
+            side: offer.side,
+            direction: offer.direction,
+            product: offer.product,
+            quantity: offer.quantity,
+            limitPriceUeurKwh: offer.limitPriceUeurKwh,
+            gateClosure: offer.gateClosure,
+            salt: offer.salt
+        });
     }
 
     function _portfolioOf(Offer memory offer) private view returns (IParticipantRegistry.Portfolio memory) {

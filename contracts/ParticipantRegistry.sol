@@ -3,6 +3,8 @@ pragma solidity 0.8.37;
 
 import {IParticipantRegistry} from "./interfaces/IParticipantRegistry.sol";
 import {ISettlement} from "./interfaces/ISettlement.sol";
+import {BidRecords} from "./libraries/BidRecord.sol";
+import {SeatSigner, SeatSigners} from "./libraries/SeatSigner.sol";
 import {AccessControl} from "@openzeppelin/contracts/access/AccessControl.sol";
 import {AccessControlDefaultAdminRules} from "@openzeppelin/contracts/access/extensions/AccessControlDefaultAdminRules.sol";
 import {ECDSA} from "@openzeppelin/contracts/utils/cryptography/ECDSA.sol";
@@ -21,7 +23,15 @@ contract ParticipantRegistry is IParticipantRegistry, AccessControlDefaultAdminR
     bytes32 private constant DELEGATION_TYPEHASH = keccak256(
         "Delegation(uint48 nanogrid,address signer,uint16 expiryDay,uint32 lowestPriceUeurKwh,uint24 largestQuantity,uint24 coverCents,uint32 nonce)"
     );
+    bytes32 private constant SEAT_TRANSFER_TYPEHASH =
+        keccak256("SeatTransfer(uint48 nanogrid,address owner,uint32 nonce)");
+    bytes32 private constant SEAT_TRANSFER_VETO_TYPEHASH = keccak256("SeatTransferVeto(uint48 nanogrid,uint32 nonce)");
     uint8 private constant ALL_PRODUCTS = 0;
+
+    struct AnnouncedTransfer {
+        address owner;
+        uint64 possibleFrom;
+    }
 
     ISettlement public immutable settlement;
     /// @inheritdoc IParticipantRegistry
@@ -30,8 +40,9 @@ contract ParticipantRegistry is IParticipantRegistry, AccessControlDefaultAdminR
     mapping(uint32 node => Node) private _nodes;
     mapping(uint32 portfolio => Portfolio) private _portfolios;
     mapping(uint48 nanogrid => Seat) private _seats;
-    mapping(uint48 nanogrid => Signer) private _signers;
-    mapping(uint48 nanogrid => uint32) private _delegationNonces;
+    mapping(uint48 nanogrid => SeatSigner) private _signers;
+    mapping(uint48 nanogrid => uint32) private _ownerNonces;
+    mapping(uint48 nanogrid => AnnouncedTransfer) private _transfers;
     mapping(uint32 node => mapping(uint8 product => bool)) private _paused;
 
     /// @param operator Default admin at first (it hands that over in two steps), and operator
@@ -146,12 +157,15 @@ contract ParticipantRegistry is IParticipantRegistry, AccessControlDefaultAdminR
         seat.activeUntil = activeUntil;
         // At once, although the seat delivers until then: what is accepted from now on must not count on it.
         _portfolios[uint32(nanogrid >> 16)].ratedPowerW -= seat.ratedPowerW;
+        _refresh(nanogrid, seat);
         emit SeatClosed(nanogrid, activeUntil);
     }
 
     /// @inheritdoc IParticipantRegistry
     function reinstateSeat(uint48 nanogrid) external onlyRole(OPERATOR_ROLE) {
-        _existing(nanogrid).suspended = false;
+        Seat storage seat = _existing(nanogrid);
+        seat.suspended = false;
+        _refresh(nanogrid, seat);
         emit SeatReinstated(nanogrid);
     }
 
@@ -160,20 +174,64 @@ contract ParticipantRegistry is IParticipantRegistry, AccessControlDefaultAdminR
         Seat storage seat = _existing(nanogrid);
         if (seat.suspended) return;
         seat.suspended = true;
+        _refresh(nanogrid, seat);
         emit SeatSuspended(nanogrid, reason);
     }
 
+    /* CHANGES OF OWNER */
+
     /// @inheritdoc IParticipantRegistry
-    function changeSeatOwner(uint48 nanogrid, address owner_) external onlyRole(OPERATOR_ROLE) {
-        Seat storage seat = _existing(nanogrid);
+    function changeSeatOwner(SeatTransfer calldata transfer, bytes calldata signature)
+        external
+        onlyRole(OPERATOR_ROLE)
+    {
+        uint48 nanogrid = transfer.nanogrid;
+        _takeOwnersWord(nanogrid, keccak256(abi.encode(SEAT_TRANSFER_TYPEHASH, transfer)), transfer.nonce, signature);
+        _changeOwner(nanogrid, transfer.owner);
+    }
+
+    /// @inheritdoc IParticipantRegistry
+    function announceSeatTransfer(uint48 nanogrid, address owner_) external onlyRole(OPERATOR_ROLE) {
+        _existing(nanogrid);
         if (owner_ == address(0)) revert ZeroAddress();
-        // Before the effects on purpose: it pays to the owner that stands here. Settlement guards itself against re-entry.
+        uint256 possibleFrom = block.timestamp + 2 * uint256(settlement.unbondingS());
+        _transfers[nanogrid] = AnnouncedTransfer({owner: owner_, possibleFrom: uint64(possibleFrom)});
+        emit SeatTransferAnnounced(nanogrid, owner_, possibleFrom);
+    }
+
+    /// @inheritdoc IParticipantRegistry
+    function completeSeatTransfer(uint48 nanogrid) external onlyRole(OPERATOR_ROLE) {
+        AnnouncedTransfer memory transfer = _announced(nanogrid);
+        if (block.timestamp < transfer.possibleFrom) revert TransferNotPossibleYet(nanogrid, transfer.possibleFrom);
+        ++_ownerNonces[nanogrid];
+        _changeOwner(nanogrid, transfer.owner);
+    }
+
+    /// @inheritdoc IParticipantRegistry
+    function vetoSeatTransfer(SeatTransferVeto calldata veto, bytes calldata signature) external {
+        uint48 nanogrid = veto.nanogrid;
+        _takeOwnersWord(nanogrid, keccak256(abi.encode(SEAT_TRANSFER_VETO_TYPEHASH, veto)), veto.nonce, signature);
+        address owner_ = _announced(nanogrid).owner;
+        delete _transfers[nanogrid];
+        emit SeatTransferVetoed(nanogrid, owner_);
+    }
+
+    /// @dev What the old owner signed before is void: its nonce has moved on.
+    function _changeOwner(uint48 nanogrid, address owner_) private {
+        if (owner_ == address(0)) revert ZeroAddress();
+        delete _transfers[nanogrid];
+        // Before the change on purpose: it pays to the owner that stands here. Settlement guards itself against re-entry.
+        // slither-disable-next-line unused-return -- how much the former owner gets is in the token's event
         if (settlement.seatBalance(nanogrid) != 0) settlement.payOut(nanogrid);
-        seat.owner = owner_;
-        ++_delegationNonces[nanogrid];
+        _seats[nanogrid].owner = owner_;
         _grantRole(PROSUMER_ROLE, owner_);
         emit SeatOwnerChanged(nanogrid, owner_);
         _seatOwner(nanogrid);
+    }
+
+    function _announced(uint48 nanogrid) private view returns (AnnouncedTransfer memory transfer) {
+        transfer = _transfers[nanogrid];
+        if (transfer.owner == address(0)) revert NoTransferAnnounced(nanogrid);
     }
 
     /* SIGNERS */
@@ -182,17 +240,16 @@ contract ParticipantRegistry is IParticipantRegistry, AccessControlDefaultAdminR
     function setDelegate(Delegation calldata delegation, bytes calldata signature) external {
         uint48 nanogrid = delegation.nanogrid;
         Seat storage seat = _existing(nanogrid);
-        uint32 nonce = _delegationNonces[nanogrid];
-        address signer = _signerOf(keccak256(abi.encode(DELEGATION_TYPEHASH, delegation)), signature);
-        if (signer != seat.owner) revert NotSeatOwner(nanogrid, signer);
-        if (delegation.nonce != nonce) revert StaleNonce(nanogrid, delegation.nonce, nonce);
-        _delegationNonces[nanogrid] = nonce + 1;
-        if (delegation.signer == address(0) || delegation.signer == signer) {
+        _takeOwnersWord(nanogrid, keccak256(abi.encode(DELEGATION_TYPEHASH, delegation)), delegation.nonce, signature);
+        if (delegation.signer == address(0) || delegation.signer == seat.owner) {
             _seatOwner(nanogrid);
             return;
         }
         if (delegation.coverCents > seat.coverCents) {
             revert LimitsTooWide(nanogrid, delegation.coverCents, seat.coverCents);
+        }
+        if (delegation.lowestPriceUeurKwh > SeatSigners.MAX_PRICE) {
+            revert PriceLimitOutOfRange(nanogrid, delegation.lowestPriceUeurKwh);
         }
         uint24 largest = _largestQuantity(seat.ratedPowerW);
         _seatSigner(
@@ -210,11 +267,19 @@ contract ParticipantRegistry is IParticipantRegistry, AccessControlDefaultAdminR
     /// @inheritdoc IParticipantRegistry
     function setCover(uint48 nanogrid, uint24 coverCents) external onlySettlement {
         Seat storage seat = _existing(nanogrid);
-        Signer storage signer = _signers[nanogrid];
+        Signer memory signer = _signers[nanogrid].unpack();
         seat.coverCents = coverCents;
         // A delegate keeps what its owner gave it, as far as the bond still covers that.
         if (signer.signer == seat.owner || signer.coverCents > coverCents) signer.coverCents = coverCents;
+        _signers[nanogrid] = SeatSigners.pack(signer, _isUnbounded(seat));
         emit CoverChanged(nanogrid, coverCents);
+    }
+
+    /// @inheritdoc IParticipantRegistry
+    function refreshSeats(uint48[] calldata nanogrids) external {
+        for (uint256 i = 0; i < nanogrids.length; ++i) {
+            _refresh(nanogrids[i], _existing(nanogrids[i]));
+        }
     }
 
     /// @dev Makes the owner its own signer: no expiry, no lowest price, the seat's whole cover.
@@ -232,8 +297,17 @@ contract ParticipantRegistry is IParticipantRegistry, AccessControlDefaultAdminR
         );
     }
 
+    /// @dev Notes in the signer's slot whether the seat's bids need a look at its own slots.
+    function _refresh(uint48 nanogrid, Seat storage seat) private {
+        _signers[nanogrid] = SeatSigners.pack(_signers[nanogrid].unpack(), _isUnbounded(seat));
+    }
+
+    function _isUnbounded(Seat storage seat) private view returns (bool) {
+        return seat.activeFrom <= block.timestamp && seat.activeUntil == type(uint32).max && !seat.suspended;
+    }
+
     function _seatSigner(uint48 nanogrid, Signer memory signer) private {
-        _signers[nanogrid] = signer;
+        _signers[nanogrid] = SeatSigners.pack(signer, _isUnbounded(_seats[nanogrid]));
         emit SignerChanged(
             nanogrid,
             signer.signer,
@@ -269,12 +343,35 @@ contract ParticipantRegistry is IParticipantRegistry, AccessControlDefaultAdminR
 
     /// @inheritdoc IParticipantRegistry
     function signerOf(uint48 nanogrid) external view returns (Signer memory) {
-        return _signers[nanogrid];
+        return _signers[nanogrid].unpack();
     }
 
     /// @inheritdoc IParticipantRegistry
-    function delegationNonce(uint48 nanogrid) external view returns (uint32) {
-        return _delegationNonces[nanogrid];
+    function seatSignersOf(uint32 portfolio, bytes calldata records, uint256 stride)
+        external
+        view
+        returns (bytes memory signers)
+    {
+        uint256 first = uint256(portfolio) << 16;
+        signers = SeatSigners.makeRow(records.length / stride);
+        uint256 place = 0;
+        unchecked {
+            for (uint256 offset = 0; offset + stride <= records.length; offset += stride) {
+                uint48 nanogrid = uint48(first | BidRecords.read(records, offset).index());
+                SeatSigners.put(signers, place++, _signers[nanogrid]);
+            }
+        }
+    }
+
+    /// @inheritdoc IParticipantRegistry
+    function ownerNonce(uint48 nanogrid) external view returns (uint32) {
+        return _ownerNonces[nanogrid];
+    }
+
+    /// @inheritdoc IParticipantRegistry
+    function announcedTransferOf(uint48 nanogrid) external view returns (address owner_, uint256 possibleFrom) {
+        AnnouncedTransfer storage transfer = _transfers[nanogrid];
+        return (transfer.owner, transfer.possibleFrom);
     }
 
     /// @inheritdoc IParticipantRegistry
@@ -293,6 +390,15 @@ contract ParticipantRegistry is IParticipantRegistry, AccessControlDefaultAdminR
     /// @dev One error for every missing role of the market: this contract's own.
     function _checkRole(bytes32 role, address account) internal view override(AccessControl) {
         if (!hasRole(role, account)) revert RoleMissing(account, role);
+    }
+
+    /// @dev A message counts once, when it is of the seat's owner and bears the next nonce.
+    function _takeOwnersWord(uint48 nanogrid, bytes32 message, uint32 given, bytes calldata signature) private {
+        address signer = _signerOf(message, signature);
+        if (signer != _existing(nanogrid).owner) revert NotSeatOwner(nanogrid, signer);
+        uint32 nonce = _ownerNonces[nanogrid];
+        if (given != nonce) revert StaleNonce(nanogrid, given, nonce);
+        _ownerNonces[nanogrid] = nonce + 1;
     }
 
     function _existing(uint48 nanogrid) private view returns (Seat storage seat) {

@@ -410,6 +410,7 @@ contract SettlementJudge is ISettlementJudge {
     /// @param noProof An empty one: the vector is whole
     function _checkBaselines(Case memory case_, bytes calldata baselines, bytes32[] calldata noProof) private view {
         OfferTerms terms = case_.terms;
+        // slither-disable-next-line unused-return -- a root is anchored once and in time, or never: here only what it proves matters
         (bytes32 root,, uint16 count) = _metering.baselineOf(terms.portfolio(), terms.interval(), terms.kind());
         uint256 leafCount = (uint256(count) + LEAF_ITEMS - 1) / LEAF_ITEMS;
         bytes memory padded = new bytes(leafCount * VectorTree.BASELINE_LEAF_BYTES);
@@ -441,6 +442,7 @@ contract SettlementJudge is ISettlementJudge {
         uint16 index,
         ISettlement.BaselineLeaf calldata leaf
     ) private view returns (int32) {
+        // slither-disable-next-line unused-return -- a root is anchored once and in time, or never: here only what it proves matters
         (bytes32 root,, uint16 count) = _metering.baselineOf(portfolio, interval, kind);
         uint256 leafCount = (uint256(count) + LEAF_ITEMS - 1) / LEAF_ITEMS;
         bytes memory values = abi.encodePacked(leaf.values);

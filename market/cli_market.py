@@ -1,14 +1,15 @@
-"""`meritgrid market serve|migrate|reindex`."""
+"""`meritgrid market serve|migrate|reindex|verify-deployment`."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 
 import typer
 from rich.progress import Progress
 
-from market.cli_refusals import starting
+from market.cli_refusals import local_refusal, starting
 from market.cli_session import AsJson, err, refusals, say
 from market.observability import logging_as
 from market.settings import Settings, SettingsError
@@ -70,3 +71,26 @@ def reindex(as_json: AsJson = False) -> None:
         task = bars.add_task("blocks", total=None)
         last = run(settings, lambda done, total: bars.update(task, completed=done, total=total))
     say({"block": last}, as_json, f"Rebuilt from the chain up to block {last}.")
+
+
+@app.command("verify-deployment")
+def verify_deployment(as_json: AsJson = False) -> None:
+    """Check that the contracts were created by this version's code, with the parameters in the deployment file.
+
+    Example: MERITGRID_RPC_URL=http://127.0.0.1:8545 meritgrid market verify-deployment
+    """
+    from market.chain.deployment import DeploymentError, read_deployment
+    from market.chain.profiles import connect_from
+    from market.chain.verification import verify
+
+    with refusals(as_json):
+        settings = Settings()
+        try:
+            findings = verify(connect_from(settings), read_deployment(settings.deployment_path))
+        except DeploymentError as problem:
+            raise local_refusal("wrong-deployment", "It cannot be verified", str(problem), as_json) from problem
+    differing = [f"{each.name} at {each.address}: {each.problem}" for each in findings if each.problem is not None]
+    if differing:
+        raise local_refusal("deployment-differs", "The contracts are others", "; ".join(differing), as_json)
+    shown = "\n".join(f"{each.name} at {each.address}, created in {each.transaction}" for each in findings)
+    say({"contracts": [asdict(each) for each in findings]}, as_json, f"{shown}\nAll are of this version's code.")

@@ -90,16 +90,18 @@ interface IMeritOrderAuction {
     }
 
     /// @param aggregator Who opened it: the payer of an INTERNAL offer, whoever has the portfolio later
+    /// @param clearedAgain After the verdict, without what it rejects
     struct OfferState {
         Status status;
         uint32 bidCount;
         uint32 awardCount;
-        uint64 openedAt;
-        uint64 clearedAt;
+        uint40 openedAt;
+        uint40 clearedAt;
+        uint96 escrowUeur;
+        address aggregator;
+        bool clearedAgain;
         bytes32 chain;
         bytes32 awardsRoot;
-        uint256 escrowUeur;
-        address aggregator;
     }
 
     event RequestPublished(
@@ -188,7 +190,7 @@ interface IMeritOrderAuction {
     error MalformedBids(uint256 length);
     error MalformedRecords(uint256 length);
     error TooManyPassedOver(uint256 count);
-    error PassedOverNotSorted(uint256 at);
+    error PassedOverNotSorted(uint256 place);
     error WrongProgress(bytes32 offer);
     error WrongRecords(bytes32 offer, bytes32 expected, bytes32 given);
     error WrongRejected(bytes32 offer);
@@ -234,5 +236,7 @@ interface IMeritOrderAuction {
     function pendingOffer(uint32 portfolio, uint32 interval, uint8 kind) external view returns (bytes32);
     function hasWon(uint48 nanogrid, uint32 interval, uint8 kind) external view returns (bool);
     function postsOf(bytes32 offer, uint16 index) external view returns (uint8);
+    /// @notice When a cleared result can be made final: after the last second for a verdict, at once after one that rejects nothing,
+    /// and after one that rejects something when it is cleared again, or can be no more.
     function finalAt(bytes32 offer) external view returns (uint256);
 }

@@ -19,11 +19,16 @@ library BidRecords {
     uint8 internal constant MAX_POSTS = 3;
 
     uint96 private constant _NOT_RESERVED = 1 << 66;
+    uint256 private constant _PRICE_BITS = uint256(MAX_PRICE) << 1;
+    uint96 private constant _MINIMUM = (2 ** 24 - 1) << 16;
     uint96 private constant _QUANTITIES = (2 ** 48 - 1) << 16;
 
-    /// @notice The record that starts at `offset` of `data`.
-    function read(bytes calldata data, uint256 offset) internal pure returns (BidRecord) {
-        return BidRecord.wrap(uint96(bytes12(data[offset:offset + BYTES])));
+    /// @notice The record that starts at `offset` of `data`. The caller keeps `offset` + 12 within `data`.
+    function read(bytes calldata data, uint256 offset) internal pure returns (BidRecord bid) {
+        assembly ("memory-safe") {
+            // Slices check both of their ends, which costs a tenth of a clearing.
+            bid := shr(160, calldataload(add(data.offset, offset)))
+        }
     }
 
     /// @notice The same from memory. The caller keeps `offset` + 12 within `data`.
@@ -73,16 +78,24 @@ library BidRecords {
     /// @notice Place in the merit order, lower is better: key 29 | notReserved 1 | position 32, where the key is the
     /// price (BUY) or what lacks to the highest price (SELL).
     function rank(BidRecord bid, IMeritOrderAuction.Side side, uint256 position) internal pure returns (uint64) {
-        uint256 key = BidRecord.unwrap(bid) >> 67;
-        if (side == IMeritOrderAuction.Side.SELL) key = MAX_PRICE - key;
-        uint256 notReserved = (BidRecord.unwrap(bid) >> 66) & 1;
-        return uint64((key << 33) | (notReserved << 32) | position);
+        return uint64((((BidRecord.unwrap(bid) >> 66) ^ priceMask(side)) << 32) | position);
+    }
+
+    /// @notice What turns the upper 30 bits of a record into the key and notReserved of its rank. MAX_PRICE - price flips all bits of
+    /// the price, because MAX_PRICE has no other.
+    function priceMask(IMeritOrderAuction.Side side) internal pure returns (uint256) {
+        return side == IMeritOrderAuction.Side.SELL ? _PRICE_BITS : 0;
     }
 
     /// @notice Award record: the bid's, with what it is awarded and with its posting position instead of the minimum.
     function award(BidRecord bid, uint24 awarded, uint256 position) internal pure returns (uint96) {
         uint96 rest = BidRecord.unwrap(bid) & ~_QUANTITIES;
         return rest | (uint96(awarded) << 40) | (uint96(position) << 16);
+    }
+
+    /// @notice The award record of a bid that wins whole.
+    function wholeAward(BidRecord bid, uint256 position) internal pure returns (uint96) {
+        return (BidRecord.unwrap(bid) & ~_MINIMUM) | (uint96(position) << 16);
     }
 
     /// @notice The chain of posted bids after this one: keccak256(chain ‖ record).

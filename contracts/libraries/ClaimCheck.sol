@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
+import {Math} from "@openzeppelin/contracts/utils/math/Math.sol";
 import {IMeritOrderAuction} from "../interfaces/IMeritOrderAuction.sol";
 import {BidRecord, BidRecords} from "./BidRecord.sol";
-import {PostCounts} from "./PostCounts.sol";
 import {RecordBuffer} from "./RecordBuffer.sol";
+import {Sweep} from "./Sweep.sol";
 import {VectorTree} from "./VectorTree.sol";
 
 /// @notice Proves a claim about the merit order in one pass over the bids in posting order: nothing is sorted.
@@ -18,11 +19,16 @@ library ClaimCheck {
     uint256 private constant _AWARD_BYTES = RecordBuffer.RECORD_BYTES;
     uint256 private constant _LEAF_BYTES = VectorTree.AWARD_LEAF_BYTES;
 
-    /// @notice What a pass reads and does not change.
-    /// @param posts Words of the offer's posts by nanogrid (PostCounts)
-    struct Auction {
-        IMeritOrderAuction.Side side;
-        uint256[] posts;
+    /// @dev What a chunk adds to the progress.
+    /// @param won Whole awards [Wh or varh] by how many passed-over ranks are better than them
+    /// @param minima The progress's own
+    /// @param awards Award records, after the progress's pending ones
+    struct Tally {
+        uint256[] won;
+        uint24[] minima;
+        uint256 seen;
+        bytes awards;
+        uint8 brokenRule;
     }
 
     /* THE PASS */
@@ -43,32 +49,32 @@ library ClaimCheck {
     }
 
     /// @notice Replays a chunk of records into `progress`.
+    /// @param posts Words of the offer's posts by nanogrid (PostCounts)
     /// @param records Whole records, the ones after `progress.position`
     /// @param rejected The verdict's bitmap by position, empty when there is none
     /// @return rule 4 when the marginal bid is claimed to win more than it bid, else 0
     function replay(
         IMeritOrderAuction.Progress memory progress,
         IMeritOrderAuction.Claim memory claim,
-        Auction memory auction,
+        IMeritOrderAuction.Side side,
+        uint256[] memory posts,
         bytes calldata records,
         bytes calldata rejected
     ) internal pure returns (uint8 rule) {
-        uint256 first = progress.position;
-        uint256 count = records.length / BidRecords.BYTES;
-        bytes memory awards = RecordBuffer.make(progress.pending, count);
-        bytes32 chain = progress.chain;
-        for (uint256 i = 0; i < count; ++i) {
-            BidRecord bid = BidRecords.read(records, i * BidRecords.BYTES);
-            chain = bid.fold(chain);
-            if (!_counts(bid, auction.posts) || _isRejected(rejected, first + i)) continue;
-            uint24 awarded = _weigh(progress, claim, bid, bid.rank(auction.side, first + i));
-            if (awarded == 0) continue;
-            if (awarded > bid.quantity()) return 4;
-            RecordBuffer.push(awards, bid.award(awarded, first + i));
+        Tally memory tally = _begin(progress, claim, records.length / BidRecords.BYTES);
+        Sweep.State memory sweep = _sweepOf(progress, claim, side, posts, tally.awards);
+        Sweep.aim(sweep, progress.position, records, rejected);
+        // Called in two places, so that the compiler keeps it a function with a stack of its own.
+        BidRecord contested = Sweep.next(sweep);
+        while (BidRecord.unwrap(contested) != 0) {
+            _weigh(tally, claim, contested, contested.rank(side, sweep.position), sweep.position);
+            contested = Sweep.next(sweep);
         }
-        progress.chain = chain;
-        progress.position = uint32(first + count);
-        _grow(progress, awards);
+        tally.won[0] += sweep.whole;
+        progress.chain = sweep.chain;
+        progress.position += uint32(records.length / BidRecords.BYTES);
+        _end(progress, tally);
+        return tally.brokenRule;
     }
 
     /// @notice The first rule that the claim breaks after the whole pass, 0 when it is right.
@@ -102,7 +108,9 @@ library ClaimCheck {
         if (progress.pending.length == 0) return VectorTree.root(progress.peaks);
         uint32 leaves = progress.awardCount / uint32(_LEAF_BYTES / _AWARD_BYTES);
         bytes32 last = VectorTree.leaf(leaves, progress.pending);
-        return VectorTree.root(VectorTree.append(progress.peaks, leaves, last));
+        bytes32[] memory peaks = VectorTree.roomy(progress.peaks);
+        VectorTree.append(peaks, leaves, last);
+        return VectorTree.root(peaks);
     }
 
     /// @notice The award records that stand after a verdict that nobody cleared again, in their order.
@@ -123,38 +131,86 @@ library ClaimCheck {
 
     /* ONE BID */
 
-    /// @dev A bid counts when it is the last post of its nanogrid and no withdrawal.
-    function _counts(BidRecord bid, uint256[] memory posts) private pure returns (bool) {
-        return bid.quantity() != 0 && uint256(bid.revision()) + 1 == PostCounts.postsOf(posts, bid.index());
-    }
-
     function _isRejected(bytes calldata rejected, uint256 position) private pure returns (bool) {
         uint256 place = position / 8;
         return place < rejected.length && (uint8(rejected[place]) >> (position % 8)) & 1 == 1;
     }
 
-    /// @dev Takes a bid that counts into the sums. Returns what it is awarded.
-    function _weigh(
+    /// @dev Ranks below all that the claim names win whole, ranks above all of them win nothing: for most bids no detail of the claim
+    /// matters.
+    function _sweepOf(
         IMeritOrderAuction.Progress memory progress,
         IMeritOrderAuction.Claim memory claim,
-        BidRecord bid,
-        uint64 rank
-    ) private pure returns (uint24 awarded) {
-        uint64[] memory passed = claim.passedOver;
-        uint256 worse = passed.length; // passed-over ranks from here on are worse than this bid's
-        while (worse > 0 && rank < passed[worse - 1]) --worse;
-        if (worse > 0 && rank == passed[worse - 1]) {
-            progress.seen |= uint32(1 << (worse - 1));
-            progress.minima[worse - 1] = bid.least();
-        } else if (rank < claim.marginal) {
-            awarded = bid.quantity();
-            progress.better += awarded;
-            for (uint256 i = worse; i < passed.length; ++i) progress.betterThanPassed[i] += awarded;
-        } else if (rank == claim.marginal) {
-            progress.seen |= uint32(_MARGINAL_SEEN);
-            progress.minima[passed.length] = bid.least();
-            awarded = claim.marginalQuantity;
+        IMeritOrderAuction.Side side,
+        uint256[] memory posts,
+        bytes memory awards
+    ) private pure returns (Sweep.State memory sweep) {
+        (uint256 low, uint256 high) = (claim.marginal, claim.marginal);
+        uint256 passedCount = claim.passedOver.length;
+        if (passedCount != 0) {
+            low = Math.min(low, claim.passedOver[0]);
+            high = Math.max(high, claim.passedOver[passedCount - 1]);
         }
+        Sweep.bound(sweep, low, high, BidRecords.priceMask(side));
+        sweep.chain = progress.chain;
+        sweep.posts = posts;
+        sweep.awards = awards;
+    }
+
+    /// @dev Takes a bid that counts into the tally.
+    function _weigh(
+        Tally memory tally,
+        IMeritOrderAuction.Claim memory claim,
+        BidRecord bid,
+        uint256 rank,
+        uint256 position
+    ) private pure {
+        uint256 passedBetter = _passedBetterThan(claim.passedOver, rank);
+        if (passedBetter != 0 && claim.passedOver[passedBetter - 1] == rank) {
+            tally.seen |= 1 << (passedBetter - 1);
+            tally.minima[passedBetter - 1] = bid.least();
+        } else if (rank < claim.marginal) {
+            uint24 quantity = bid.quantity();
+            tally.won[passedBetter] += quantity;
+            RecordBuffer.push(tally.awards, bid.wholeAward(position));
+        } else if (rank == claim.marginal) {
+            tally.seen |= _MARGINAL_SEEN;
+            tally.minima[claim.passedOver.length] = bid.least();
+            if (claim.marginalQuantity > bid.quantity()) tally.brokenRule = 4;
+            if (claim.marginalQuantity != 0) RecordBuffer.push(tally.awards, bid.award(claim.marginalQuantity, position));
+        }
+    }
+
+    /// @dev How many of the passed-over ranks are better than a rank or equal to it.
+    function _passedBetterThan(uint64[] memory passedOver, uint256 rank) private pure returns (uint256 better) {
+        better = passedOver.length;
+        while (better != 0 && rank < passedOver[better - 1]) --better;
+    }
+
+    /* THE TALLY OF A CHUNK */
+
+    function _begin(
+        IMeritOrderAuction.Progress memory progress,
+        IMeritOrderAuction.Claim memory claim,
+        uint256 records
+    ) private pure returns (Tally memory tally) {
+        tally.won = new uint256[](claim.passedOver.length + 1);
+        tally.minima = progress.minima;
+        tally.seen = progress.seen;
+        tally.awards = RecordBuffer.make(progress.pending, records);
+    }
+
+    /// @dev Books the chunk into the progress: what was won better than a passed-over rank is what was won behind fewer of them.
+    function _end(IMeritOrderAuction.Progress memory progress, Tally memory tally) private pure {
+        uint64[] memory betterThanPassed = progress.betterThanPassed;
+        uint64 better = 0;
+        for (uint256 i = 0; i < tally.won.length; ++i) {
+            better += uint64(tally.won[i]);
+            if (i < betterThanPassed.length) betterThanPassed[i] += better;
+        }
+        progress.better += better;
+        progress.seen = uint32(tally.seen);
+        _grow(progress, tally.awards);
     }
 
     /* AWARDS */
@@ -163,12 +219,13 @@ library ClaimCheck {
     function _grow(IMeritOrderAuction.Progress memory progress, bytes memory awards) private pure {
         uint256 leaves = progress.awardCount / (_LEAF_BYTES / _AWARD_BYTES);
         progress.awardCount += uint32((awards.length - progress.pending.length) / _AWARD_BYTES);
+        bytes32[] memory peaks = VectorTree.roomy(progress.peaks);
         uint256 offset = 0;
         for (; offset + _LEAF_BYTES <= awards.length; offset += _LEAF_BYTES) {
-            bytes32 leaf = VectorTree.leafAt(uint32(leaves), awards, offset, _LEAF_BYTES);
-            progress.peaks = VectorTree.append(progress.peaks, leaves, leaf);
+            VectorTree.append(peaks, leaves, VectorTree.leafAt(uint32(leaves), awards, offset, _LEAF_BYTES));
             ++leaves;
         }
+        progress.peaks = peaks;
         progress.pending = RecordBuffer.tail(awards, offset);
     }
 }

@@ -23,11 +23,12 @@ library Ledger {
         uint32 nonce;
     }
 
-    /// @dev One slot.
+    /// @dev One slot, and one for the owner that is paid what is being unbonded, also when the seat has become another's.
     struct Bond {
         uint96 bondUeur;
         uint96 unbondingUeur;
         uint64 availableAt;
+        address unbondingTo;
     }
 
     struct SeatDebt {
@@ -71,7 +72,10 @@ library Ledger {
     /* ACCOUNTS */
 
     function creditAccount(Books storage books, address account, uint256 amountUeur) internal {
-        if (amountUeur != 0) books.accounts[account].balanceUeur += amountUeur.toUint96();
+        if (amountUeur == 0) return;
+        // The sum is cast too: an amount beyond what there can be shall be refused by name, not by a panic.
+        Account storage credited = books.accounts[account];
+        credited.balanceUeur = (uint256(credited.balanceUeur) + amountUeur.toUint96()).toUint96();
     }
 
     function debitAccount(Books storage books, address account, uint256 amountUeur) internal {

@@ -11,6 +11,8 @@ library VectorTree {
     /// @notice A leaf of baselines: eight int32, zero padded.
     uint256 internal constant BASELINE_LEAF_BYTES = 32;
 
+    uint256 private constant _MAX_PEAKS = 33;
+
     /// @notice keccak256(uint32 index ‖ records).
     function leaf(uint32 index, bytes memory records) internal pure returns (bytes32) {
         return leafAt(index, records, 0, records.length);
@@ -27,17 +29,40 @@ library VectorTree {
         }
     }
 
-    /// @notice The peaks after one more leaf.
-    /// @param count Leaves before it
-    function append(bytes32[] memory peaks, uint256 count, bytes32 newLeaf) internal pure returns (bytes32[] memory grown) {
-        bytes32 node = newLeaf;
-        uint256 kept = peaks.length;
-        for (; count & 1 == 1; count >>= 1) {
-            node = Hashes.commutativeKeccak256(peaks[--kept], node);
+    /// @notice A copy of the peaks with room for as many as a tree of 2^32 leaves can have: `append` grows it in place.
+    function roomy(bytes32[] memory peaks) internal pure returns (bytes32[] memory room) {
+        uint256 length = peaks.length;
+        room = new bytes32[](_MAX_PEAKS);
+        for (uint256 i = 0; i < length; ++i) room[i] = peaks[i];
+        assembly ("memory-safe") {
+            mstore(room, length)
         }
-        grown = new bytes32[](kept + 1);
-        for (uint256 i = 0; i < kept; ++i) grown[i] = peaks[i];
-        grown[kept] = node;
+    }
+
+    /// @notice Appends a leaf to peaks made by `roomy`.
+    /// @param count Leaves before it
+    function append(bytes32[] memory peaks, uint256 count, bytes32 newLeaf) internal pure {
+        bytes32 node = newLeaf;
+        assembly ("memory-safe") {
+            // The last peak stands at `end`, with room for one more behind it: there is a peak for each 1-bit of the count.
+            let end := add(peaks, shl(5, mload(peaks)))
+            for {} and(count, 1) { count := shr(1, count) } {
+                let peak := mload(end)
+                switch lt(peak, node)
+                case 1 {
+                    mstore(0x00, peak)
+                    mstore(0x20, node)
+                }
+                default {
+                    mstore(0x00, node)
+                    mstore(0x20, peak)
+                }
+                node := keccak256(0x00, 0x40)
+                end := sub(end, 32)
+            }
+            mstore(add(end, 32), node)
+            mstore(peaks, shr(5, sub(add(end, 32), peaks)))
+        }
     }
 
     /// @notice Folds the peaks from the smallest; 0 without any.
@@ -54,6 +79,7 @@ library VectorTree {
     }
 
     /// @notice Root over a flat baseline vector (4 bytes a nanogrid index); the last leaf is zero padded.
+    // slither-disable-next-line divide-before-multiply -- rounded up to whole leaves: that is the padding
     function rootOfBaselines(bytes memory baselines) internal pure returns (bytes32) {
         uint256 leaves = (baselines.length + BASELINE_LEAF_BYTES - 1) / BASELINE_LEAF_BYTES;
         bytes memory padded = new bytes(leaves * BASELINE_LEAF_BYTES);
@@ -64,11 +90,11 @@ library VectorTree {
     }
 
     function _rootOf(bytes memory data, uint256 length, uint256 leafBytes) private pure returns (bytes32) {
-        bytes32[] memory peaks = new bytes32[](0);
+        bytes32[] memory peaks = roomy(new bytes32[](0));
         uint256 count = 0;
         for (uint256 offset = 0; offset < length; offset += leafBytes) {
             uint256 size = length - offset < leafBytes ? length - offset : leafBytes;
-            peaks = append(peaks, count, leafAt(uint32(count), data, offset, size));
+            append(peaks, count, leafAt(uint32(count), data, offset, size));
             ++count;
         }
         return root(peaks);

@@ -34,6 +34,10 @@ BLOCK_GAS_LIMIT = 30_000_000
 START_TIMEOUT_S = 30.0
 STOP_TIMEOUT_S = 10.0
 
+STATES_KEPT = 64
+"""States of past blocks, held in memory. Without a number the node writes every block's whole state to a folder of its
+own in the home directory, gigabytes in a day, and leaves it there when it is killed."""
+
 _PLATFORMS = {"x86_64": "amd64", "AMD64": "amd64", "aarch64": "arm64", "arm64": "arm64"}
 
 
@@ -127,6 +131,7 @@ def start_anvil(
     accounts: int = 10,
     base_fee_wei: int = 0,
     block_gas_limit: int = BLOCK_GAS_LIMIT,
+    states_kept: int = STATES_KEPT,
     log: IO[bytes] | None = None,
 ) -> EmbeddedChain:
     """Starts a node that mines each transaction at once, and waits until it answers.
@@ -140,6 +145,7 @@ def start_anvil(
         accounts: number of funded development accounts.
         base_fee_wei: base fee of the first block; 0 lets transactions be free.
         block_gas_limit: gas of a block.
+        states_kept: how many past blocks' states can be asked for; each is a whole copy in memory.
         log: where the node's output goes; None: nowhere.
 
     Raises:
@@ -149,7 +155,7 @@ def start_anvil(
     command = [str(find_anvil()), "--host", "127.0.0.1", "--port", str(port), "--chain-id", str(CHAIN_ID)]
     command += ["--hardfork", HARDFORK, "--enable-tx-gas-limit", "--gas-limit", str(block_gas_limit)]
     command += ["--base-fee", str(base_fee_wei), "--gas-price", "0", "--disable-min-priority-fee"]
-    command += ["--accounts", str(accounts)]
+    command += ["--accounts", str(accounts), "--prune-history", str(states_kept)]
     if state_file is not None:
         command += ["--state", str(state_file), "--state-interval", "1"]
     resumed = state_file is not None and state_file.exists()

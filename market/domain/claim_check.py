@@ -58,7 +58,7 @@ def check_shape(claim: Claim) -> None:
         raise ClaimRefused("TooManyPassedOver", count=len(claim.passed_over))
     for at in range(1, len(claim.passed_over)):
         if claim.passed_over[at] <= claim.passed_over[at - 1]:
-            raise ClaimRefused("PassedOverNotSorted", at=at)
+            raise ClaimRefused("PassedOverNotSorted", place=at)
 
 
 def check_chunk(

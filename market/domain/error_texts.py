@@ -108,12 +108,21 @@ CONTRACT_ERRORS: Final = _table(
         "RoleMissing": (_F, "The account {account} lacks the role {role}."),
         "NotSeatOwner": (_F, "{signer} is not the owner of nanogrid {nanogrid}."),
         "StaleNonce": (_C, "The nonce {given} is used up; the next one is {expected}."),
+        "NoTransferAnnounced": (_N, "No change of the owner of nanogrid {nanogrid} is announced."),
+        "TransferNotPossibleYet": (
+            _C,
+            "Nanogrid {nanogrid} can be given to its new owner from {possibleFrom} on, unless the owner objects.",
+        ),
         "LimitsTooWide": (
             _I,
             (
                 "A cover of {coverCents} cents for nanogrid {nanogrid} is more than the "
                 "{allowedCents} cents that its bond allows."
             ),
+        ),
+        "PriceLimitOutOfRange": (
+            _I,
+            "A lowest price of {lowestPriceUeurKwh} micro-euro per kWh is more than any bid can name ({nanogrid}).",
         ),
         "IntervalNotInFuture": (_I, "The interval {interval} has begun already."),
         "OnlySettlement": (_F, "{caller} is not the Settlement contract."),
@@ -194,7 +203,7 @@ CONTRACT_ERRORS: Final = _table(
         "MalformedBids": (_I, "{length} bytes are no whole number of bids of 76 bytes."),
         "MalformedRecords": (_I, "{length} bytes are no whole number of records of 12 bytes."),
         "TooManyPassedOver": (_I, "A claim names at most 16 bids passed over, not {count}."),
-        "PassedOverNotSorted": (_I, "The ranks passed over are not strictly increasing at place {at}."),
+        "PassedOverNotSorted": (_I, "The ranks passed over are not strictly increasing at place {place}."),
         "WrongProgress": (_C, "The progress is not where the clearing of offer {offer} stands under this claim."),
         "WrongRecords": (_C, "The records do not give the chain of offer {offer}: {given} instead of {expected}."),
         "WrongRejected": (_C, "The rejected bitmap is not that of the verdict on offer {offer}."),
@@ -291,6 +300,8 @@ LIBRARY_ERRORS: Final = _table(
         "SafeERC20FailedOperation": (_U, "The transfer of the token {token} failed."),
         "ReentrancyGuardReentrantCall": (_C, "The contract is in the middle of another call."),
         "SafeCastOverflowedUintDowncast": (_I, "The value {value} does not fit {bits} bits."),
+        "InvalidShortString": (_I, "The name or version of the contract's signatures is malformed."),
+        "StringTooLong": (_I, "The name or version of the contract's signatures is too long: {str}."),
     }
 )
 """Custom errors of OpenZeppelin's parts that our contracts let through."""

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from string import Formatter
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from market.domain.error_texts import (
     BID_REJECTION_TEXTS,
@@ -27,6 +27,7 @@ from market.domain.error_texts import (
 __all__ = [
     "BID_REJECTIONS",
     "CONTRACT_ERRORS",
+    "CONTRACT_EXCEPTIONS",
     "LIBRARY_ERRORS",
     "SKIPS",
     "BadSignature",
@@ -134,7 +135,12 @@ class InvalidTransition(MeritgridError):
 
 
 class ContractRefused(MeritgridError):
-    """A contract refused a call. name: of its custom error; fields: the error's arguments by name."""
+    """A contract refused a call. name: of its custom error; fields: the error's arguments by name.
+
+    Each custom error has an exception of its own name below this one (CONTRACT_EXCEPTIONS), and its TEXT.
+    """
+
+    TEXT: ClassVar[ErrorText]
 
     def __init__(self, name: str, text: ErrorText, arguments: Mapping[str, Any]) -> None:
         super().__init__(text.code, text.title, fill(text.sentence, arguments), arguments, text.category)
@@ -154,6 +160,16 @@ class ClaimRefused(ContractRefused):
         return int(rule) if rule is not None else None
 
 
+CONTRACT_EXCEPTIONS: Final[Mapping[str, type[ContractRefused]]] = MappingProxyType(
+    {
+        name: type(name, (ContractRefused,), {"TEXT": text, "__doc__": text.sentence, "__module__": __name__})
+        for table in (CONTRACT_ERRORS, LIBRARY_ERRORS)
+        for name, text in table.items()
+    }
+)
+"""Custom error -> the exception that it is raised as: `except CONTRACT_EXCEPTIONS["GateClosed"]`."""
+
+
 class BidRefused(MeritgridError):
     """A bid that the contract would skip. reason: the contract's BidRejection."""
 
@@ -165,13 +181,12 @@ class BidRefused(MeritgridError):
 
 def contract_error(name: str, arguments: Mapping[str, Any]) -> ContractRefused:
     """The error of a contract's custom error and its arguments by name; an unknown one keeps its name as its code."""
-    text = CONTRACT_ERRORS.get(name) or LIBRARY_ERRORS.get(name)
-    if text is None:
-        shown = ", ".join(f"{key}={_shown(value)}" for key, value in arguments.items())
-        text = ErrorText(
-            kebab_case(name), f"The contract refused with {name}({shown}).".replace("{", "{{").replace("}", "}}")
-        )
-    return ContractRefused(name, text, arguments)
+    exception = CONTRACT_EXCEPTIONS.get(name)
+    if exception is not None:
+        return exception(name, exception.TEXT, arguments)
+    shown = ", ".join(f"{key}={_shown(value)}" for key, value in arguments.items())
+    sentence = f"The contract refused with {name}({shown}).".replace("{", "{{").replace("}", "}}")
+    return ContractRefused(name, ErrorText(kebab_case(name), sentence), arguments)
 
 
 def bid_refused(reason: BidRejection, **fields: Any) -> BidRefused:

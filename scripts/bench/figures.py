@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import os
 import platform
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -19,11 +20,29 @@ def machine() -> str:
     return f"{len(os.sched_getaffinity(0))} cores, {platform.system()} {platform.machine()}"
 
 
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One figure. n: size of what was measured; how: command, and what the figure means where its name does not say."""
+
+    figure: str
+    n: int
+    value: float
+    unit: str
+    how: str
+
+
 def write(name: str, n: int, how: str, values: Mapping[str, tuple[float, str]]) -> None:
     """Write a file of figures, all of one measurement. values: figure → value and unit."""
-    common = {"machine": machine(), "date": datetime.now(UTC).date().isoformat(), "how": how}
-    rows = [
-        {"figure": figure, "n": n, "value": value, "unit": unit} | common for figure, (value, unit) in values.items()
-    ]
+    write_rows(name, (Row(figure, n, value, unit, how) for figure, (value, unit) in values.items()))
+
+
+def write_rows(name: str, rows: Iterable[Row]) -> None:
+    """Write a file of figures of several sizes or measurements, all of today and this machine."""
+    where = {"machine": machine(), "date": datetime.now(UTC).date().isoformat()}
+    documents = []
+    for row in rows:
+        fields = asdict(row)
+        how = fields.pop("how")
+        documents.append(fields | where | {"how": how})
     FOLDER.mkdir(parents=True, exist_ok=True)
-    (FOLDER / name).write_text(json.dumps(rows, indent=1) + "\n")
+    (FOLDER / name).write_text(json.dumps(documents, indent=1) + "\n")

@@ -80,6 +80,12 @@ def test_a_month_that_has_begun_is_frozen(stage):
         register(stage)
 
 
+@pytest.mark.parametrize("first_month", [0, 1, 1970 * 12 - 1, 1970 * 12])
+def test_a_month_of_before_the_epoch_has_begun_and_is_no_arithmetic_panic(stage, first_month):
+    with reverts(thrown("MonthAlreadyBegun", first_month)):
+        register(stage, first_month=first_month)
+
+
 def test_a_contract_is_registered_once_and_a_month_reserved_once(stage):
     contract_id = register(stage)
     with reverts(thrown("ContractExists", contract_id)):

@@ -141,6 +141,18 @@ def test_a_deposit_fills_an_account(stage):
     assert stage.token.balanceOf(stage.settlement) == 4 * EUR
 
 
+def test_more_than_the_books_can_hold_is_refused_by_name_and_is_no_arithmetic_panic(stage):
+    stage.fund_bond(0, EUR)
+    stage.mint(stage.stranger, EUR)
+    stage.settlement.deposit(stage.stranger, EUR, {"from": stage.stranger})
+    most = 2**96 - 1
+    too_much = thrown("SafeCastOverflowedUintDowncast", 96, most + EUR)
+    with reverts(too_much):
+        stage.settlement.deposit(stage.stranger, most, {"from": stage.stranger})
+    with reverts(too_much):
+        stage.settlement.fundBond(stage.seat(0), most, {"from": stage.stranger})
+
+
 def test_nobody_deposits_for_the_zero_address(stage):
     stage.mint(stage.stranger, EUR)
     with reverts(thrown("ZeroAddress")):

@@ -41,6 +41,7 @@ REFUSED: dict[str, tuple[tuple[str, ...], str]] = {
     "a desk with a wrong keystore": ((*DESK, "--password-file", "own.key"), "wrong-setting"),
     "an oracle without a forecast": (("oracle", "serve", "--forecast-file", "none.json"), "cannot-start"),
     "a market without a chain": (("market", "serve"), "cannot-start"),
+    "contracts of a chain that does not answer": (("market", "verify-deployment"), "wrong-setting"),
     "a folder that is no gateway's": (("gateway", "status", "--data", "."), "wrong-setting"),
     "a stop of no gateway": (("gateway", "stop", "--data", "."), "wrong-setting"),
     "a mistyped code": (

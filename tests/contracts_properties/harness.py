@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import solcx
 from web3 import Web3
@@ -12,8 +13,8 @@ from market.chain.embedded import EmbeddedChain
 from scripts.build_contracts import ROOT, load_settings
 
 
-def create_harness(chain: EmbeddedChain, source: Path) -> Contract:
-    """The contract of a Solidity file, which bears the file's name; compiled as the product is."""
+def compile_harness(source: Path) -> tuple[Any, str]:
+    """ABI and bytecode of the contract of a Solidity file, which bears the file's name; compiled as the product is."""
     compiler = load_settings(ROOT / "brownie-config.yaml")
     path = source.relative_to(ROOT).as_posix()
     output = solcx.compile_standard(
@@ -30,8 +31,14 @@ def create_harness(chain: EmbeddedChain, source: Path) -> Contract:
         base_path=ROOT,
     )
     compiled = output["contracts"][path][source.stem]
+    return compiled["abi"], compiled["evm"]["bytecode"]["object"]
+
+
+def create_harness(chain: EmbeddedChain, source: Path) -> Contract:
+    """That contract, on a node."""
+    abi, bytecode = compile_harness(source)
     web3 = Web3(Web3.HTTPProvider(chain.rpc_url))
-    factory = web3.eth.contract(abi=compiled["abi"], bytecode=compiled["evm"]["bytecode"]["object"])
+    factory = web3.eth.contract(abi=abi, bytecode=bytecode)
     created = factory.constructor().transact({"from": web3.eth.accounts[0], "gasPrice": Web3.to_wei(0, "wei")})
     receipt = web3.eth.wait_for_transaction_receipt(created, poll_latency=0.02)
-    return web3.eth.contract(address=receipt["contractAddress"], abi=compiled["abi"])
+    return web3.eth.contract(address=receipt["contractAddress"], abi=abi)

@@ -54,9 +54,9 @@ def on_chain(
     harness: Contract, auction: Auction, claim: Claim, cuts: Sequence[int] = ()
 ) -> tuple[int, bytes, tuple[Any, ...]]:
     """Rule that the claim breaks (0: none), root of the awards, progress at the end."""
-    side_and_posts = (int(auction.side), post_words(posts_by_index(auction.bids)))
     rule, root, progress = harness.functions.check(
-        side_and_posts,
+        int(auction.side),
+        post_words(posts_by_index(auction.bids)),
         auction.quantity,
         (claim.marginal, claim.marginal_quantity, list(claim.passed_over)),
         pack_bids(auction.bids),

@@ -307,6 +307,7 @@ def expire(house: SettlingHouse, story: Story, id_: bytes, awards: Sequence[Awar
     house.assert_told(receipt, told)
 
 
+@pytest.mark.timeout(1500)  # whole auctions on a node: minutes where the machine is busy
 @settings(
     max_examples=100,
     deadline=None,

@@ -1,0 +1,139 @@
+"""What is measured: the whole of docs/benchmarks/gas.json, and the compact set of the snapshot."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Final
+
+from scripts.bench.figures import Row
+from scripts.bench.gas import single, sizes
+from scripts.bench.gas.alternatives import DESIGNS, Alternative, Design
+from scripts.bench.gas.growth import fit
+from scripts.bench.gas.node import TRANSACTION_GAS, Node
+from scripts.bench.gas.scene import Portfolio, Scene, Told, start_node
+from scripts.bench.gas.seat_reading import seat_reading_rows
+from scripts.bench.gas.sizes import Study, row_of
+
+SEED: Final = 7
+SIZES: Final = (10, 50, 100, 500, 1000, 2000, 4000, 10_000)
+SETTLED: Final = (10, 50, 100, 500, 1000)
+IN_CHUNKS: Final = 20_000
+_DELEGATED: Final = Portfolio(30_100, 100, with_gateways=True)
+
+Step = tuple[str, Callable[[], Iterator[Row]]]
+
+
+def measure_all(how: str, told: Told) -> list[Row]:
+    """Every figure: a few minutes. Large portfolios have nodes of their own: a node copies its state at each block."""
+    rows = _measure([Portfolio(n, n, with_gateways=True) for n in SETTLED] + [_DELEGATED], _steps_of_small, how, told)
+    for n in sorted(set(SIZES) - set(SETTLED)):
+        rows += _measure([Portfolio(n, n)], _steps_of_large, how, told)
+    rows += _measure([Portfolio(IN_CHUNKS, IN_CHUNKS)], _steps_of_largest, how, told)
+    for design in DESIGNS:
+        rows += _measure_alternative(design, how, told)
+    with start_node() as chain:
+        rows += seat_reading_rows(Node(chain), SEED, how, 1000, 400)
+    return rows + list(growth_rows(how, rows))
+
+
+def _measure(
+    portfolios: list[Portfolio], steps: Callable[[Study, list[Portfolio]], list[Step]], how: str, told: Told
+) -> list[Row]:
+    with start_node() as chain:
+        study = Study(Scene.build(chain, portfolios, told), SEED, how)
+        return _run(steps(study, portfolios), told)
+
+
+def _steps_of_small(study: Study, portfolios: list[Portfolio]) -> list[Step]:
+    sized = {portfolio.seats: portfolio for portfolio in portfolios if portfolio is not _DELEGATED}
+    return [
+        *((f"settling, n = {n}", partial(sizes.settlement_rows, study, each)) for n, each in sized.items()),
+        *((f"auction, n = {n}", partial(sizes.auction_rows, study, each)) for n, each in sized.items()),
+        ("half awarded", partial(single.half_awarded_rows, study, sized[1000], 500)),
+        ("claims", partial(single.claim_rows, study, sized[1000])),
+        ("verdicts", partial(single.verdict_rows, study, sized[1000])),
+        *_single_steps(study, sized[100]),
+    ]
+
+
+def _steps_of_large(study: Study, portfolios: list[Portfolio]) -> list[Step]:
+    return [(f"auction, n = {each.seats}", partial(sizes.auction_rows, study, each)) for each in portfolios]
+
+
+def _steps_of_largest(study: Study, portfolios: list[Portfolio]) -> list[Step]:
+    return [
+        ("in chunks", partial(sizes.chunked_rows, study, portfolios[0])),
+        ("the largest clearing", partial(sizes.largest_clearing_rows, study, portfolios[0])),
+    ]
+
+
+def _measure_alternative(design: Design, how: str, told: Told) -> list[Row]:
+    with start_node() as chain:
+        told(f"registering for {design.name}", 0, len(SIZES))
+        alternative = Alternative(Node(chain), design, max(SIZES))
+        sized = partial(sizes.alternative_rows, alternative, SEED, how)
+        return _run([(f"{design.name}, n = {n}", partial(sized, n)) for n in SIZES], told)
+
+
+def measure_snapshot(told: Told) -> dict[str, float]:
+    """The compact set: figure and size → gas."""
+    portfolios = [Portfolio(100, 100, with_gateways=True), Portfolio(1000, 1000), _DELEGATED]
+    rows = _measure(portfolios, _steps_of_snapshot, "", told)
+    return {f"{row.figure}, n = {row.n}": row.value for row in rows if row.unit.startswith("gas")}
+
+
+def _steps_of_snapshot(study: Study, portfolios: list[Portfolio]) -> list[Step]:
+    hundred, thousand, _ = portfolios
+    return [
+        ("auction, n = 100", partial(sizes.auction_rows, study, hundred)),
+        ("auction, n = 1000", partial(sizes.auction_rows, study, thousand)),
+        ("claims", partial(single.claim_rows, study, thousand)),
+        ("verdicts", partial(single.verdict_rows, study, hundred)),
+        *_single_steps(study, hundred),
+    ]
+
+
+def _single_steps(study: Study, portfolio: Portfolio) -> list[Step]:
+    return [
+        ("registration", partial(single.registration_rows, study)),
+        ("decisions", partial(single.decision_rows, study, portfolio)),
+        ("kinds of bids", partial(single.posting_rows, study, portfolio)),
+        ("delegates", partial(single.delegate_rows, study, _DELEGATED)),
+        ("first and later credits", partial(single.settling_rows, study, _DELEGATED)),
+        ("holds", partial(single.hold_rows, study, portfolio)),
+        ("SELL", partial(single.sell_rows, study, portfolio)),
+        ("withdrawals", partial(single.money_rows, study, _DELEGATED)),
+        ("expiry", partial(single.expiry_rows, study, portfolio)),
+    ]
+
+
+def _run(steps: list[Step], told: Told) -> list[Row]:
+    rows: list[Row] = []
+    for done, (name, measure) in enumerate(steps):
+        told(name, done, len(steps))
+        rows += measure()
+    told(steps[-1][0], len(steps), len(steps))
+    return rows
+
+
+def growth_rows(how: str, rows: list[Row]) -> Iterator[Row]:
+    """The lines through what must grow in proportion to the number of bids."""
+    for prefix in ("", *(f"{design.name}_" for design in DESIGNS)):
+        name = f"{prefix}gas_clear"
+        points = [(row.n, row.value) for row in rows if row.figure == name and row.n in SIZES]
+        yield from _line_rows(how, name, points)
+        if prefix:
+            line = fit(points)
+            fitting, note = line.largest_below(TRANSACTION_GAS), "where its line meets what a transaction may take"
+            yield row_of(how, f"{prefix}bids_cleared_in_one_transaction", fitting, fitting, "bids", note)
+    posts = [(row.n, row.value * row.n) for row in rows if row.figure == "gas_post_per_bid" and row.n in SIZES]
+    yield from _line_rows(how, "gas_post", posts)
+
+
+def _line_rows(how: str, name: str, points: list[tuple[int, float]]) -> Iterator[Row]:
+    line, largest = fit(points), max(n for n, _ in points)
+    note = f"line through {name} at {', '.join(str(n) for n, _ in points)} bids, least squares of relative deviations"
+    yield row_of(how, f"{name}_slope", largest, line.slope, "gas/bid", note)
+    yield row_of(how, f"{name}_start", largest, line.start, "gas", note)
+    yield row_of(how, f"{name}_worst_deviation", largest, 100 * line.worst, "%", note)

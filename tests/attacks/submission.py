@@ -1,0 +1,38 @@
+"""How readings are submitted: the one place of these tests that knows the arguments of `settle`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from web3.contract import Contract
+from web3.contract.contract import ContractFunction
+
+from market.domain.messages import Reading
+from market.domain.records import AwardRecord
+from market.domain.settled_records import SettlementReading, pack_readings
+from market.domain.trees import award_range, baseline_vector
+
+
+@dataclass(frozen=True)
+class Submission:
+    """Readings for awards of an offer: (ordinal, reading, compact signature)."""
+
+    offer: bytes
+    baselines: Sequence[int]
+    awards: Sequence[AwardRecord]
+    readings: Sequence[tuple[int, Reading, bytes]]
+
+
+def settle_call(settlement: Contract, submission: Submission) -> ContractFunction:
+    """The call of `settle`."""
+    ordinals = [ordinal for ordinal, _, _ in submission.readings]
+    shown = award_range(submission.awards, min(ordinals), max(ordinals))
+    readings = pack_readings(
+        SettlementReading(ordinal, reading.active_energy_wh, reading.reactive_energy_varh, reading.sequence, signature)
+        for ordinal, reading, signature in submission.readings
+    )
+    vector = baseline_vector(submission.baselines)
+    return settlement.functions.settle(
+        submission.offer, vector, (shown.first_leaf, shown.awards, shown.proof), readings
+    )

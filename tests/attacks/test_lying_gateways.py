@@ -1,0 +1,126 @@
+"""A gateway signs two readings for one interval, or is revoked in mid-offer: it gains nothing, others lose nothing."""
+
+from __future__ import annotations
+
+from market.domain.errors import BidRejection, Skip
+from market.domain.records import BidRecord
+from tests.attacks.arena import REQUEST_PRICE, Arena, Outcome, gateway_key, nanogrid, new_key
+from tests.contracts_properties.auction_house import U
+
+NOBODY = "0x" + "00" * 20
+PENALTY = 360 * 100_000 * 1500 // 1_000_000
+"""Of seat 1's award of 400 Wh at 100,000 micro-euro per kWh, when nothing is delivered."""
+
+
+def test_a_gateway_that_signs_twice_is_paid_nothing_and_fined(arena: Arena, honest_outcome: Outcome) -> None:
+    offer = arena.final()
+    arena.at(arena.interval + U)
+    lies = (arena.reading(1, 400), arena.reading(1, 100, sequence=2))
+    arena.send(arena.annulling(*lies, gateway_key(1)), arena.anyone)
+    arena.send(arena.settling(offer, arena.delivery(offer)), arena.oracle)
+    after, honest = arena.money(offer), honest_outcome.money
+    assert (after["seat 1"], honest["seat 1"]) == (0, 40_000)
+    assert after["bond 1"] == honest["bond 1"] - PENALTY
+    assert after["seat 2"] == honest["seat 2"]  # who was honest is paid as ever
+    assert after["dso"] == honest["dso"] + 400 * REQUEST_PRICE // 1000 + PENALTY
+    arena.assert_solvent()
+
+
+def test_a_gateway_that_signed_twice_signs_no_more(arena: Arena) -> None:
+    arena.final()
+    arena.at(arena.interval + U)
+    lies = (arena.reading(1, 400), arena.reading(1, 100))
+    arena.send(arena.annulling(*lies, gateway_key(1)), arena.anyone)
+    assert arena.settlement.functions.gatewayOf(nanogrid(1)).call() == NOBODY
+    third = arena.announcing(arena.reading(1, 200), gateway_key(1))
+    arena.refuse(third, arena.anyone, "BadReadingSignature", nanogrid=nanogrid(1), interval=arena.interval)
+    arena.interval += 8 * U
+    following = arena.opened()
+    receipt = arena.send(arena.posting(following, arena.wired(following, BidRecord(1000, 400, 0, 1))), arena.relayer)
+    assert arena.skips(receipt) == [BidRejection.SEAT_NOT_ACTIVE]
+
+
+def test_a_second_reading_shown_after_settlement_takes_nothing_back(arena: Arena, honest_outcome: Outcome) -> None:
+    """A settlement is final: who bought a gateway's second signature cannot undo the payment."""
+    offer = arena.final()
+    outcome = arena.conclude(offer)
+    arena.send(arena.annulling(arena.reading(1, 400), arena.reading(1, 100), gateway_key(1)), arena.dso)
+    arena.send(arena.settling(offer, arena.delivery(offer)), arena.oracle)
+    arena.at(arena.interval + 5 * U)
+    arena.send(arena.expiring(offer), arena.dso)
+    assert outcome == honest_outcome
+    assert arena.money(offer) == honest_outcome.money
+
+
+def test_two_readings_by_different_keys_annul_nothing(arena: Arena, honest_outcome: Outcome) -> None:
+    """Nobody else can sign a second reading for a gateway."""
+    offer = arena.final()
+    arena.at(arena.interval + U)
+    forged_key, _ = new_key("a forged gateway")
+    honest, forged = arena.reading(1, 400), arena.reading(1, 0)
+    annulling = arena.metering.functions.annulReadings(
+        honest.arguments(),
+        arena.signed(gateway_key(1), honest),
+        forged.arguments(),
+        arena.signed(forged_key, forged),
+    )
+    arena.refuse(annulling, arena.attacker, "BadReadingSignature", nanogrid=nanogrid(1), interval=arena.interval)
+    assert arena.conclude(offer) == honest_outcome
+
+
+def test_a_reading_sent_again_annuls_nothing(arena: Arena, honest_outcome: Outcome) -> None:
+    """A gateway that repeats itself under another sequence has not lied."""
+    offer = arena.final()
+    arena.at(arena.interval + U)
+    again = arena.annulling(arena.reading(1, 400), arena.reading(1, 400, sequence=2), gateway_key(1))
+    arena.refuse(again, arena.attacker, "ReadingsAgree", nanogrid=nanogrid(1), interval=arena.interval)
+    assert arena.conclude(offer) == honest_outcome
+
+
+def test_readings_of_two_intervals_annul_nothing(arena: Arena, honest_outcome: Outcome) -> None:
+    offer = arena.final()
+    arena.at(arena.interval + 2 * U)
+    this = arena.reading(1, 400)
+    arena.interval += U
+    following = arena.reading(1, 100)
+    arena.interval -= U
+    arena.refuse(arena.annulling(this, following, gateway_key(1)), arena.attacker, "ReadingsOfDifferentIntervals")
+    assert arena.conclude(offer) == honest_outcome
+
+
+# REVOKED IN MID-OFFER
+
+
+def test_a_gateway_revoked_in_mid_offer_signs_no_more(arena: Arena, honest_outcome: Outcome) -> None:
+    """Its key is worth nothing from then on; the seat's new gateway delivers the award."""
+    offer = arena.honest_offer()
+    key, address = new_key("the gateway that follows")
+    arena.send(arena.settlement.functions.setGateway(nanogrid(1), address), arena.operator)
+    arena.at_before(140)
+    arena.send(arena.rightly(offer), arena.relayer)
+    arena.finalise(offer)
+    arena.at(arena.interval + U)
+    stale = arena.send(arena.settling(offer, arena.delivery(offer)), arena.oracle)
+    assert arena.skipped_awards(stale) == [Skip.BAD_SIGNATURE]  # the other award of the batch is paid
+    arena.send(arena.settling(offer, {1: 400}, keys={1: key}), arena.oracle)
+    assert arena.money(offer) == honest_outcome.money
+
+
+def test_revoking_a_gateway_after_its_reading_was_announced_takes_no_pay(arena: Arena, honest_outcome: Outcome) -> None:
+    """An operator cannot make a delivery unpaid by revoking the key that has signed it."""
+    offer = arena.final()
+    arena.at(arena.interval + U)
+    for index, energy in arena.delivery(offer).items():
+        arena.send(arena.announcing(arena.reading(index, energy), gateway_key(index)), arena.anyone)
+    for index in arena.delivery(offer):
+        arena.send(arena.settlement.functions.setGateway(nanogrid(index), NOBODY), arena.operator)
+    arena.at(arena.now + arena.settlement.functions.holdWindowS().call())
+    arena.send(arena.settling(offer, arena.delivery(offer)), arena.anyone)
+    assert arena.money(offer) == honest_outcome.money
+
+
+def test_a_revoked_gateway_is_no_other_seats(arena: Arena) -> None:
+    """One key measures for one seat only."""
+    seating = arena.settlement.functions.setGateway(nanogrid(2), arena.gateway(1))
+    arena.refuse(seating, arena.operator, "GatewayInUse", gateway=arena.gateway(1), nanogrid=nanogrid(1))
+    assert arena.settlement.functions.gatewayOf(nanogrid(2)).call() == arena.gateway(2)
