@@ -18,6 +18,8 @@ PACKAGES := market oracle gateway_agent scripts
 SYNC := $(UV) sync -q --locked --compile-bytecode $(EXTRAS)
 
 ONCE ?=
+CALLS ?= 1000000
+SEED ?= 20261122
 ARGS ?=
 RUNS ?= 2000
 DEPTH ?= 250
@@ -26,8 +28,8 @@ PYTEST_ARGS ?=
 # $(call timed,what,command) runs a command and prints how long it took. (`|| exit`: bash -e overlooks a failure inside `a && b`.)
 timed = @started=$$SECONDS; $(2) || exit 1; echo "── $(1): $$((SECONDS - started)) s"
 
-.PHONY: help setup demo test test-fast lint bench bench-gas invariants contracts brownie-env brownie-lock brownie-test clean clean-all
-.PHONY: pytest-light brownie-beside
+.PHONY: help setup demo test test-fast lint bench bench-gas invariants stateful contracts brownie-env brownie-lock brownie-test
+.PHONY: clean clean-all analysis-env analysis-lock analyse mutate prove pytest-light brownie-beside
 
 help: ## Show this help
 	@echo "make TARGET, where TARGET is one of:"
@@ -39,7 +41,7 @@ setup: .venv/.stamp node_modules/.stamp ## Install everything that the product a
 demo: setup ## Play one day of a real grid and watch it; ONCE=1 ends by itself, ARGS="--households 40" passes options on
 	$(RUN) meritgrid demo $(if $(ONCE),--once) $(ARGS)
 
-test: setup brownie-env .stamp-test-packages lint ## Set up, lint and run every test (what .ci/run does)
+test: setup brownie-env .stamp-test-packages lint analyse prove ## Set up, lint and run every test (what .ci/run does)
 	@$(MAKE) --no-print-directory -j2 brownie-beside pytest-light
 	$(call timed,pytest of the processes,$(RUN) pytest -m processes $(PYTEST_ARGS))
 
@@ -68,6 +70,9 @@ bench: setup ## Measure, and write docs/benchmarks/
 invariants: setup ## Play random sequences of every contract call for long (RUNS, DEPTH), and write the figures
 	$(call timed,invariants,$(RUN) python -m scripts.invariants --runs $(RUNS) --depth $(DEPTH) --write $(ARGS))
 
+stateful: setup ## Play random sequences of contract calls against the reference model; CALLS=1000000 SEED=1, into docs/benchmarks
+	$(call timed,stateful,$(RUN) python -m tests.stateful.run --calls $(CALLS) --seed $(SEED) --write >/dev/null)
+
 bench-gas: setup ## Measure what the contracts cost, and write docs/benchmarks/gas.json and its picture
 	$(call timed,bench-gas,$(RUN) python -m scripts.bench.gas $(ARGS))
 
@@ -83,12 +88,28 @@ brownie-lock: ## Write scripts/brownie/requirements.txt anew from requirements.i
 	$(UV) pip compile -q --python-version 3.11 --generate-hashes --no-annotate --no-header --upgrade \
 	  scripts/brownie/requirements.in -o scripts/brownie/requirements.txt
 
+analysis-env: setup .venv-analysis/.stamp ## Make the locked environment of slither and halmos (.venv-analysis)
+
+analyse: analysis-env ## Run slither over the contracts; fails on a finding of high or medium impact
+	$(call timed,slither,$(RUN) python -m scripts.analysis.compiler_input build/analysis/contracts.json && \
+	  .venv-analysis/bin/python scripts/analysis/slither_findings.py build/analysis/contracts.json $(ANALYSE_ARGS))
+
+prove: analysis-env ## Prove the pure libraries' properties for all inputs, with halmos (tests/halmos)
+	$(call timed,halmos,$(RUN) python -m scripts.analysis.halmos_proofs $(PROVE_ARGS))
+
+mutate: analysis-env brownie-env ## Judge mutants of the contracts (takes hours; goes on where it stopped); MUTATE_ARGS="--sample 60"
+	$(call timed,mutants,$(RUN) python -m scripts.mutation $(MUTATE_ARGS))
+
+analysis-lock: ## Write scripts/analysis/requirements.txt anew from requirements.in
+	$(UV) pip compile -q --python-version 3.11 --generate-hashes --no-annotate --no-header --upgrade \
+	  scripts/analysis/requirements.in -o scripts/analysis/requirements.txt
+
 clean: ## Remove what builds and tests leave (not the environments)
 	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	find $(PACKAGES) tests -name __pycache__ -prune -exec rm -rf {} +
 
 clean-all: clean ## Remove the environments too
-	rm -rf .venv .venv-brownie .uv node_modules .stamp-test-packages
+	rm -rf .venv .venv-analysis .venv-brownie .uv node_modules .stamp-test-packages
 
 # ── what setup is made of ────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -114,6 +135,11 @@ node_modules/.stamp: package.json package-lock.json .venv/.stamp
 .venv-brownie/.stamp: scripts/brownie/requirements.txt | $(UV)
 	$(call timed,brownie's packages,$(UV) venv -q --clear --python 3.11 .venv-brownie && \
 	  $(UV) pip install -q --compile-bytecode --python .venv-brownie/bin/python --require-hashes -r scripts/brownie/requirements.txt)
+	@touch $@
+
+.venv-analysis/.stamp: scripts/analysis/requirements.txt | $(UV)
+	$(call timed,the analysers' packages,$(UV) venv -q --clear --python 3.11 .venv-analysis && \
+	  $(UV) pip install -q --compile-bytecode --python .venv-analysis/bin/python --require-hashes -r scripts/analysis/requirements.txt)
 	@touch $@
 
 .stamp-test-packages: .venv/.stamp

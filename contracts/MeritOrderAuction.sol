@@ -38,7 +38,7 @@ contract MeritOrderAuction is IMeritOrderAuction, EIP712 {
     uint256 private constant _INTERNAL_CLOSURE = 345;
     /// @dev Least time between the opening of an offer and its gate closure. [hundredths of u]
     uint256 private constant _LEAD = 50;
-    /// @dev After gate closure: clearing and verdict until the first, clearing again until the second. [hundredths of u]
+    /// @dev After gate closure: clearing and verdict until the first, clearing again before the second. [hundredths of u]
     uint256 private constant _CLEARING = 40;
     uint256 private constant _CLEARING_AGAIN = 45;
 
@@ -290,6 +290,7 @@ contract MeritOrderAuction is IMeritOrderAuction, EIP712 {
     /// than the second of its publication, for INTERNAL it must be there.
     function _requireBaseline(Offer memory offer, uint256 neededBy) private view {
         uint8 kind = Products.kindOf(offer.product);
+        // slither-disable-next-line unused-return -- only when it was anchored matters here
         (, uint64 anchoredAt,) = metering.baselineOf(offer.portfolio, offer.interval, kind);
         if (anchoredAt == 0) revert BaselineNotAnchored(offer.portfolio, offer.interval, kind);
         if (offer.request != 0 && anchoredAt >= neededBy) {
@@ -454,6 +455,7 @@ contract MeritOrderAuction is IMeritOrderAuction, EIP712 {
         if ((seats.winners >> (bid.index() & 255)) & 1 == 1) return BidRejection.ALREADY_SOLD;
         (bytes32 r, bytes32 vs) = lane.signature();
         bytes32 digest = _hashTypedDataV4(AuctionMessages.hashBid(batch.offer, bid));
+        // slither-disable-next-line unused-return -- the third value only details the fault
         (address signer, ECDSA.RecoverError fault,) = ECDSA.tryRecover(digest, r, vs);
         if (fault != ECDSA.RecoverError.NoError) return BidRejection.BAD_SIGNATURE;
         return _judgeSigner(batch, bid, nanogrid, lane.signerOfCurrent(), signer);
@@ -559,7 +561,8 @@ contract MeritOrderAuction is IMeritOrderAuction, EIP712 {
         _requireNotRed(_portfolioOf(offer).node, offer.interval);
         if (block.timestamp < offer.gateClosure) revert GateOpen(id, offer.gateClosure);
         uint256 deadline = _afterClosure(offer, again ? _CLEARING_AGAIN : _CLEARING);
-        if (block.timestamp > deadline) revert ClearTooLate(id, deadline);
+        // Clearing again ends as finalising without it begins, the first clearing with the last second for the verdict.
+        if (again ? block.timestamp >= deadline : block.timestamp > deadline) revert ClearTooLate(id, deadline);
         _requireRejected(id, rejected, again);
     }
 
@@ -716,7 +719,7 @@ contract MeritOrderAuction is IMeritOrderAuction, EIP712 {
         OfferState storage state = _states[offer];
         if (state.status == Status.NONE) revert UnknownOffer(offer);
         (bytes32 rejectedHash, uint256 givenAt) = _verdict(offer);
-        if (givenAt == 0) return _afterClosure(_offerOf(offer), _CLEARING);
+        if (givenAt == 0) return _afterClosure(_offerOf(offer), _CLEARING) + 1; // the verdict may come in that second still
         if (_states[offer].clearedAgain) return state.clearedAt;
         return rejectedHash == _NOTHING_REJECTED ? givenAt : _afterClosure(_offerOf(offer), _CLEARING_AGAIN);
     }

@@ -23,7 +23,15 @@ contract ParticipantRegistry is IParticipantRegistry, AccessControlDefaultAdminR
     bytes32 private constant DELEGATION_TYPEHASH = keccak256(
         "Delegation(uint48 nanogrid,address signer,uint16 expiryDay,uint32 lowestPriceUeurKwh,uint24 largestQuantity,uint24 coverCents,uint32 nonce)"
     );
+    bytes32 private constant SEAT_TRANSFER_TYPEHASH =
+        keccak256("SeatTransfer(uint48 nanogrid,address owner,uint32 nonce)");
+    bytes32 private constant SEAT_TRANSFER_VETO_TYPEHASH = keccak256("SeatTransferVeto(uint48 nanogrid,uint32 nonce)");
     uint8 private constant ALL_PRODUCTS = 0;
+
+    struct AnnouncedTransfer {
+        address owner;
+        uint64 possibleFrom;
+    }
 
     ISettlement public immutable settlement;
     /// @inheritdoc IParticipantRegistry
@@ -33,7 +41,8 @@ contract ParticipantRegistry is IParticipantRegistry, AccessControlDefaultAdminR
     mapping(uint32 portfolio => Portfolio) private _portfolios;
     mapping(uint48 nanogrid => Seat) private _seats;
     mapping(uint48 nanogrid => SeatSigner) private _signers;
-    mapping(uint48 nanogrid => uint32) private _delegationNonces;
+    mapping(uint48 nanogrid => uint32) private _ownerNonces;
+    mapping(uint48 nanogrid => AnnouncedTransfer) private _transfers;
     mapping(uint32 node => mapping(uint8 product => bool)) private _paused;
 
     /// @param operator Default admin at first (it hands that over in two steps), and operator
@@ -169,17 +178,60 @@ contract ParticipantRegistry is IParticipantRegistry, AccessControlDefaultAdminR
         emit SeatSuspended(nanogrid, reason);
     }
 
+    /* CHANGES OF OWNER */
+
     /// @inheritdoc IParticipantRegistry
-    function changeSeatOwner(uint48 nanogrid, address owner_) external onlyRole(OPERATOR_ROLE) {
-        Seat storage seat = _existing(nanogrid);
+    function changeSeatOwner(SeatTransfer calldata transfer, bytes calldata signature)
+        external
+        onlyRole(OPERATOR_ROLE)
+    {
+        uint48 nanogrid = transfer.nanogrid;
+        _takeOwnersWord(nanogrid, keccak256(abi.encode(SEAT_TRANSFER_TYPEHASH, transfer)), transfer.nonce, signature);
+        _changeOwner(nanogrid, transfer.owner);
+    }
+
+    /// @inheritdoc IParticipantRegistry
+    function announceSeatTransfer(uint48 nanogrid, address owner_) external onlyRole(OPERATOR_ROLE) {
+        _existing(nanogrid);
         if (owner_ == address(0)) revert ZeroAddress();
-        // Before the effects on purpose: it pays to the owner that stands here. Settlement guards itself against re-entry.
+        uint256 possibleFrom = block.timestamp + 2 * uint256(settlement.unbondingS());
+        _transfers[nanogrid] = AnnouncedTransfer({owner: owner_, possibleFrom: uint64(possibleFrom)});
+        emit SeatTransferAnnounced(nanogrid, owner_, possibleFrom);
+    }
+
+    /// @inheritdoc IParticipantRegistry
+    function completeSeatTransfer(uint48 nanogrid) external onlyRole(OPERATOR_ROLE) {
+        AnnouncedTransfer memory transfer = _announced(nanogrid);
+        if (block.timestamp < transfer.possibleFrom) revert TransferNotPossibleYet(nanogrid, transfer.possibleFrom);
+        ++_ownerNonces[nanogrid];
+        _changeOwner(nanogrid, transfer.owner);
+    }
+
+    /// @inheritdoc IParticipantRegistry
+    function vetoSeatTransfer(SeatTransferVeto calldata veto, bytes calldata signature) external {
+        uint48 nanogrid = veto.nanogrid;
+        _takeOwnersWord(nanogrid, keccak256(abi.encode(SEAT_TRANSFER_VETO_TYPEHASH, veto)), veto.nonce, signature);
+        address owner_ = _announced(nanogrid).owner;
+        delete _transfers[nanogrid];
+        emit SeatTransferVetoed(nanogrid, owner_);
+    }
+
+    /// @dev What the old owner signed before is void: its nonce has moved on.
+    function _changeOwner(uint48 nanogrid, address owner_) private {
+        if (owner_ == address(0)) revert ZeroAddress();
+        delete _transfers[nanogrid];
+        // Before the change on purpose: it pays to the owner that stands here. Settlement guards itself against re-entry.
+        // slither-disable-next-line unused-return -- how much the former owner gets is in the token's event
         if (settlement.seatBalance(nanogrid) != 0) settlement.payOut(nanogrid);
-        seat.owner = owner_;
-        ++_delegationNonces[nanogrid];
+        _seats[nanogrid].owner = owner_;
         _grantRole(PROSUMER_ROLE, owner_);
         emit SeatOwnerChanged(nanogrid, owner_);
         _seatOwner(nanogrid);
+    }
+
+    function _announced(uint48 nanogrid) private view returns (AnnouncedTransfer memory transfer) {
+        transfer = _transfers[nanogrid];
+        if (transfer.owner == address(0)) revert NoTransferAnnounced(nanogrid);
     }
 
     /* SIGNERS */
@@ -188,12 +240,8 @@ contract ParticipantRegistry is IParticipantRegistry, AccessControlDefaultAdminR
     function setDelegate(Delegation calldata delegation, bytes calldata signature) external {
         uint48 nanogrid = delegation.nanogrid;
         Seat storage seat = _existing(nanogrid);
-        uint32 nonce = _delegationNonces[nanogrid];
-        address signer = _signerOf(keccak256(abi.encode(DELEGATION_TYPEHASH, delegation)), signature);
-        if (signer != seat.owner) revert NotSeatOwner(nanogrid, signer);
-        if (delegation.nonce != nonce) revert StaleNonce(nanogrid, delegation.nonce, nonce);
-        _delegationNonces[nanogrid] = nonce + 1;
-        if (delegation.signer == address(0) || delegation.signer == signer) {
+        _takeOwnersWord(nanogrid, keccak256(abi.encode(DELEGATION_TYPEHASH, delegation)), delegation.nonce, signature);
+        if (delegation.signer == address(0) || delegation.signer == seat.owner) {
             _seatOwner(nanogrid);
             return;
         }
@@ -316,8 +364,14 @@ contract ParticipantRegistry is IParticipantRegistry, AccessControlDefaultAdminR
     }
 
     /// @inheritdoc IParticipantRegistry
-    function delegationNonce(uint48 nanogrid) external view returns (uint32) {
-        return _delegationNonces[nanogrid];
+    function ownerNonce(uint48 nanogrid) external view returns (uint32) {
+        return _ownerNonces[nanogrid];
+    }
+
+    /// @inheritdoc IParticipantRegistry
+    function announcedTransferOf(uint48 nanogrid) external view returns (address owner_, uint256 possibleFrom) {
+        AnnouncedTransfer storage transfer = _transfers[nanogrid];
+        return (transfer.owner, transfer.possibleFrom);
     }
 
     /// @inheritdoc IParticipantRegistry
@@ -336,6 +390,15 @@ contract ParticipantRegistry is IParticipantRegistry, AccessControlDefaultAdminR
     /// @dev One error for every missing role of the market: this contract's own.
     function _checkRole(bytes32 role, address account) internal view override(AccessControl) {
         if (!hasRole(role, account)) revert RoleMissing(account, role);
+    }
+
+    /// @dev A message counts once, when it is of the seat's owner and bears the next nonce.
+    function _takeOwnersWord(uint48 nanogrid, bytes32 message, uint32 given, bytes calldata signature) private {
+        address signer = _signerOf(message, signature);
+        if (signer != _existing(nanogrid).owner) revert NotSeatOwner(nanogrid, signer);
+        uint32 nonce = _ownerNonces[nanogrid];
+        if (given != nonce) revert StaleNonce(nanogrid, given, nonce);
+        _ownerNonces[nanogrid] = nonce + 1;
     }
 
     function _existing(uint48 nanogrid) private view returns (Seat storage seat) {

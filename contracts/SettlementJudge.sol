@@ -396,6 +396,7 @@ contract SettlementJudge is ISettlementJudge {
 
     function _checkBaselines(Case memory case_, bytes calldata baselines) private view {
         OfferTerms terms = case_.terms;
+        // slither-disable-next-line unused-return -- a root is anchored once and in time, or never: here only what it proves matters
         (bytes32 root,, uint16 count) = _metering.baselineOf(terms.portfolio(), terms.interval(), terms.kind());
         if (
             count == 0 || baselines.length != uint256(count) * BASELINE_BYTES
@@ -417,6 +418,7 @@ contract SettlementJudge is ISettlementJudge {
         uint16 index,
         ISettlement.BaselineLeaf calldata leaf
     ) private view returns (int32) {
+        // slither-disable-next-line unused-return -- a root is anchored once and in time, or never: here only what it proves matters
         (bytes32 root,, uint16 count) = _metering.baselineOf(portfolio, interval, kind);
         uint256 leafCount = (uint256(count) + LEAF_ITEMS - 1) / LEAF_ITEMS;
         bytes memory values = abi.encodePacked(leaf.values);

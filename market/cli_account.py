@@ -25,7 +25,7 @@ from market.cli_session import (
 from market.desks.desk import Desk
 from market.desks.market_client import Json
 from market.domain.intervals import iso
-from market.domain.messages import Delegation, Permit, Unbonding, Withdrawal
+from market.domain.messages import Delegation, Permit, SeatTransfer, SeatTransferVeto, Unbonding, Withdrawal
 from market.domain.signing import address_of as address_of_key
 from market.domain.signing import new_private_key
 from market.domain.units import UEUR_PER_CENT
@@ -238,6 +238,43 @@ def withdraw_bond(
     access.say(answer, f"The released part is in the wallet (transaction {answer['transaction']}).")
 
 
+@account.command("sign-transfer")
+@with_access
+def sign_transfer(
+    access: Access,
+    nanogrid: NanogridOption,
+    to: Annotated[str, typer.Option(parser=address_of, metavar="ADDRESS", help="The new owner's wallet.")],
+) -> None:
+    """Sign that a nanogrid shall be another's, with its bond and with what is not settled yet. Nothing is sent.
+
+    Give the signature to the operator, who carries it out. Any later decision about the nanogrid makes it void.
+
+    Example: meritgrid account sign-transfer --nanogrid 65543 --to 0x… --key-file owner.key
+    """
+    with access.signing() as desk:
+        nonce = int(desk.client.get(f"/v1/nanogrids/{nanogrid}")["owner_nonce"])
+        signature = desk.sign(SeatTransfer(nanogrid, to, nonce))
+    access.say({"nanogrid": nanogrid, "owner": to, "nonce": nonce, "signature": signature}, signature)
+
+
+@account.command("veto-transfer")
+@with_access
+def veto_transfer(
+    access: Access,
+    nanogrid: NanogridOption,
+) -> None:
+    """Object to a change of owner that the operator has announced: it ends at once.
+
+    Example: meritgrid account veto-transfer --nanogrid 65543 --key-file owner.key
+    """
+    with access.signing() as desk:
+        path = f"/v1/nanogrids/{nanogrid}"
+        answer = desk.decide(
+            f"{path}/transfer/veto", SeatTransferVeto(nanogrid, int(desk.client.get(path)["owner_nonce"]))
+        )
+    access.say(answer, f"Nanogrid {nanogrid} stays yours (transaction {answer['transaction']}).")
+
+
 @delegate.command("set")
 @with_access
 def set_delegate(
@@ -285,7 +322,7 @@ def revoke_delegate(
 
 
 def _delegate(desk: Desk, nanogrid: int, signer: str, limits: tuple[int, int, int, int]) -> Json:
-    nonce = int(desk.client.get(f"/v1/nanogrids/{nanogrid}")["delegation_nonce"])
+    nonce = int(desk.client.get(f"/v1/nanogrids/{nanogrid}")["owner_nonce"])
     return desk.decide(f"/v1/nanogrids/{nanogrid}/delegation", Delegation(nanogrid, signer, *limits, nonce))
 
 

@@ -356,14 +356,55 @@ def change_owner(
     access: Access,
     nanogrid: NanogridOption,
     owner: Owner,
+    signature: Annotated[str, typer.Option(help="The old owner's, from `meritgrid account sign-transfer`.")],
 ) -> None:
-    """Give a nanogrid to another owner or wallet. Its balance is paid out to the old one; a delegate is unseated.
+    """Give a nanogrid to another owner or wallet, as the old owner has signed, who is paid its balance out.
 
-    Example: meritgrid operator change owner --nanogrid 65543 --owner 0x… --key-file operator.key
+    Bond and what is not settled yet go with it; what is being unbonded is the old owner's. A delegate is unseated.
+
+    Example: meritgrid operator change owner --nanogrid 65543 --owner 0x… --signature 0x… --key-file operator.key
     """
-    arguments = {"nanogrid": nanogrid, "owner": owner}
-    done = f"Nanogrid {nanogrid} is {owner}'s"
-    _act(access, done, "change_owner", **arguments)
+    with access.signing() as desk:
+        nonce = int(desk.client.get(f"/v1/nanogrids/{nanogrid}")["owner_nonce"])
+    arguments = {"nanogrid": nanogrid, "owner": owner, "nonce": nonce, "signature": signature}
+    _act(access, f"Nanogrid {nanogrid} is {owner}'s", "change_owner", **arguments)
+
+
+@change.command("announce-owner")
+@with_access
+def announce_owner(
+    access: Access,
+    nanogrid: NanogridOption,
+    owner: Owner,
+) -> None:
+    """Announce another owner where the old one cannot sign. It has twice the time of unbonding to object.
+
+    Example: meritgrid operator change announce-owner --nanogrid 65543 --owner 0x… --key-file operator.key
+    """
+    from market.desks.operator import transact
+    from market.services.operator_actions import action_of
+
+    with access.signing() as desk:
+        action = {"action": "announce_owner", "nanogrid": nanogrid, "owner": owner}
+        answer = transact(desk, action_of(action))
+    announced = next(event for event in answer["events"] if event["event"] == "SeatTransferAnnounced")
+    possible_from = announced["arguments"]["possibleFrom"]
+    access.say(
+        answer, f"Nanogrid {nanogrid} can be given to {owner} at {iso(possible_from)}, unless its owner objects."
+    )
+
+
+@change.command("complete-owner")
+@with_access
+def complete_owner(
+    access: Access,
+    nanogrid: NanogridOption,
+) -> None:
+    """Give a nanogrid to its announced owner, once the old one's time to object is over.
+
+    Example: meritgrid operator change complete-owner --nanogrid 65543 --key-file operator.key
+    """
+    _act(access, f"Nanogrid {nanogrid} has its announced owner", "complete_owner", nanogrid=nanogrid)
 
 
 @change.command("gateway")

@@ -236,5 +236,7 @@ interface IMeritOrderAuction {
     function pendingOffer(uint32 portfolio, uint32 interval, uint8 kind) external view returns (bytes32);
     function hasWon(uint48 nanogrid, uint32 interval, uint8 kind) external view returns (bool);
     function postsOf(bytes32 offer, uint16 index) external view returns (uint8);
+    /// @notice When a cleared result can be made final: after the last second for a verdict, at once after one that rejects nothing,
+    /// and after one that rejects something when it is cleared again, or can be no more.
     function finalAt(bytes32 offer) external view returns (uint256);
 }

@@ -54,6 +54,19 @@ interface IParticipantRegistry {
         uint32 nonce;
     }
 
+    /// @notice EIP-712 message of a seat's owner that gives the seat to another, with its bond and with what is not settled yet.
+    struct SeatTransfer {
+        uint48 nanogrid;
+        address owner;
+        uint32 nonce;
+    }
+
+    /// @notice EIP-712 message of a seat's owner against a transfer that the operator announced.
+    struct SeatTransferVeto {
+        uint48 nanogrid;
+        uint32 nonce;
+    }
+
     event NodeRegistered(uint32 indexed node, address indexed dso, string name);
     event NodeDsoChanged(uint32 indexed node, address indexed dso);
     event PortfolioRegistered(uint32 indexed portfolio, uint32 indexed node, address indexed aggregator, string name);
@@ -69,6 +82,9 @@ interface IParticipantRegistry {
     event SeatSuspended(uint48 indexed nanogrid, bytes32 reason);
     event SeatReinstated(uint48 indexed nanogrid);
     event SeatOwnerChanged(uint48 indexed nanogrid, address indexed owner);
+    /// @param possibleFrom When the seat can be given to `owner` without its present owner's signature
+    event SeatTransferAnnounced(uint48 indexed nanogrid, address indexed owner, uint256 possibleFrom);
+    event SeatTransferVetoed(uint48 indexed nanogrid, address indexed owner);
     event SignerChanged(
         uint48 indexed nanogrid,
         address indexed signer,
@@ -91,6 +107,8 @@ interface IParticipantRegistry {
     error RoleMissing(address account, bytes32 role);
     error NotSeatOwner(uint48 nanogrid, address signer);
     error StaleNonce(uint48 nanogrid, uint32 given, uint32 expected);
+    error NoTransferAnnounced(uint48 nanogrid);
+    error TransferNotPossibleYet(uint48 nanogrid, uint256 possibleFrom);
     error LimitsTooWide(uint48 nanogrid, uint24 coverCents, uint24 allowedCents);
     error PriceLimitOutOfRange(uint48 nanogrid, uint32 lowestPriceUeurKwh);
     error IntervalNotInFuture(uint32 interval);
@@ -111,8 +129,16 @@ interface IParticipantRegistry {
     ) external returns (uint48 nanogrid);
     function closeSeat(uint48 nanogrid, uint32 activeUntil) external;
     function reinstateSeat(uint48 nanogrid) external;
-    /// @notice Pays the seat's balance out to the old owner, then changes the owner and unseats any delegate.
-    function changeSeatOwner(uint48 nanogrid, address owner) external;
+    /// @notice Carried by the operator, signed by the old owner: pays the seat's balance out to it, then changes the owner and unseats any
+    /// delegate. The bond stays with the seat, but for what the old owner has begun to unbond.
+    function changeSeatOwner(SeatTransfer calldata transfer, bytes calldata signature) external;
+    /// @notice Where the owner cannot sign (lost key, death): by the operator, who may complete it after twice the time of unbonding. The
+    /// owner has the first half to notice, and to veto or to begin to unbond, and is paid within the second. A later one replaces it.
+    function announceSeatTransfer(uint48 nanogrid, address owner) external;
+    /// @notice Changes the owner as announced; all else as by signature.
+    function completeSeatTransfer(uint48 nanogrid) external;
+    /// @notice Ends an announced transfer, at any time until it is completed; an empty signature means that the owner itself calls.
+    function vetoSeatTransfer(SeatTransferVeto calldata veto, bytes calldata signature) external;
     /// @notice Seats or revokes a delegate; an empty signature means that the owner itself calls. The largest quantity is cut to what the
     /// seat can change in an interval: from its rated power in one direction to that in the other.
     function setDelegate(Delegation calldata delegation, bytes calldata signature) external;
@@ -137,7 +163,10 @@ interface IParticipantRegistry {
         external
         view
         returns (bytes memory);
-    function delegationNonce(uint48 nanogrid) external view returns (uint32);
+    /// @notice Nonce of the next message of the seat's owner to this contract.
+    function ownerNonce(uint48 nanogrid) external view returns (uint32);
+    /// @notice The transfer that the operator announced; all zero without one.
+    function announcedTransferOf(uint48 nanogrid) external view returns (address owner, uint256 possibleFrom);
     function isPaused(uint32 node, uint8 product) external view returns (bool);
     /// @notice Whether a nanogrid takes part in the market for an interval: within [activeFrom, activeUntil) and not suspended.
     function isSeatActive(uint48 nanogrid, uint32 interval) external view returns (bool);

@@ -195,7 +195,9 @@ interface ISettlement {
         bytes32 r,
         bytes32 s
     ) external;
+    /// @notice Begins to release a part of the bond. A new owner waits until the one before is paid what it began to unbond.
     function startUnbonding(Unbonding calldata unbonding, bytes calldata signature) external;
+    /// @notice Pays what was unbonded to the owner that unbonded it, also when the seat is another's by now; anyone may call.
     function withdrawBond(uint48 nanogrid) external;
 
     /* ESCROW: only the auction; commands: only the grid signals; availability: only the capacity register */
@@ -253,6 +255,8 @@ interface ISettlement {
     function debtOf(address account) external view returns (uint256);
     function nonceOf(address account) external view returns (uint32);
     function unbondingNonce(uint48 nanogrid) external view returns (uint32);
+    /// @notice From the start of an unbonding until it is paid. [s]
+    function unbondingS() external view returns (uint32);
     function escrowOf(bytes32 id) external view returns (uint256);
     /// @notice Who holds an award and until when it is to be decided (0: no hold, or none any more).
     function holdOf(bytes32 offer, uint32 ordinal) external view returns (address holder, uint64 decideBy);

@@ -9,6 +9,7 @@ library GatewaySignature {
     /// @param signature 64 bytes: r and vs (EIP-2098)
     function signerOf(bytes32 digest, bytes calldata signature) internal pure returns (address signer) {
         if (signature.length != 64) return address(0);
+        // slither-disable-next-line unused-return -- a fault gives address 0, which is nobody
         (signer,,) = ECDSA.tryRecover(digest, bytes32(signature[:32]), bytes32(signature[32:]));
     }
 }

@@ -29,11 +29,12 @@ library Ledger {
         bool inDebt;
     }
 
-    /// @dev One slot.
+    /// @dev One slot, and one for the owner that is paid what is being unbonded, also when the seat has become another's.
     struct Bond {
         uint96 bondUeur;
         uint96 unbondingUeur;
         uint64 availableAt;
+        address unbondingTo;
     }
 
     struct SeatDebt {

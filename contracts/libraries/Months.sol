@@ -9,6 +9,7 @@ library Months {
     uint256 private constant _DAYS_PER_ERA = 146_097; // 400 years
 
     /// @notice The month that contains a moment.
+    // slither-disable-next-line divide-before-multiply -- whole days, years and eras are what the calendar counts
     function monthOf(uint256 timestamp) internal pure returns (uint16) {
         uint256 day = timestamp / _DAY_S + _DAYS_TO_EPOCH;
         uint256 era = day / _DAYS_PER_ERA;
@@ -20,6 +21,7 @@ library Months {
     }
 
     /// @notice First second of a month, not before 1970.
+    // slither-disable-next-line divide-before-multiply -- whole years and eras are what the calendar counts
     function startOf(uint256 month) internal pure returns (uint256) {
         uint256 fromMarch = month - 2;
         uint256 year = fromMarch / 12;

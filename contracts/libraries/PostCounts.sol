@@ -5,6 +5,7 @@ pragma solidity 0.8.37;
 library PostCounts {
     uint256 internal constant INDICES_PER_WORD = 128;
 
+    // slither-disable-next-line divide-before-multiply -- the largest word is a multiple of 3
     uint256 private constant _UPPER_BITS = type(uint256).max / 3 * 2; // of each count
 
     /// @notice Posts of `index` in the words of an offer, 0 for an index beyond them.

@@ -137,6 +137,7 @@ library PostingLane {
 
     /// @notice Takes ordinary bids up to the first other one or the end.
     /// @return more Whether it stopped at a bid
+    // slither-disable-next-line incorrect-shift -- Yul's order: a 1 shifted by the place of the index, added to its count
     function next(State memory lane) internal view returns (bool more) {
         assembly ("memory-safe") {
             let pointer := mload(lane)

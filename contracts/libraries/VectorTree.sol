@@ -79,6 +79,7 @@ library VectorTree {
     }
 
     /// @notice Root over a flat baseline vector (4 bytes a nanogrid index); the last leaf is zero padded.
+    // slither-disable-next-line divide-before-multiply -- rounded up to whole leaves: that is the padding
     function rootOfBaselines(bytes memory baselines) internal pure returns (bytes32) {
         uint256 leaves = (baselines.length + BASELINE_LEAF_BYTES - 1) / BASELINE_LEAF_BYTES;
         bytes memory padded = new bytes(leaves * BASELINE_LEAF_BYTES);

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Path, Query
 from market.api.bodies import BondPermit, Number, SignedMessage
 from market.api.context import Caller, CurrentMarket
 from market.api.examples import signed_example
-from market.domain.messages import Delegation, Unbonding
+from market.domain.messages import Delegation, SeatTransferVeto, Unbonding
 from market.services import nanogrids
 
 router = APIRouter(prefix="/nanogrids", tags=["nanogrids"])
@@ -18,6 +18,7 @@ NanogridId = Annotated[int, Path(ge=0, lt=2**48)]
 Limit = Annotated[int, Query(ge=1, le=500)]
 
 _DELEGATION = Delegation(65_543, "0x70997970C51812dc3A010C7d01b50e0d17dc79C8", 20_900, 80_000, 2_500, 60, 0)
+_VETO = SeatTransferVeto(65_543, 1)
 _UNBONDING = Unbonding(65_543, 4_000_000, 0)
 
 
@@ -64,6 +65,17 @@ def seat_delegate(
     return nanogrids.seat_delegate(market, caller, nanogrid, body.message, body.signature).document()
 
 
+@router.post("/{nanogrid}/transfer/veto", status_code=201)
+def veto_transfer(
+    market: CurrentMarket,
+    caller: Caller,
+    nanogrid: NanogridId,
+    body: Annotated[SignedMessage, signed_example(_VETO)],
+) -> dict[str, Any]:
+    """End a change of owner that the operator has announced, at any time until it is completed."""
+    return nanogrids.veto_transfer(market, caller, nanogrid, body.message, body.signature).document()
+
+
 @router.post("/{nanogrid}/bond", status_code=201)
 def fund_bond(market: CurrentMarket, caller: Caller, nanogrid: NanogridId, body: BondPermit) -> dict[str, Any]:
     """Add the owner's tokens to the bond by an ERC-2612 permit; the nanogrid's debts are paid first."""
@@ -83,7 +95,7 @@ def start_unbonding(
 
 @router.post("/{nanogrid}/bond/withdrawal", status_code=201)
 def withdraw_bond(market: CurrentMarket, caller: Caller, nanogrid: NanogridId) -> dict[str, Any]:
-    """Pay the unbonded part out to the owner's address, once the period is over."""
+    """Pay the unbonded part out to the address of the owner that unbonded it, once the period is over."""
     return nanogrids.withdraw_bond(market, caller, nanogrid).document()
 
 

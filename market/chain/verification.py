@@ -3,7 +3,8 @@
 A contract's code holds addresses and parameters that its constructor wrote into it, so it cannot be compared with an
 artifact as it stands. What can be is the transaction that created it: creation code and constructor's arguments. The
 code that it left behind follows from them, and no contract of ours can change its own (no proxy, no self-destruction).
-SettlementJudge needs no line of its own: Settlement's constructor creates it, out of Settlement's creation code.
+SettlementJudge and ClaimChecker need no line of their own: Settlement's and MeritOrderAuction's constructors create
+them, out of their own creation code.
 """
 
 from __future__ import annotations

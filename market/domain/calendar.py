@@ -94,9 +94,9 @@ INTERNAL_OFFSETS: Final[Mapping[Moment, tuple[int, int]]] = MappingProxyType(
 LEAD_HUNDREDTHS: Final = 50
 """Least time between the opening of an offer and its gate closure."""
 CLEARING_HUNDREDTHS: Final = 40
-"""Clearing and verdict are possible until gate closure plus this."""
+"""Clearing and verdict are possible until gate closure plus this, that second included."""
 CLEARING_AGAIN_HUNDREDTHS: Final = 45
-"""Clearing again is possible until gate closure plus this."""
+"""Clearing again is possible before gate closure plus this."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,7 +191,7 @@ class Calendar:
         return gate_closure + self.span_s(CLEARING_HUNDREDTHS)
 
     def clearing_again_deadline(self, gate_closure: int) -> int:
-        """Last moment to clear again after a verdict."""
+        """Clearing again after a verdict is possible before this moment."""
         return gate_closure + self.span_s(CLEARING_AGAIN_HUNDREDTHS)
 
     def final_at(
@@ -203,7 +203,7 @@ class Calendar:
     ) -> int:
         """When a cleared offer may be finalised; verdict_rejects: None without a verdict. 0: at once."""
         if verdict_rejects is None:
-            return self.clearing_deadline(gate_closure)
+            return self.clearing_deadline(gate_closure) + 1  # the verdict may come in that second still
         if verdict_rejects and not cleared_again:
             return self.clearing_again_deadline(gate_closure)
         return 0

@@ -108,6 +108,11 @@ CONTRACT_ERRORS: Final = _table(
         "RoleMissing": (_F, "The account {account} lacks the role {role}."),
         "NotSeatOwner": (_F, "{signer} is not the owner of nanogrid {nanogrid}."),
         "StaleNonce": (_C, "The nonce {given} is used up; the next one is {expected}."),
+        "NoTransferAnnounced": (_N, "No change of the owner of nanogrid {nanogrid} is announced."),
+        "TransferNotPossibleYet": (
+            _C,
+            "Nanogrid {nanogrid} can be given to its new owner from {possibleFrom} on, unless the owner objects.",
+        ),
         "LimitsTooWide": (
             _I,
             (

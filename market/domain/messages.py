@@ -38,6 +38,35 @@ class Delegation(Message):
 
 
 @dataclass(frozen=True, slots=True)
+class SeatTransfer(Message):
+    """Gives a nanogrid to another owner, with its bond and with what is not settled yet; the operator carries it.
+
+    Signer: seat's owner.
+    """
+
+    TYPE: ClassVar[str] = "SeatTransfer(uint48 nanogrid,address owner,uint32 nonce)"
+    CONTRACT: ClassVar[str] = "ParticipantRegistry"
+
+    nanogrid: int
+    owner: str
+    nonce: int
+
+
+@dataclass(frozen=True, slots=True)
+class SeatTransferVeto(Message):
+    """Ends a transfer of a nanogrid that the operator announced.
+
+    Signer: seat's owner.
+    """
+
+    TYPE: ClassVar[str] = "SeatTransferVeto(uint48 nanogrid,uint32 nonce)"
+    CONTRACT: ClassVar[str] = "ParticipantRegistry"
+
+    nanogrid: int
+    nonce: int
+
+
+@dataclass(frozen=True, slots=True)
 class Signal(Message):
     """Sets the traffic light of a node for an interval; reason = keccak256 of the published reason.
 
@@ -400,6 +429,8 @@ MESSAGES: Final[Mapping[str, type[Message]]] = MappingProxyType(
         message.__name__: message
         for message in (
             Delegation,
+            SeatTransfer,
+            SeatTransferVeto,
             Signal,
             Verdict,
             Command,

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from market.domain.messages import Delegation, Unbonding
+from market.domain.messages import Delegation, SeatTransferVeto, Unbonding
 from market.services.access import Principal, Scope
 from market.services.accounts import TokenPermit, carry_permit
 from market.services.decisions import Carried, carry, parse, wire_signature
@@ -34,6 +34,8 @@ def nanogrid_document(row: Nanogrid) -> dict[str, Any]:
         "index": row.index,
         "node": row.node,
         "owner": row.owner,
+        "announced_owner": row.announced_owner,
+        "transfer_possible_from": row.transfer_possible_from,
         "gateway": row.gateway,
         "rated_power_w": row.rated_power_w,
         "emergency_price_ueur_kwh": row.emergency_price_ueur_kwh,
@@ -77,7 +79,7 @@ def show_nanogrid(market: Market, session: Session, principal: Principal, nanogr
         .limit(1)
     ).first()
     return nanogrid_document(row) | {
-        "delegation_nonce": chain.call(chain.registry.functions.delegationNonce(nanogrid)),
+        "owner_nonce": chain.call(chain.registry.functions.ownerNonce(nanogrid)),
         "unbonding_nonce": chain.call(chain.settlement.functions.unbondingNonce(nanogrid)),
         "gateway_online": None if status is None else status.online,
         "gateway_heard_at": None if status is None else status.received_at,
@@ -127,6 +129,16 @@ def seat_delegate(
     return carry(market, principal, delegation, signature, function, subject=nanogrid, scope=Scope.ACCOUNT)
 
 
+def veto_transfer(
+    market: Market, principal: Principal, nanogrid: int, message: Mapping[str, Any], signature: str
+) -> Carried:
+    """End a change of owner that the operator announced."""
+    _own(market, principal, nanogrid)
+    veto = parse(SeatTransferVeto, message, nanogrid=nanogrid)
+    function = market.contracts.registry.functions.vetoSeatTransfer(veto.arguments(), wire_signature(signature))
+    return carry(market, principal, veto, signature, function, subject=nanogrid, scope=Scope.ACCOUNT)
+
+
 def fund_bond(market: Market, principal: Principal, nanogrid: int, payer: str, permit: TokenPermit) -> Carried:
     """Add tokens of the owner to a nanogrid's bond; its debts are paid first."""
     _own(market, principal, nanogrid)
@@ -146,7 +158,7 @@ def start_unbonding(
 
 
 def withdraw_bond(market: Market, principal: Principal, nanogrid: int) -> Carried:
-    """Pay the unbonded part out to the owner once its period is over."""
+    """Pay the unbonded part out to the owner that unbonded it, once its period is over."""
     available_at = _own(market, principal, nanogrid).unbonding_available_at
     function = market.contracts.settlement.functions.withdrawBond(nanogrid)
     return _paid(market, function, purpose_key("withdrawBond", nanogrid, available_at))

@@ -17,7 +17,9 @@ from market.chain.bindings import Contracts
 from market.domain.errors import ValidationFailed, Violation
 from market.domain.hashing import keccak256
 from market.domain.intervals import is_interval
+from market.domain.messages import SeatTransfer
 from market.domain.products import Product
+from market.domain.signing import Signature
 from market.domain.typed_data import checksum_address
 from market.services.roles import Role
 
@@ -37,6 +39,7 @@ NodeId = Annotated[int, _uint(32)]
 PortfolioId = Annotated[int, _uint(32)]
 NanogridId = Annotated[int, _uint(48)]
 AmountUeur = Annotated[int, Field(gt=0, lt=2**96)]
+SignatureOf = Annotated[str, Field(pattern=r"^0x[0-9a-f]{130}$")]
 Bytes32 = Annotated[str, Field(pattern=r"^0x[0-9a-f]{64}$")]
 Name = Annotated[str, Field(min_length=1, max_length=200)]
 IntervalStart = Annotated[int, AfterValidator(_interval)]
@@ -179,14 +182,39 @@ class ReinstateNanogrid(Action):
 
 
 class ChangeOwner(Action):
-    """Another owner, or a new wallet of the same one; the balance is paid out to the old one first."""
+    """Another owner, or a new wallet of the same one, by the old one's signed SeatTransfer; it is paid out first."""
 
     action: Literal["change_owner"]
     nanogrid: NanogridId
     owner: AddressOf
+    nonce: Annotated[int, _uint(32)]
+    signature: SignatureOf
 
     def call(self, contracts: Contracts) -> ContractFunction:
-        return contracts.registry.functions.changeSeatOwner(self.nanogrid, self.owner)
+        transfer = SeatTransfer(self.nanogrid, self.owner, self.nonce)
+        signature = Signature.from_hex(self.signature).to_bytes()
+        return contracts.registry.functions.changeSeatOwner(transfer.arguments(), signature)
+
+
+class AnnounceOwner(Action):
+    """Another owner where the old one cannot sign (lost key, death); it has the time to object."""
+
+    action: Literal["announce_owner"]
+    nanogrid: NanogridId
+    owner: AddressOf
+
+    def call(self, contracts: Contracts) -> ContractFunction:
+        return contracts.registry.functions.announceSeatTransfer(self.nanogrid, self.owner)
+
+
+class CompleteOwner(Action):
+    """The announced owner, once the old one's time to object is over."""
+
+    action: Literal["complete_owner"]
+    nanogrid: NanogridId
+
+    def call(self, contracts: Contracts) -> ContractFunction:
+        return contracts.registry.functions.completeSeatTransfer(self.nanogrid)
 
 
 class OpenEnrolment(Action):
@@ -273,6 +301,8 @@ AnyAction = Annotated[
     | CloseNanogrid
     | ReinstateNanogrid
     | ChangeOwner
+    | AnnounceOwner
+    | CompleteOwner
     | OpenEnrolment
     | SetGateway
     | SetPaused

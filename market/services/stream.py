@@ -38,7 +38,8 @@ TOPICS: Final = {
     ),
     "participants": (
         "NodeRegistered", "NodeDsoChanged", "PortfolioRegistered", "PortfolioAggregatorChanged", "SeatRegistered",
-        "SeatClosed", "SeatSuspended", "SeatReinstated", "SeatOwnerChanged", "SignerChanged", "CoverChanged",
+        "SeatClosed", "SeatSuspended", "SeatReinstated", "SeatOwnerChanged", "SeatTransferAnnounced",
+        "SeatTransferVetoed", "SignerChanged", "CoverChanged",
         "GatewayChanged", "EnrolmentOpened", "RoleGranted", "RoleRevoked", "PauseChanged",
     ),
 }  # fmt: skip

@@ -95,6 +95,9 @@ class Nanogrid(Projection):
     owner: Mapped[Address] = mapped_column(index=True)
     owned_since: Mapped[BigInt] = mapped_column(default=0, server_default="0")
     """When it came to its owner from another; 0: it has had no other. What was before is not the owner's to see."""
+    announced_owner: Mapped[Address | None]
+    """To whom the operator would give it without the owner's signature, from `transfer_possible_from` on."""
+    transfer_possible_from: Mapped[BigInt | None]
     rated_power_w: Mapped[BigInt]
     emergency_price_ueur_kwh: Mapped[BigInt]
     active_from: Mapped[BigInt]

@@ -133,9 +133,8 @@ def test_a_page_of_a_statement_counts_what_was_before_it(room: Room, caller: Cal
 
 
 def test_an_owners_purses_are_counted_apart_on_any_page(room: Room, caller: Caller) -> None:
-    change = room.world.contracts.registry.functions.changeSeatOwner
     room.world.at(TEST_EPOCH + U)
-    room.world.send("operator", change(nanogrid(1), address_of(owner_key(0))))
+    room.world.give_nanogrid(1, owner_key(1), address_of(owner_key(0)))
     room.world.at(TEST_EPOCH + 2 * U)
     token, settlement = room.world.contracts.token.functions, room.world.contracts.settlement
     room.world.send("operator", token.mint(room.world.address("operator"), 3 * EUR, bytes(32)))

@@ -97,8 +97,7 @@ def test_a_new_owner_sees_nothing_from_before_it_was_the_owner(room: Room, calle
     lines_before = caller("owner-0").get(f"/v1/accounts/{account}/statement")["items"]
     assert [line["kind"] for line in lines_before] == ["BOND_FUNDED"]
     room.world.at(T)
-    change = room.world.contracts.registry.functions.changeSeatOwner(nanogrid(0), address_of(owner_key(1)))
-    room.world.send("operator", change)
+    room.world.give_nanogrid(0, owner_key(0), address_of(owner_key(1)))
     room.market.index()
     buyer = caller("owner-1").get(f"/v1/accounts/{address_of(owner_key(1))}/statement")["items"]
     assert {line["nanogrid"] for line in buyer} == {nanogrid(1)}
@@ -106,8 +105,7 @@ def test_a_new_owner_sees_nothing_from_before_it_was_the_owner(room: Room, calle
 
 
 def test_a_key_for_one_nanogrid_reaches_no_other_and_no_money(room: Room, caller: Caller) -> None:
-    change = room.world.contracts.registry.functions.changeSeatOwner(nanogrid(1), address_of(owner_key(0)))
-    room.world.send("operator", change)
+    room.world.give_nanogrid(1, owner_key(1), address_of(owner_key(0)))
     room.market.index()
     made = caller("owner-0").post(
         "/v1/api-keys", {"label": "gateway", "scopes": ["read", "bids"], "nanogrid": nanogrid(0)}
@@ -158,8 +156,7 @@ def test_a_dispatch_shows_the_gateways_signed_answers(room: Room, caller: Caller
     assert dispatch["answers"][0]["gateway"] == gateway
 
     room.world.at(T + U)
-    change = room.world.contracts.registry.functions.changeSeatOwner(nanogrid(0), address_of(owner_key(1)))
-    room.world.send("operator", change)
+    room.world.give_nanogrid(0, owner_key(0), address_of(owner_key(1)))
     room.market.index()
     assert list(caller("owner-1").items("/v1/dispatches", node=7)) == [], "it was another's nanogrid then"
     assert len(list(caller("dso").items("/v1/dispatches", node=7))) == 1
@@ -171,10 +168,8 @@ def test_a_new_owner_sees_no_award_of_the_former_one_and_a_limited_key_no_positi
     offer = settled_award(room, meritgrid)
     aggregator = caller("aggregator")
     assert len(list(caller("owner-1").items(f"/v1/offers/{offer}/awards"))) == 1
-    change = room.world.contracts.registry.functions.changeSeatOwner(nanogrid(1), address_of(owner_key(2)))
-    room.world.send("operator", change)
-    grant = room.world.contracts.registry.functions.changeSeatOwner(nanogrid(3), aggregator.address)
-    room.world.send("operator", grant)
+    room.world.give_nanogrid(1, owner_key(1), address_of(owner_key(2)))
+    room.world.give_nanogrid(3, owner_key(3), aggregator.address)
     room.market.index()
     assert list(caller("owner-2").items(f"/v1/offers/{offer}/awards")) == []
     assert len(list(aggregator.items(f"/v1/offers/{offer}/awards"))) == 2

@@ -151,8 +151,7 @@ def test_a_late_bid_is_told_to_its_bidder(room: Room, heard: Heard) -> None:
 def test_a_new_owner_hears_nothing_from_before_it_was_the_owner(room: Room, heard: Heard) -> None:
     reading(room)
     room.world.at(TEST_EPOCH + U)
-    change = room.world.contracts.registry.functions.changeSeatOwner(nanogrid(0), address_of(owner_key(1)))
-    room.world.send("operator", change)
+    room.world.give_nanogrid(0, owner_key(0), address_of(owner_key(1)))
     assert heard("readings", "owner-0", "owner-1") == {}
     room.world.at(TEST_EPOCH + 2 * U)
     dispatch(room)

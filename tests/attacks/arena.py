@@ -24,11 +24,11 @@ from web3.types import TxReceipt
 from market.chain.bindings import decode_error
 from market.domain.errors import ContractRefused
 from market.domain.merit_order import Clearing, claim_of, clear_greedy
-from market.domain.messages import Bid, Offer, Reading, Request
+from market.domain.messages import Bid, Offer, Reading, Request, SeatTransfer
 from market.domain.products import Direction, Phase, Product, Side
 from market.domain.records import BidRecord, PostedBid, WireBid, pack_awards, pack_bids, pack_wire_bids, unpack_bids
 from market.domain.signing import address_of, sign_message
-from market.domain.trees import AwardLeaf, award_leaf, baseline_leaf, baseline_root
+from market.domain.trees import AwardRange, award_range, baseline_leaf, baseline_root
 from market.domain.typed_data import Domain, Message
 from tests.attacks.submission import Submission, settle_call
 from tests.contracts_properties.auction_house import (
@@ -296,6 +296,15 @@ class Arena(AuctionHouse):
         self.finalise(offer)
         return offer
 
+    # CHANGES OF OWNER
+
+    def giving(self, index: int, owner: str, nonce: int = 0) -> ContractFunction:
+        """The seat is another's, as its owner has signed; for the operator to send."""
+        transfer = SeatTransfer(nanogrid(index), owner, nonce)
+        domain = Domain(self.web3.eth.chain_id, self.registry.address)
+        signature = sign_message(owner_key(index), transfer, domain).to_bytes()
+        return self.registry.functions.changeSeatOwner(transfer.arguments(), signature)
+
     # READINGS
 
     def reading(self, index: int, active_wh: int, sequence: int = 1, reactive_varh: int = 0) -> Reading:
@@ -349,8 +358,8 @@ class Arena(AuctionHouse):
 
     def award_leaf(self, offer: bytes, ordinal: int) -> tuple[int, bytes, tuple[bytes, ...]]:
         """The leaf that holds an award, as calls take it."""
-        leaf: AwardLeaf = award_leaf(self.clearing(offer).awards, ordinal // 8)
-        return leaf.leaf_index, leaf.awards, leaf.proof
+        leaf: AwardRange = award_range(self.clearing(offer).awards, ordinal, ordinal)
+        return leaf.first_leaf, leaf.awards, leaf.proof
 
     def baseline_leaf(self, index: int) -> tuple[int, bytes, tuple[bytes, ...]]:
         """The leaf that holds a seat's baseline of 0."""
@@ -363,7 +372,7 @@ class Arena(AuctionHouse):
         )
 
     def expiring(self, offer: bytes) -> ContractFunction:
-        return self.settlement.functions.expireAwards(offer, [self.award_leaf(offer, 0)])
+        return self.settlement.functions.expireAwards(offer, self.award_leaf(offer, 0))
 
     # OUTCOMES
 

@@ -10,7 +10,8 @@ from web3.contract.contract import ContractFunction
 
 from market.domain.messages import Reading
 from market.domain.records import AwardRecord
-from market.domain.trees import award_leaves, baseline_vector
+from market.domain.settled_records import SettlementReading, pack_readings
+from market.domain.trees import award_range, baseline_vector
 
 
 @dataclass(frozen=True)
@@ -25,18 +26,13 @@ class Submission:
 
 def settle_call(settlement: Contract, submission: Submission) -> ContractFunction:
     """The call of `settle`."""
-    leaves = [(leaf.leaf_index, leaf.awards, leaf.proof) for leaf in award_leaves(submission.awards)]
-    readings = [
-        (
-            ordinal // 8,
-            ordinal % 8,
-            reading.active_energy_wh,
-            reading.reactive_energy_varh,
-            reading.sequence,
-            signature[:32],
-            signature[32:],
-        )
+    ordinals = [ordinal for ordinal, _, _ in submission.readings]
+    shown = award_range(submission.awards, min(ordinals), max(ordinals))
+    readings = pack_readings(
+        SettlementReading(ordinal, reading.active_energy_wh, reading.reactive_energy_varh, reading.sequence, signature)
         for ordinal, reading, signature in submission.readings
-    ]
+    )
     vector = baseline_vector(submission.baselines)
-    return settlement.functions.settle(submission.offer, vector, leaves, readings)
+    return settlement.functions.settle(
+        submission.offer, vector, (shown.first_leaf, shown.awards, shown.proof), readings
+    )

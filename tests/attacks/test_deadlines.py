@@ -246,6 +246,12 @@ def withdrawing_a_bond(arena: Arena) -> Due:
     return Due(available_at, lambda arena: arena.settlement.functions.withdrawBond(nanogrid(7)), arena.anyone)
 
 
+def completing_a_transfer(arena: Arena) -> Due:
+    arena.send(arena.registry.functions.announceSeatTransfer(nanogrid(7), arena.owner(50)), arena.operator)
+    _, possible_from = arena.registry.functions.announcedTransferOf(nanogrid(7)).call()
+    return Due(possible_from, lambda arena: arena.registry.functions.completeSeatTransfer(nanogrid(7)), arena.operator)
+
+
 def enrolling(arena: Arena) -> Due:
     (code_key, code), (key, gateway) = new_key("a code"), new_key("a gateway")
     arena.send(arena.settlement.functions.openEnrolment(nanogrid(7), code, arena.interval), arena.operator)
@@ -315,8 +321,8 @@ EDGES = (
     Edge("clearing begins at gate closure", clearing_first, "GateOpen", "", ""),
     Edge("clearing ends 0.4u after gate closure", clearing_last, "", "", "ClearTooLate"),
     Edge("the verdict is given until 0.4u after gate closure", verdict, "", "", "VerdictTooLate"),
-    Edge("clearing again ends 0.45u after gate closure", clearing_again, "", "", "ClearTooLate"),
-    Edge("without a verdict the result is final from 0.4u after closure", finalising, "NotFinalYet", "", ""),
+    Edge("clearing again ends before 0.45u after gate closure", clearing_again, "", "ClearTooLate", "ClearTooLate"),
+    Edge("the result is final after the last second for the verdict", finalising, "NotFinalYet", "NotFinalYet", ""),
     Edge("after a rejection from 0.45u after closure", finalising_a_rejection, "NotFinalYet", "", ""),
     Edge("and before T", finalising_last, "", "ClearTooLate", "ClearTooLate"),
     Edge("an open offer expires after 0.4u", expiring_an_open_offer, "NotExpirable", "NotExpirable", ""),
@@ -335,6 +341,7 @@ EDGES = (
     Edge("the referee decides within the term", deciding_a_hold, "", "", "HoldTermOver"),
     Edge("a hold lapses after its term", lapsing_a_hold, "HoldTermRunning", "HoldTermRunning", ""),
     Edge("a bond is paid when its unbonding is over", withdrawing_a_bond, "UnbondingPending", "", ""),
+    Edge("a seat is given away as announced", completing_a_transfer, "TransferNotPossibleYet", "", ""),
     Edge("a code is good until it expires", enrolling, "", "", "EnrolmentExpired"),
     Edge("a permit is good until its deadline", permitting, "", "", "ERC2612ExpiredSignature"),
     Edge("a delegate signs on its last day", bidding_as_a_delegate, "", "DELEGATE_EXPIRED", "DELEGATE_EXPIRED"),

@@ -8,8 +8,9 @@ from web3.contract.contract import ContractFunction
 
 from market.chain.bindings import artifact
 from market.chain.deployment import CONTRACT_NAMES
-from market.domain.messages import Withdrawal
+from market.domain.messages import SeatTransfer, SeatTransferVeto, Unbonding, Withdrawal
 from market.domain.signing import sign_message
+from market.domain.typed_data import Domain
 from tests.attacks.arena import EUR, NO_REASON, Arena, Outcome, gateway_key, nanogrid
 from tests.contracts_properties.auction_house import NODE, PORTFOLIO, U, owner_key
 
@@ -159,14 +160,58 @@ def test_an_operator_that_makes_itself_dso_gets_no_request_back(arena: Arena) ->
     assert arena.balance(arena.operator) == 0
 
 
-def test_an_operator_that_changes_a_seats_owner_pays_the_old_one_first(arena: Arena) -> None:
+def test_a_change_of_owner_pays_the_old_one_first(arena: Arena) -> None:
     offer = arena.final()
     arena.conclude(offer)
     earned = arena.seat_balance(1)
     assert earned > 0
-    arena.send(arena.registry.functions.changeSeatOwner(nanogrid(1), arena.operator), arena.operator)
+    arena.send(arena.giving(1, arena.owner(50)), arena.operator)
     assert arena.token.functions.balanceOf(arena.owner(1)).call() == earned
     assert arena.seat_balance(1) == 0
+
+
+def test_an_operator_takes_no_seat_with_its_bond_and_awards(arena: Arena, honest_outcome: Outcome) -> None:
+    """In the midst of a trade: neither with a signature of its own, nor with another's, nor by its word alone."""
+    offer = arena.honest_offer()
+    transfer = SeatTransfer(nanogrid(1), arena.operator, 0)
+    domain = Domain(arena.web3.eth.chain_id, arena.registry.address)
+    of_another = sign_message(owner_key(2), transfer, domain).to_bytes()
+    change = arena.registry.functions.changeSeatOwner
+    for signature in (b"", of_another):
+        assert arena.refusal(change(transfer.arguments(), signature), arena.operator).name == "NotSeatOwner"
+    arena.send(arena.registry.functions.announceSeatTransfer(nanogrid(1), arena.operator), arena.operator)
+    completing = arena.registry.functions.completeSeatTransfer(nanogrid(1))
+    assert arena.refusal(completing, arena.operator).name == "TransferNotPossibleYet"
+    assert arena.conclude(offer) == honest_outcome
+
+
+def test_an_announced_transfer_leaves_its_owner_the_time_to_take_all_out(arena: Arena) -> None:
+    """Begun at the end of the first half, unbonding is over when the transfer is possible; the old owner is paid even
+    after it."""
+    functions, bond = arena.settlement.functions, arena.bond(1)
+    arena.send(arena.registry.functions.announceSeatTransfer(nanogrid(1), arena.operator), arena.operator)
+    _, possible_from = arena.registry.functions.announcedTransferOf(nanogrid(1)).call()
+    arena.at(possible_from - functions.unbondingS().call())
+    unbonding = Unbonding(nanogrid(1), bond, 0)
+    signature = sign_message(owner_key(1), unbonding, arena.settlement_domain).to_bytes()
+    arena.send(functions.startUnbonding(unbonding.arguments(), signature), arena.relayer)
+    assert functions.bondOf(nanogrid(1)).call()[2] == possible_from
+    arena.at(possible_from)
+    arena.send(arena.registry.functions.completeSeatTransfer(nanogrid(1)), arena.operator)
+    arena.send(functions.withdrawBond(nanogrid(1)), arena.anyone)
+    assert arena.token.functions.balanceOf(arena.owner(1)).call() == bond
+    assert arena.token.functions.balanceOf(arena.operator).call() == 0
+
+
+def test_an_owner_ends_an_announced_transfer(arena: Arena) -> None:
+    arena.send(arena.registry.functions.announceSeatTransfer(nanogrid(1), arena.operator), arena.operator)
+    veto = SeatTransferVeto(nanogrid(1), 0)
+    domain = Domain(arena.web3.eth.chain_id, arena.registry.address)
+    signature = sign_message(owner_key(1), veto, domain).to_bytes()
+    arena.send(arena.registry.functions.vetoSeatTransfer(veto.arguments(), signature), arena.relayer)
+    arena.at(arena.now + 2 * arena.settlement.functions.unbondingS().call())
+    completing = arena.registry.functions.completeSeatTransfer(nanogrid(1))
+    arena.refuse(completing, arena.operator, "NoTransferAnnounced", nanogrid=nanogrid(1))
 
 
 def test_an_operator_cannot_bid_for_a_home(arena: Arena, honest_outcome: Outcome) -> None:

@@ -146,8 +146,7 @@ def test_a_change_of_owner_is_not_reentered_while_it_pays_out(corrupt: CorruptAr
     earned = corrupt.seat_balance(1)
     paying = corrupt.settlement.functions.payOut(nanogrid(1))
     corrupt.send(corrupt.malicious.functions.arm(corrupt.settlement.address, encode_call(paying)), corrupt.attacker)
-    changing = corrupt.registry.functions.changeSeatOwner(nanogrid(1), corrupt.attacker)
-    corrupt.send(changing, corrupt.operator)
+    corrupt.send(corrupt.giving(1, corrupt.attacker), corrupt.operator)
     assert corrupt.malicious.functions.tried().call()
     assert not corrupt.malicious.functions.succeeded().call()
     assert corrupt.malicious.functions.balanceOf(corrupt.owner(1)).call() == earned

@@ -8,6 +8,7 @@ from eth_account import Account
 
 from market.chain.deployment import DeploymentParameters
 from market.chain.embedded import set_block_time
+from market.domain.messages import SeatTransfer
 from market.domain.typed_data import Domain
 from scripts.deploy import deploy
 
@@ -101,6 +102,12 @@ class Stage:
         """Funds a seat's bond; its cover is an eighth of it."""
         self.mint(self.owners[index], amount_ueur)
         self.settlement.fundBond(self.seat(index), amount_ueur, {"from": self.owners[index]})
+
+    def transfer(self, owner=None, nonce=0, signer=None):
+        """Seat 0 is given to another (the stranger), as its owner has signed."""
+        message = SeatTransfer(self.seat(0), str(owner or self.stranger), nonce)
+        signature = self.sign(signer or self.owners[0], message)
+        return self.registry.changeSeatOwner(message.arguments(), signature, {"from": self.operator})
 
     # TIME
 

@@ -253,7 +253,7 @@ def test_clearing_again_leaves_the_rejected_out(room, cleared):
 def test_clearing_again_is_possible_a_little_longer(room, cleared):
     room.verdict(cleared, b"\x01")
     deadline = room.before(140) + U * 45 // 100
-    room.stage.at(deadline + 1)
+    room.stage.at(deadline)
     with reverts(thrown("ClearTooLate", cleared, deadline)):
         room.clear(cleared, room.reference(rejected={0}), rejected=b"\x01")
 
@@ -279,7 +279,7 @@ def test_a_verdict_that_nobody_cleared_again_takes_its_awards_away(room, cleared
 
 
 def test_silence_accepts_after_the_verdicts_deadline(room, cleared):
-    final_at = room.before(140) + U * 40 // 100
+    final_at = room.before(140) + U * 40 // 100 + 1
     assert room.auction.finalAt(cleared) == final_at
     room.stage.at(final_at - 1)
     with reverts(thrown("NotFinalYet", cleared, final_at)):

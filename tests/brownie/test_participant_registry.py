@@ -67,7 +67,9 @@ def test_governance_changes_hands_in_two_steps_only(stage):
         lambda stage, sender: stage.registry.registerSeat(PORTFOLIO, stage.stranger, 1, 1, NEVER, sender),
         lambda stage, sender: stage.registry.closeSeat(stage.seat(0), NEVER - 1, sender),
         lambda stage, sender: stage.registry.reinstateSeat(stage.seat(0), sender),
-        lambda stage, sender: stage.registry.changeSeatOwner(stage.seat(0), stage.stranger, sender),
+        lambda stage, sender: stage.registry.changeSeatOwner((stage.seat(0), stage.stranger, 0), NO_SIGNATURE, sender),
+        lambda stage, sender: stage.registry.announceSeatTransfer(stage.seat(0), stage.stranger, sender),
+        lambda stage, sender: stage.registry.completeSeatTransfer(stage.seat(0), sender),
         lambda stage, sender: stage.registry.grantRole(role_id("ORACLE"), stage.stranger, sender),
     ],
 )
@@ -112,7 +114,9 @@ def test_what_is_not_registered_cannot_be_changed(stage):
     with reverts(thrown("UnknownSeat", stage.seat(9))):
         stage.registry.closeSeat(stage.seat(9), NEVER - 1, by_operator)
     with reverts(thrown("UnknownSeat", stage.seat(9))):
-        stage.registry.changeSeatOwner(stage.seat(9), stage.stranger, by_operator)
+        stage.registry.changeSeatOwner((stage.seat(9), stage.stranger, 0), NO_SIGNATURE, by_operator)
+    with reverts(thrown("UnknownSeat", stage.seat(9))):
+        stage.registry.announceSeatTransfer(stage.seat(9), stage.stranger, by_operator)
     with reverts(thrown("UnknownSeat", stage.seat(9))):
         stage.registry.setDelegate(delegation(stage, nanogrid=stage.seat(9)).arguments(), b"", {"from": stage.stranger})
 
@@ -203,7 +207,7 @@ def test_the_old_owner_is_paid_what_the_seat_earned(stage):
     stage.at(stage.start + 70 * 86_400)
     stage.capacity_register.payAvailability(transaction.return_value, month, {"from": stage.stranger})
     earned = stage.settlement.seatBalance(stage.seat(0))
-    stage.registry.changeSeatOwner(stage.seat(0), stage.stranger, {"from": stage.operator})
+    stage.transfer()
     assert stage.token.balanceOf(stage.owners[0]) == earned > 0
     assert stage.settlement.seatBalance(stage.seat(0)) == 0
 
@@ -217,12 +221,10 @@ def capacity_month(stage):
 def test_a_new_owner_starts_without_balance_and_without_delegate(stage):
     stage.fund_bond(0, 2 * EUR)
     stage.registry.setDelegate(delegation(stage).arguments(), NO_SIGNATURE, {"from": stage.owners[0]})
-    stage.registry.changeSeatOwner(stage.seat(0), stage.stranger, {"from": stage.operator})
+    stage.transfer(nonce=1)
     assert stage.registry.seatOf(stage.seat(0))[0] == stage.stranger
     assert tuple(stage.registry.signerOf(stage.seat(0))) == (stage.stranger, 2**16 - 1, 0, LARGEST_WH, 25)
-    assert stage.registry.delegationNonce(stage.seat(0)) == 2
-    with reverts(thrown("ZeroAddress")):
-        stage.registry.changeSeatOwner(stage.seat(0), ZERO, {"from": stage.operator})
+    assert stage.registry.ownerNonce(stage.seat(0)) == 2
 
 
 def test_only_settlement_sets_covers_and_suspends(stage):

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from sqlalchemy import select
 
 from market.domain.hashing import keccak256
-from market.domain.messages import CapacityContract, Command, Hold, Unbonding, Verdict, Withdrawal
+from market.domain.messages import CapacityContract, Command, Hold, SeatTransferVeto, Unbonding, Verdict, Withdrawal
 from market.domain.products import Direction, Phase, Product, Side
 from market.domain.records import BidRecord, rejected_bitmap
 from market.domain.signing import address_of
@@ -197,7 +197,11 @@ def take_money_out(world: World) -> None:
     world.send("stranger", world.contracts.capacity.functions.payAvailability(contract, 2026 * 12 + 5))
     world.send("stranger", settlement.payOut(nanogrid(1)))
     world.send("stranger", settlement.withdrawBond(nanogrid(1)))
-    world.send("operator", registry.changeSeatOwner(nanogrid(3), address_of(owner_key(9))))
+    world.give_nanogrid(3, owner_key(3), address_of(owner_key(9)))
+    world.send("operator", registry.announceSeatTransfer(nanogrid(1), world.address("stranger")))
+    world.send("operator", registry.announceSeatTransfer(nanogrid(2), world.address("stranger")))
+    veto = SeatTransferVeto(nanogrid(2), 0)
+    world.send("stranger", registry.vetoSeatTransfer(veto.arguments(), world.sign(owner_key(2), veto)))
     world.send("operator", registry.closeSeat(nanogrid(0), world.now_s // U * U + 8 * U))
     world.send("operator", registry.setPaused(NODE, 0, True))
     world.send("operator", registry.revokeRole(keccak256(b"REFEREE"), world.address("referee")))

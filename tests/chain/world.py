@@ -24,7 +24,7 @@ from market.chain.receipts import Receipt
 from market.chain.sender import TransactionSender
 from market.domain.hashing import keccak256
 from market.domain.merit_order import claim_of, clear_greedy
-from market.domain.messages import Bid, Offer, Reading, Request, Signal
+from market.domain.messages import Bid, Offer, Reading, Request, SeatTransfer, Signal
 from market.domain.products import Direction, Phase, Product, Side
 from market.domain.records import BidRecord, WireBid, pack_awards, pack_bids, pack_wire_bids, unpack_awards, unpack_bids
 from market.domain.settled_records import SettlementReading, pack_readings
@@ -124,6 +124,13 @@ class World:
     def decide(self, function: Any, message: Message, by: str) -> Receipt:
         """Carry a decision that an actor has signed."""
         return self.send("relayer", function(message.arguments(), self.sign(KEYS[by], message)))
+
+    def give_nanogrid(self, index: int, key: bytes, owner: str) -> Receipt:
+        """The operator carries what the old owner, whose key it is, has signed."""
+        registry = self.contracts.registry.functions
+        nonce = self.contracts.call(registry.ownerNonce(nanogrid(index)))
+        transfer = SeatTransfer(nanogrid(index), owner, nonce)
+        return self.send("operator", registry.changeSeatOwner(transfer.arguments(), self.sign(key, transfer)))
 
     def at(self, moment_s: int) -> None:
         """Move the clock, never back."""

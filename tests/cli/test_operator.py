@@ -134,10 +134,33 @@ def test_keys_are_rotated_by_giving_the_place_to_another_address(room: Room, mer
     done(meritgrid("operator", "grant", "AGGREGATOR", stranger, *operator))
     portfolio = ("--portfolio", PORTFOLIO, "--aggregator", stranger)
     done(meritgrid("operator", "change", "aggregator", *portfolio, *operator))
-    done(meritgrid("operator", "change", "owner", "--nanogrid", nanogrid(0), "--owner", NEW_OWNER, *operator))
+    signed = done(
+        meritgrid("account", "sign-transfer", "--nanogrid", nanogrid(0), "--to", NEW_OWNER, *at(room, "owner-0"))
+    )
+    change = ("operator", "change", "owner", "--nanogrid", nanogrid(0), "--signature", signed.document["signature"])
+    assert meritgrid(*change, "--owner", stranger, *operator).code == 2, "the owner has signed another name"
+    done(meritgrid(*change, "--owner", NEW_OWNER, *operator))
     shown = {row["nanogrid"]: row for row in done(meritgrid("operator", "nanogrids", *operator)).document["items"]}
     assert shown[nanogrid(0)]["owner"] == NEW_OWNER
     assert meritgrid("account", "pay-out", "--nanogrid", nanogrid(0), *at(room, "owner-0")).code == 2
+
+
+def test_an_owner_who_cannot_sign_has_the_time_to_object(room: Room, meritgrid: Run) -> None:
+    operator, owner = at(room, "operator"), at(room, "owner-1")
+    announce = ("operator", "change", "announce-owner", "--nanogrid", nanogrid(1), "--owner", NEW_OWNER)
+    complete = ("operator", "change", "complete-owner", "--nanogrid", nanogrid(1))
+    done(meritgrid(*announce, *operator))
+    early = meritgrid(*complete, *operator)
+    assert early.code == 2
+    assert early.document["type"].endswith("/transfer-not-possible-yet")
+    room.world.at(TEST_EPOCH + 100 * U)
+    done(meritgrid("account", "veto-transfer", "--nanogrid", nanogrid(1), *owner))
+    assert meritgrid(*complete, *operator).document["type"].endswith("/no-transfer-announced")
+    done(meritgrid(*announce, *operator))
+    room.world.at(TEST_EPOCH + 200 * U)
+    done(meritgrid(*complete, *operator))
+    rows = {row["nanogrid"]: row for row in done(meritgrid("operator", "nanogrids", *operator)).document["items"]}
+    assert (rows[nanogrid(1)]["owner"], rows[nanogrid(1)]["announced_owner"]) == (NEW_OWNER, None)
 
 
 def test_the_governance_changes_hands_in_two_steps_with_a_delay(room: Room, meritgrid: Run) -> None:

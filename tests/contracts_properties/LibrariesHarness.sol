@@ -27,6 +27,15 @@ contract LibrariesHarness {
         return (number, Months.startOf(number), Months.hoursOf(number));
     }
 
+    /// @notice The months of days, counted from 1970-01-01, at their first and last seconds: two for each day.
+    function monthsOfDays(uint256 first, uint256 count) external pure returns (uint16[] memory months) {
+        months = new uint16[](2 * count);
+        for (uint256 i = 0; i < count; ++i) {
+            months[2 * i] = Months.monthOf((first + i) * 1 days);
+            months[2 * i + 1] = Months.monthOf((first + i + 1) * 1 days - 1);
+        }
+    }
+
     function product(uint8 code) external pure returns (bool exists, uint8 kind, bool answersRequest) {
         return (Products.exists(code), Products.kindOf(code), Products.answersRequest(code));
     }

@@ -20,6 +20,7 @@ from web3.types import TxReceipt
 from market.chain.bindings import artifact
 from market.chain.deployment import Deployment, DeploymentParameters, deploy
 from market.chain.embedded import EmbeddedChain, set_block_time
+from market.domain.claim_check import Progress
 from market.domain.merit_order import Claim
 from market.domain.messages import Bid, Offer, Request
 from market.domain.products import Product, Side
@@ -43,6 +44,23 @@ DEPLOYER_KEY = "0xac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff
 NO_SIGNATURE = b""
 ANY_BASELINES = keccak(text="baselines")
 EMPTY_PROGRESS = (bytes(32), 0, 0, [], 0, [], 0, b"", [])
+
+
+def progress_argument(progress: Progress | None) -> tuple[object, ...]:
+    """Where a clearing in chunks stands, as `clear` takes it; None before the first chunk."""
+    if progress is None:
+        return EMPTY_PROGRESS
+    return (
+        progress.chain,
+        progress.position,
+        progress.better,
+        progress.better_than_passed,
+        progress.seen,
+        progress.minima,
+        progress.award_count,
+        progress.pending,
+        progress.peaks,
+    )
 
 
 def owner_key(index: int) -> bytes:

@@ -26,13 +26,13 @@ from market.domain.trees import award_root
 from market.domain.units import NO_MARGINAL
 from tests.contracts_properties.auction_house import (
     COVER_CENTS,
-    EMPTY_PROGRESS,
     NO_SIGNATURE,
     PORTFOLIO,
     REQUEST_PRICE_UEUR_KWH,
     AuctionHouse,
     U,
     is_reserved,
+    progress_argument,
 )
 from tests.domain.auctions import Auction, auctions, auctions_with_many_minima
 
@@ -101,24 +101,9 @@ def clear_in_chunks(
     progress: Progress | None = None
     for first, end in pairwise([0, *cuts, len(auction.bids)]):
         chunk = auction.bids[first:end]
-        given_progress = EMPTY_PROGRESS if progress is None else as_argument(progress)
         rejected = rejected_bitmap(auction.rejected)
-        house.send(house.clear(offer, claim, pack_bids(chunk), rejected, given_progress), house.anyone)
+        house.send(house.clear(offer, claim, pack_bids(chunk), rejected, progress_argument(progress)), house.anyone)
         progress, _ = check_chunk(auction.side, claim, chunk, posts, auction.rejected, progress)
-
-
-def as_argument(progress: Progress) -> tuple[object, ...]:
-    return (
-        progress.chain,
-        progress.position,
-        progress.better,
-        progress.better_than_passed,
-        progress.seen,
-        progress.minima,
-        progress.award_count,
-        progress.pending,
-        progress.peaks,
-    )
 
 
 def chunk_cuts(auction: Auction, data: st.DataObject) -> list[int]:

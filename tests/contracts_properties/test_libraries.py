@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import pytest
@@ -60,6 +60,15 @@ def test_months_are_those_of_utc(harness: Contract, timestamp: int) -> None:
         int(first.timestamp()),
         (following - first).total_seconds() / 3600,
     ]
+
+
+def test_every_day_until_2106_is_in_its_month(harness: Contract) -> None:
+    epoch, days, portion = date(1970, 1, 1).toordinal(), 2**32 // 86_400, 5_000
+    for first in range(0, days, portion):
+        count = min(portion, days - first)
+        dates = [date.fromordinal(epoch + first + day) for day in range(count)]
+        expected = [day.year * 12 + day.month - 1 for day in dates for _ in ("first second", "last second")]
+        assert harness.functions.monthsOfDays(first, count).call() == expected
 
 
 @pytest.mark.parametrize("code", range(9))

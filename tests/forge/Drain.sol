@@ -23,6 +23,8 @@ abstract contract Drain is MoneyHandlers {
         _endCommands();
         _reclaimRequests();
         _payDebts();
+        _later(UNBONDING);
+        _takeBonds(); // a former owner's stands in the way of the present one's
         _startUnbondings();
         _later(UNBONDING);
         _takeBonds();
@@ -33,7 +35,7 @@ abstract contract Drain is MoneyHandlers {
         require(token.totalSupply() == _inPeoplesHands() + donated, "tokens came to somebody unknown");
     }
 
-    /// @dev One call for each offer twice (its end, its awards), hold, command, interval of a request and account, three for each seat;
+    /// @dev One call for each offer twice (its end, its awards), hold, command, interval of a request and account, four for each seat;
     /// and the deposits that pay debts, each 32 parts.
     function _bound() private view returns (uint256) {
         uint256 intervals = 0;
@@ -41,7 +43,7 @@ abstract contract Drain is MoneyHandlers {
             intervals += requested[i].request.quantities.length;
         }
         uint256 debts = people.length + commanded.length / DEBTS_PER_DEPOSIT;
-        return 2 * lotIds.length + held.length + commanded.length + intervals + people.length + 3 * seats.length + debts;
+        return 2 * lotIds.length + held.length + commanded.length + intervals + people.length + 4 * seats.length + debts;
     }
 
     function _later(uint256 seconds_) private {

@@ -7,6 +7,9 @@ import {VM} from "./Vm.sol";
 
 /// @notice Tokens in and out: accounts, bonds, permits, and the token by itself.
 abstract contract MoneyHandlers is SettlementHandlers {
+    /// @dev Who began to unbond what waits now.
+    mapping(uint48 nanogrid => address owner) internal unbondingTo;
+
     bytes32 private constant WITHDRAWAL = keccak256("Withdrawal(address account,uint256 amountUeur,uint32 nonce)");
     bytes32 private constant UNBOND = keccak256("Unbonding(uint48 nanogrid,uint96 amountUeur,uint32 nonce)");
     bytes32 private constant PERMIT =
@@ -124,7 +127,11 @@ abstract contract MoneyHandlers is SettlementHandlers {
         ISettlement.Unbonding memory given = _unbonding(nanogrid, amount);
         (address from, bytes memory signature) =
             _authorise(registry.seatOf(nanogrid).owner, settlementDomain, keccak256(abi.encode(UNBOND, given)));
-        _try(from, address(settlement), abi.encodeCall(settlement.startUnbonding, (given, signature)));
+        (, uint256 pending,) = settlement.bondOf(nanogrid);
+        address owner = registry.seatOf(nanogrid).owner;
+        if (!_tryOk(from, address(settlement), abi.encodeCall(settlement.startUnbonding, (given, signature)))) return;
+        require(pending == 0 || unbondingTo[nanogrid] == owner, "another's bond was mixed in");
+        unbondingTo[nanogrid] = owner;
     }
 
     function _withdrawal(address account, uint256 amount) internal view returns (ISettlement.Withdrawal memory) {
@@ -137,7 +144,7 @@ abstract contract MoneyHandlers is SettlementHandlers {
 
     function _withdrawBond(uint48 nanogrid) internal {
         (, uint256 unbonding, uint64 availableAt) = settlement.bondOf(nanogrid);
-        address owner = registry.seatOf(nanogrid).owner;
+        address owner = unbondingTo[nanogrid];
         uint256 expected = token.balanceOf(owner) + unbonding;
         if (!_tryOk(stranger, address(settlement), abi.encodeCall(settlement.withdrawBond, (nanogrid)))) return;
         require(clock >= availableAt, "a bond paid before its time");

@@ -19,6 +19,8 @@ abstract contract RegistryHandlers is Stage {
     bytes32 private constant CONTRACT = keccak256(
         "CapacityContract(uint48 nanogrid,uint8 product,uint16 firstMonth,uint16 months,uint32 powerW,uint32 availabilityPriceUeurKwH,uint64 salt)"
     );
+    bytes32 private constant TRANSFER = keccak256("SeatTransfer(uint48 nanogrid,address owner,uint32 nonce)");
+    bytes32 private constant VETO = keccak256("SeatTransferVeto(uint48 nanogrid,uint32 nonce)");
     bytes32 private constant FORFEIT = keccak256("Forfeit(bytes32 id,uint16 month)");
 
     struct Capacity {
@@ -27,13 +29,14 @@ abstract contract RegistryHandlers is Stage {
         uint16 month;
     }
 
+    mapping(uint48 nanogrid => uint256 moment) internal announcedAt;
     Capacity[] private _capacities;
     mapping(bytes32 id => mapping(uint16 month => bool)) private _monthClosed;
 
     /* REGISTRATION */
 
     function registrations(uint256 number) external turn(number) {
-        uint256 choice = _draw(10);
+        uint256 choice = _draw(12);
         address r = address(registry);
         uint32 node = uint32(_between(1, 3));
         uint32 portfolio = uint32(_between(1, 4));
@@ -45,6 +48,8 @@ abstract contract RegistryHandlers is Stage {
         else if (choice == 6) _closeSeat();
         else if (choice == 7) _try(operator, r, abi.encodeCall(registry.reinstateSeat, (_anySeat())));
         else if (choice == 8) _changeOwner(_anySeat(), owners[_draw(owners.length)]);
+        else if (choice == 9) _announceOwner(_anySeat(), owners[_draw(owners.length)]);
+        else if (choice == 10) _completeOwner(_anySeat());
         else _pause(node, _draw(3) == 0 ? 0 : uint8(_between(1, 6)), _draw(3) == 0);
     }
 
@@ -78,9 +83,40 @@ abstract contract RegistryHandlers is Stage {
     function _changeOwner(uint48 nanogrid, address owner) private {
         address old = registry.seatOf(nanogrid).owner;
         uint256 expected = token.balanceOf(old) + settlement.seatBalance(nanogrid);
-        bytes memory data = abi.encodeCall(registry.changeSeatOwner, (nanogrid, owner));
+        IParticipantRegistry.SeatTransfer memory given;
+        given.nanogrid = nanogrid;
+        given.owner = owner;
+        given.nonce = registry.ownerNonce(nanogrid) + uint32(_draw(8) / 7);
+        bytes32 message = keccak256(abi.encode(TRANSFER, given));
+        address signer = _draw(8) == 0 ? operator : old;
+        bytes memory signature = _draw(8) == 0 ? bytes("") : _signature(signer, registryDomain, message);
+        bytes memory data = abi.encodeCall(registry.changeSeatOwner, (given, signature));
         if (!_tryOk(operator, address(registry), data)) return;
+        require(signer == old && signature.length != 0, "a seat given away without its owner's word");
         require(token.balanceOf(old) == expected && settlement.seatBalance(nanogrid) == 0, "owner not paid out");
+    }
+
+    function _announceOwner(uint48 nanogrid, address owner) private {
+        bytes memory data = abi.encodeCall(registry.announceSeatTransfer, (nanogrid, owner));
+        if (_tryOk(operator, address(registry), data)) announcedAt[nanogrid] = clock;
+        if (_draw(3) == 0) _vetoOwner(nanogrid);
+    }
+
+    function _completeOwner(uint48 nanogrid) private {
+        address old = registry.seatOf(nanogrid).owner;
+        uint256 expected = token.balanceOf(old) + settlement.seatBalance(nanogrid);
+        if (!_tryOk(operator, address(registry), abi.encodeCall(registry.completeSeatTransfer, (nanogrid)))) return;
+        require(clock >= announcedAt[nanogrid] + 2 * uint256(UNBONDING), "a seat given away before its time");
+        require(token.balanceOf(old) == expected && settlement.seatBalance(nanogrid) == 0, "owner not paid out");
+    }
+
+    function _vetoOwner(uint48 nanogrid) private {
+        IParticipantRegistry.SeatTransferVeto memory given;
+        given.nanogrid = nanogrid;
+        given.nonce = registry.ownerNonce(nanogrid) + uint32(_draw(8) / 7);
+        (address from, bytes memory signature) =
+            _authorise(registry.seatOf(nanogrid).owner, registryDomain, keccak256(abi.encode(VETO, given)));
+        _try(from, address(registry), abi.encodeCall(registry.vetoSeatTransfer, (given, signature)));
     }
 
     function _pause(uint32 node, uint8 product, bool paused) internal {
@@ -100,7 +136,7 @@ abstract contract RegistryHandlers is Stage {
         given.lowestPriceUeurKwh = uint32(_draw(2) * 50_000);
         given.largestQuantity = uint24(_draw(3000));
         given.coverCents = uint24(_draw(2) == 0 ? seat.coverCents : _draw(uint256(seat.coverCents) + 20));
-        given.nonce = registry.delegationNonce(nanogrid) + uint32(_draw(8) / 7);
+        given.nonce = registry.ownerNonce(nanogrid) + uint32(_draw(8) / 7);
         (address from, bytes memory signature) =
             _authorise(seat.owner, registryDomain, keccak256(abi.encode(DELEGATION, given)));
         _try(from, address(registry), abi.encodeCall(registry.setDelegate, (given, signature)));
@@ -275,7 +311,7 @@ abstract contract RegistryHandlers is Stage {
         } else if (choice == 8) {
             _refused(s, abi.encodeCall(settlement.setGateway, (nanogrid, stranger)));
         } else if (choice == 9) {
-            _refused(r, abi.encodeCall(registry.changeSeatOwner, (nanogrid, stranger)));
+            _refused(r, abi.encodeCall(registry.announceSeatTransfer, (nanogrid, stranger)));
         } else if (choice == 10) {
             _refused(r, abi.encodeCall(registry.setPaused, (1, 0, true)));
         } else if (choice == 11) {

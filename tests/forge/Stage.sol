@@ -226,10 +226,14 @@ abstract contract Stage is CallCounter {
         internal
         returns (address from, bytes memory signature)
     {
+        if (keyOf[signer] == 0 || _draw(3) != 0) return (signer, "");
+        return (_draw(2) == 0 ? relayer : stranger, _signature(signer, domain, message));
+    }
+
+    function _signature(address signer, bytes32 domain, bytes32 message) internal view returns (bytes memory) {
         uint256 key = keyOf[signer];
-        if (key == 0 || _draw(3) != 0) return (signer, "");
-        (uint8 v, bytes32 r, bytes32 s) = VM.sign(key, _digest(domain, message));
-        return (_draw(2) == 0 ? relayer : stranger, abi.encodePacked(r, s, v));
+        (uint8 v, bytes32 r, bytes32 s) = VM.sign(key == 0 ? 7 : key, _digest(domain, message));
+        return abi.encodePacked(r, s, v);
     }
 
     /// @dev EIP-2098.

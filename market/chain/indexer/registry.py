@@ -119,6 +119,19 @@ def _reinstate(run: Projecting, event: Event) -> None:
 def _change_owner(run: Projecting, event: Event) -> None:
     seat = run.nanogrid(event["nanogrid"])
     seat.owner, seat.owned_since = event["owner"], event.block_time
+    seat.announced_owner, seat.transfer_possible_from = None, None
+
+
+@on(_CONTRACT, "SeatTransferAnnounced")
+def _announce_transfer(run: Projecting, event: Event) -> None:
+    seat = run.nanogrid(event["nanogrid"])
+    seat.announced_owner, seat.transfer_possible_from = event["owner"], event["possibleFrom"]
+
+
+@on(_CONTRACT, "SeatTransferVetoed")
+def _veto_transfer(run: Projecting, event: Event) -> None:
+    seat = run.nanogrid(event["nanogrid"])
+    seat.announced_owner, seat.transfer_possible_from = None, None
 
 
 @on(_CONTRACT, "SignerChanged")

@@ -344,20 +344,20 @@ def _(arena: Arena) -> Refused:
 @auction("WrongRejected")
 def _(arena: Arena) -> Refused:
     offer = arena.cleared()
-    arena.at_before(100)
+    arena.at(arena.interval - U + 1)
     return refused(arena.finalising(offer, b"\1"), arena.anyone, offer=offer)
 
 
 @auction("NotFinalYet")
 def _(arena: Arena) -> Refused:
     offer = arena.cleared()
-    return refused(arena.finalising(offer), arena.anyone, offer=offer, finalAt=arena.interval - U)
+    return refused(arena.finalising(offer), arena.anyone, offer=offer, finalAt=arena.interval - U + 1)
 
 
 @auction("WrongAwards")
 def _(arena: Arena) -> Refused:
     offer = arena.cleared()
-    arena.at_before(100)
+    arena.at(arena.interval - U + 1)
     root = arena.auction.functions.stateOf(offer).call().awardsRoot
     call = arena.auction.functions.finalise(offer, b"", b"")
     return refused(call, arena.anyone, offer=offer, expected=root, given=NO_REASON)

@@ -77,7 +77,7 @@ def _(arena: Arena) -> Refused:
 
 @registry("ZeroAddress")
 def _(arena: Arena) -> Refused:
-    return refused(arena.registry.functions.changeSeatOwner(nanogrid(7), NOBODY), arena.operator)
+    return refused(arena.giving(7, NOBODY), arena.operator)
 
 
 @registry("RoleMissing")
@@ -96,6 +96,19 @@ def _(arena: Arena) -> Refused:
     owned_by_aggregator(arena)
     stale = delegating(arena, nonce=5)
     return refused(stale, arena.aggregator, nanogrid=nanogrid(7), given=5, expected=1)
+
+
+@registry("NoTransferAnnounced")
+def _(arena: Arena) -> Refused:
+    return refused(arena.registry.functions.completeSeatTransfer(nanogrid(7)), arena.operator, nanogrid=nanogrid(7))
+
+
+@registry("TransferNotPossibleYet")
+def _(arena: Arena) -> Refused:
+    arena.send(arena.registry.functions.announceSeatTransfer(nanogrid(7), arena.operator), arena.operator)
+    possible_from = arena.now + 2 * arena.settlement.functions.unbondingS().call()
+    call = arena.registry.functions.completeSeatTransfer(nanogrid(7))
+    return refused(call, arena.operator, nanogrid=nanogrid(7), possibleFrom=possible_from)
 
 
 @registry("LimitsTooWide")
@@ -121,7 +134,7 @@ def _(arena: Arena) -> Refused:
 
 def owned_by_aggregator(arena: Arena) -> None:
     """Seat 7 has an owner whose account the node signs for."""
-    arena.send(arena.registry.functions.changeSeatOwner(nanogrid(7), arena.aggregator), arena.operator)
+    arena.send(arena.giving(7, arena.aggregator), arena.operator)
 
 
 @reaches("ISettlementToken", "NotOperator")

@@ -23,7 +23,7 @@ settlement = partial(reaches, "ISettlement")
 
 def owned_by_aggregator(arena: Arena, index: int) -> None:
     """The seat has an owner whose account the node signs for."""
-    arena.send(arena.registry.functions.changeSeatOwner(nanogrid(index), arena.aggregator), arena.operator)
+    arena.send(arena.giving(index, arena.aggregator), arena.operator)
 
 
 # MODULES

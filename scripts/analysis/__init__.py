@@ -1,0 +1,1 @@
+"""Static analysis, symbolic and mutation tests of the contracts; their tools have an environment of their own."""

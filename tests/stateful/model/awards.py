@@ -1,0 +1,407 @@
+"""The model of how awards, commands and holds end. How calls carry awards and proofs is known here alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from market.domain.errors import Skip
+from market.domain.messages import Hold, Reading
+from market.domain.products import Direction, Kind, Side
+from market.domain.records import AwardRecord, pack_awards
+from market.domain.settled_records import P256_SIGNATURE_BYTES, READING_BYTES, AwardResult
+from market.domain.settlement import (
+    AwardSettlement,
+    command_price_ueur_kwh,
+    settle_annulled,
+    settle_award,
+    settle_command,
+    settle_hold_upheld,
+    settle_missing,
+    settle_revoked,
+)
+from market.domain.states import OfferStatus
+from market.domain.trees import award_range, baseline_root, baseline_values, leaf_hash, root_of_range
+from market.domain.units import RECORD_BYTES, RECORDS_PER_LEAF, SIGNATURE_BYTES
+from tests.stateful.model.refusal import ZERO_ADDRESS, Context, Refused
+from tests.stateful.model.registry import ORACLE
+from tests.stateful.model.settlement import HoldState, SettlementModel, command_escrow, hold_escrow
+
+if TYPE_CHECKING:
+    from tests.stateful.model.auction import OfferBook
+
+NO_OFFER = bytes(32)
+VALUE_BYTES = 4
+LEAF_BYTES = RECORD_BYTES * RECORDS_PER_LEAF
+P256_FLAG = 2**23
+
+Range = tuple[int, bytes, Sequence[bytes]]
+"""AwardRange: first leaf, awards, proof."""
+BaselineLeaf = tuple[int, bytes, Sequence[bytes]]
+"""Leaf, values, proof."""
+AwardReading = tuple[int, int, int, int, bytes]
+"""Ordinal, active energy, reactive energy, sequence, signature."""
+
+
+@dataclass
+class Judgement:
+    """How an award would end, if nothing keeps it from that."""
+
+    ordinal: int
+    award: AwardRecord
+    end: AwardSettlement | None = None
+    skip: Skip = Skip.NONE
+    is_missing: bool = False
+
+
+def split_readings(packed: bytes) -> list[AwardReading]:
+    """The readings of `settle`; refused where the last one is not whole."""
+    readings, at = [], 0
+    while at + READING_BYTES <= len(packed):
+        ordinal = int.from_bytes(packed[at : at + 3], "big")
+        active, reactive = (int.from_bytes(packed[at + by : at + by + 4], "big", signed=True) for by in (3, 7))
+        sequence = int.from_bytes(packed[at + 11 : at + READING_BYTES], "big")
+        end = at + READING_BYTES + (P256_SIGNATURE_BYTES if ordinal & P256_FLAG else SIGNATURE_BYTES)
+        signature = packed[at + READING_BYTES : end]
+        readings.append((ordinal % P256_FLAG, active, reactive, sequence, signature))
+        at = end
+    if at != len(packed):
+        raise Refused("MalformedReadings", len(packed))
+    return readings
+
+
+@dataclass
+class AwardsModel:
+    """The calls of Settlement that end something."""
+
+    context: Context
+    settlement: SettlementModel
+
+    # AWARDS
+
+    def settle(self, sender: str, offer: bytes, baselines: bytes, awards: Range, readings: bytes) -> None:
+        book = self._final(offer)
+        self._require_over(book.terms.interval)
+        self._require_baselines(book, baselines)
+        self._require_range(book, awards)
+        given = split_readings(readings)
+        judgements = [self._award_at(book, awards, reading[0]) for reading in given]
+        for judgement, reading in zip(judgements, given, strict=True):
+            index = judgement.award.index
+            if (index + 1) * VALUE_BYTES > len(baselines):
+                raise Refused("WrongBaselines", offer)
+            self._judge_reading(sender, book, judgement, reading, baseline_values(baselines)[index])
+        self._book(book, judgements)
+
+    def settle_one(
+        self, sender: str, offer: bytes, baseline: BaselineLeaf, award: Range, reading: AwardReading
+    ) -> None:
+        book = self._final(offer)
+        self._require_over(book.terms.interval)
+        self._require_range(book, award)
+        judgement = self._award_at(book, award, reading[0])
+        session = book.terms.portfolio, book.terms.interval, int(book.kind)
+        value = self._proven_baseline(offer, session, judgement.award.index, baseline)
+        self._judge_reading(sender, book, judgement, reading, value)
+        self._book(book, [judgement])
+
+    def expire_awards(self, sender: str, offer: bytes, awards: Range) -> None:
+        book = self._final(offer)
+        self._require_range(book, awards)
+        first = awards[0] * RECORDS_PER_LEAF
+        ordinals = range(first, first + len(awards[1]) // RECORD_BYTES)
+        judgements = [self._award_at(book, awards, ordinal) for ordinal in ordinals]
+        for judgement in judgements:
+            self._judge_missing(book, judgement)
+        self._book(book, judgements)
+
+    def _final(self, offer: bytes) -> OfferBook:
+        book = self.settlement.auction.offers.get(offer)
+        if book is None or book.status is not OfferStatus.FINAL:
+            raise Refused("OfferNotFinal", offer)
+        return book
+
+    def _require_over(self, interval: int) -> None:
+        if self.context.now < self.settlement.calendar.end_of(interval):
+            raise Refused("IntervalNotOver", interval)
+
+    def _require_baselines(self, book: OfferBook, baselines: bytes) -> None:
+        anchor = self.settlement.metering.baselines[book.terms.portfolio, book.terms.interval, book.kind]
+        fits = anchor.count and len(baselines) == anchor.count * VALUE_BYTES
+        if not fits or baseline_root(baselines) != anchor.root:
+            raise Refused("WrongBaselines", book.id)
+
+    @staticmethod
+    def _require_range(book: OfferBook, given: Range) -> None:
+        """The awards stand at their place, in whole leaves; only one proof proves that."""
+        first, content, proof = given
+        size = len(content)
+        if size == 0 or size % RECORD_BYTES:
+            raise Refused("MalformedAwards", size)
+        flat, start = pack_awards(book.awards), first * LEAF_BYTES
+        is_whole = size % LEAF_BYTES == 0 or start + size == len(flat)
+        if not is_whole or flat[start : start + size] != content:
+            raise Refused("WrongAwardProof", book.id, first)
+        first_ordinal = first * RECORDS_PER_LEAF
+        if tuple(proof) != award_range(flat, first_ordinal, first_ordinal + size // RECORD_BYTES - 1).proof:
+            raise Refused("WrongAwardProof", book.id, first)
+
+    @staticmethod
+    def _award_at(book: OfferBook, given: Range, ordinal: int) -> Judgement:
+        first = given[0] * RECORDS_PER_LEAF
+        if not first <= ordinal < first + len(given[1]) // RECORD_BYTES:
+            raise Refused("AwardNotGiven", book.id, ordinal)
+        return Judgement(ordinal, book.awards[ordinal])
+
+    def _proven_baseline(self, offer: bytes, session: tuple[int, int, int], index: int, leaf: BaselineLeaf) -> int:
+        anchor = self.settlement.metering.baselines.get(session)
+        count = anchor.count if anchor else 0
+        in_place = index < count and leaf[0] == index // RECORDS_PER_LEAF
+        nodes, leaves = [leaf_hash(leaf[0], leaf[1])], -(-count // RECORDS_PER_LEAF)
+        if not in_place or anchor is None or root_of_range(leaf[0], nodes, leaves, leaf[2]) != anchor.root:
+            raise Refused("WrongBaselines", offer)
+        return baseline_values(leaf[1])[index % RECORDS_PER_LEAF]
+
+    # JUDGING
+
+    def _judge_reading(
+        self, sender: str, book: OfferBook, judgement: Judgement, reading: AwardReading, baseline: int
+    ) -> None:
+        if self._ends_without_reading(book, judgement):
+            return
+        given = Reading(self._nanogrid(book, judgement.award), book.terms.interval, *reading[1:4])
+        judgement.skip = self._check(sender, given, reading[4])
+        terms = self.settlement.terms_of(book, judgement.award)
+        judgement.end = settle_award(terms, baseline, self._metered(book.kind, given))
+
+    def _judge_missing(self, book: OfferBook, judgement: Judgement) -> None:
+        if self._ends_without_reading(book, judgement):
+            return
+        judgement.is_missing = True
+        judgement.end = settle_missing(self.settlement.terms_of(book, judgement.award))
+        nanogrid = self._nanogrid(book, judgement.award)
+        if self.context.now < self.reading_deadline(nanogrid, book.terms.interval):
+            judgement.skip = Skip.DEADLINE_NOT_REACHED
+
+    def _ends_without_reading(self, book: OfferBook, judgement: Judgement) -> bool:
+        """RED before the interval, a command in the award's place, or readings that differ."""
+        terms, interval = self.settlement.terms_of(book, judgement.award), book.terms.interval
+        nanogrid = self._nanogrid(book, judgement.award)
+        signals = self.settlement.signals
+        red_since = signals.light(self.settlement.registry.node_of(book.terms.portfolio), interval).red_since
+        revoked = 0 < red_since < interval <= self.context.now
+        if revoked or (red_since and (nanogrid, interval) in signals.commands):
+            judgement.end = settle_revoked(terms)
+        elif (nanogrid, interval) in self.settlement.metering.annulled:
+            judgement.end = settle_annulled(terms)
+        return judgement.end is not None
+
+    def _check(self, sender: str, given: Reading, signature: bytes) -> Skip:
+        """Whether a reading counts: a verifier's by its signature, any by its announcement."""
+        place = (given.nanogrid, given.interval)
+        is_verifier = self.settlement.registry.has_role(ORACLE, sender)
+        if is_verifier:
+            signer = self.context.compact_signer(given, signature)
+            if signer is not None and signer == self.settlement.gateways.get(given.nanogrid):
+                return Skip.NONE
+        announced = self.settlement.metering.announced.get(place)
+        if announced is None or announced.reading != given:
+            return Skip.BAD_SIGNATURE if is_verifier else Skip.NOT_ANNOUNCED
+        waited = self.context.now >= announced.announced_at + self.settlement.parameters.hold_window_s
+        return Skip.NONE if is_verifier or waited else Skip.HOLD_WINDOW_OPEN
+
+    def reading_deadline(self, nanogrid: int, interval: int) -> int:
+        """From then on an award without a reading expires [epoch s]."""
+        parameters = self.settlement.parameters
+        deadline = self.settlement.calendar.reading_deadline(interval)
+        announced = self.settlement.metering.announced.get((nanogrid, interval))
+        if announced is None or self.context.now < deadline:
+            return deadline
+        return max(deadline, announced.announced_at + parameters.hold_window_s + parameters.reading_deadline_s)
+
+    @staticmethod
+    def _nanogrid(book: OfferBook, award: AwardRecord) -> int:
+        return book.terms.portfolio << 16 | award.index
+
+    @staticmethod
+    def _metered(kind: int, given: Reading) -> int:
+        return given.active_energy_wh if kind == Kind.ACTIVE else given.reactive_energy_varh
+
+    # BOOKING
+
+    def _book(self, book: OfferBook, judgements: Iterable[Judgement]) -> None:
+        results = b""
+        for judgement in judgements:
+            skip = self._skip(book, judgement)
+            if skip is Skip.NONE:
+                results += self._end(book, judgement).pack()
+            else:
+                self.context.emit("AwardSkipped", book.id, judgement.ordinal, skip)
+        if results:
+            self.context.emit("AwardsSettled", book.id, results)
+
+    def _skip(self, book: OfferBook, judgement: Judgement) -> Skip:
+        place = (book.id, judgement.ordinal)
+        if place in self.settlement.settled:
+            return Skip.ALREADY_SETTLED
+        hold = self.settlement.holds.get(place)
+        if hold and not hold.ended_at:
+            return Skip.ON_HOLD
+        restarted = hold.ended_at + self.settlement.parameters.reading_deadline_s if hold else 0
+        if judgement.is_missing and self.context.now < restarted:
+            return Skip.DEADLINE_NOT_REACHED
+        return judgement.skip
+
+    def _end(self, book: OfferBook, judgement: Judgement) -> AwardResult:
+        end, ledger = judgement.end, self.settlement.ledger
+        assert end is not None
+        nanogrid = self._nanogrid(book, judgement.award)
+        self.settlement.settled[book.id, judgement.ordinal] = end.outcome
+        payer = self.settlement.payer_of(book)
+        ledger.take_escrow(book.id, end.reserve_ueur)
+        if book.terms.side == Side.BUY:
+            assert end.reserve_ueur == end.paid_ueur + end.margin_ueur + end.refunded_ueur
+            ledger.credit_seat(nanogrid, end.paid_ueur)
+            self.settlement.note_payment(nanogrid, book.terms.interval, int(book.kind), end.paid_ueur)
+        else:
+            from_balance = min(end.paid_ueur, ledger.seats[nanogrid])
+            ledger.take_from_seat(nanogrid, from_balance)
+            from_bond = ledger.charge(nanogrid, book.aggregator, end.paid_ueur - from_balance)
+            ledger.credit_account(book.aggregator, from_balance + from_bond)
+        penalty = ledger.charge(nanogrid, payer, end.penalty_ueur)
+        ledger.credit_account(payer, end.refunded_ueur + penalty)
+        ledger.credit_account(book.aggregator, end.margin_ueur)
+        return AwardResult(judgement.ordinal, end.outcome, end.delivered, end.baseline or 0, end.metered or 0)
+
+    # COMMANDS
+
+    def settle_command(
+        self,
+        sender: str,
+        nanogrid: int,
+        interval: int,
+        baseline: BaselineLeaf,
+        reading: AwardReading,
+        award_offer: bytes,
+        award: Range,
+    ) -> None:
+        self._require_open_command(nanogrid, interval)
+        self._require_over(interval)
+        given = Reading(nanogrid, interval, *reading[1:4])
+        is_annulled = (nanogrid, interval) in self.settlement.metering.annulled
+        skip = Skip.ANNULLED_READING if is_annulled else self._check(sender, given, reading[4])
+        if skip is Skip.BAD_SIGNATURE:
+            raise Refused("BadReadingSignature", nanogrid, interval)
+        if skip is not Skip.NONE:
+            raise Refused("CommandNotSettleable", nanogrid, interval, skip)
+        kind = self.settlement.command_kind(nanogrid, interval)
+        index = nanogrid & 0xFFFF
+        value = self._proven_baseline(award_offer, (nanogrid >> 16, interval, kind), index, baseline)
+        price = self._command_price(nanogrid, interval, kind, award_offer, award, reading[0])
+        self._end_command(nanogrid, interval, price, value, self._metered(kind, given))
+
+    def expire_command(self, sender: str, nanogrid: int, interval: int) -> None:
+        self._require_open_command(nanogrid, interval)
+        deadline = self.reading_deadline(nanogrid, interval)
+        is_annulled = (nanogrid, interval) in self.settlement.metering.annulled
+        if not is_annulled and self.context.now < deadline:
+            raise Refused("DeadlineNotReached", deadline)
+        self._end_command(nanogrid, interval, 0, 0, 0)
+
+    def _require_open_command(self, nanogrid: int, interval: int) -> None:
+        payment = self.settlement.commands.get((nanogrid, interval))
+        if payment is None:
+            raise Refused("UnknownCommand", nanogrid, interval)
+        if payment.settled:
+            raise Refused("CommandAlreadySettled", nanogrid, interval)
+
+    def _command_price(self, nanogrid: int, interval: int, kind: int, offer: bytes, given: Range, ordinal: int) -> int:
+        emergency = self.settlement.registry.seats[nanogrid].emergency_price
+        if (nanogrid, interval, kind) not in self.settlement.auction.winners:
+            return emergency
+        if offer == NO_OFFER:
+            raise Refused("ReplacedAwardMissing", nanogrid, interval)
+        book = self._final(offer)
+        self._require_range(book, given)
+        award = self._award_at(book, given, ordinal).award
+        if (self._nanogrid(book, award), book.terms.interval, book.kind) != (nanogrid, interval, kind):
+            raise Refused("ReplacedAwardMissing", nanogrid, interval)
+        return command_price_ueur_kwh(emergency, award.price_ueur_kwh if book.terms.side == Side.BUY else None)
+
+    def _end_command(self, nanogrid: int, interval: int, price: int, baseline: int, metered: int) -> None:
+        ledger, payment = self.settlement.ledger, self.settlement.commands[nanogrid, interval]
+        command = self.settlement.signals.commands[nanogrid, interval]
+        payment.settled = True
+        id_ = command_escrow(nanogrid, interval)
+        reserve, balance = ledger.escrows[id_], ledger.accounts[payment.dso].balance
+        direction = Direction(command.direction)
+        end = settle_command(command.quantity, direction, price, reserve, balance, baseline, metered)
+        ledger.take_escrow(id_, reserve)
+        ledger.credit_account(payment.dso, end.refunded_ueur)
+        ledger.debit_account(payment.dso, end.from_balance_ueur)
+        if end.unpaid_ueur:
+            ledger.add_account_debt(payment.dso, nanogrid, end.unpaid_ueur)
+        ledger.credit_seat(nanogrid, end.paid_ueur)
+        kind = self.settlement.command_kind(nanogrid, interval)
+        self.settlement.note_payment(nanogrid, interval, kind, end.paid_ueur + end.unpaid_ueur)
+        energies = (end.delivered, baseline, metered)
+        money = (end.paid_ueur, end.refunded_ueur, end.unpaid_ueur)
+        self.context.emit("CommandSettled", nanogrid, interval, *energies, *money)
+
+    # HOLDS
+
+    def place_hold(self, sender: str, hold: tuple[bytes, int, bytes], award: Range, signature: bytes) -> None:
+        given = Hold(*hold)
+        signer = self.context.signer_or_nobody(sender, given, signature)
+        book, place = self._final(given.offer), (given.offer, given.ordinal)
+        self._require_range(book, award)
+        self._award_at(book, award, given.ordinal)
+        registry = self.settlement.registry
+        node_dso = registry.nodes[registry.node_of(book.terms.portfolio)]
+        parties = {book.aggregator, self.settlement.payer_of(book), node_dso} - {ZERO_ADDRESS}
+        if signer not in parties and not registry.has_role(ORACLE, signer):
+            raise Refused("NotHoldParty", given.offer, signer)
+        if place in self.settlement.settled:
+            raise Refused("AlreadySettled", *place)
+        if place in self.settlement.holds:
+            raise Refused("HoldExists", *place)
+        bond = self.settlement.parameters.hold_bond_ueur
+        self.settlement.ledger.require_balance(signer, bond)
+        decide_by = self.context.now + self.settlement.parameters.hold_term_s
+        self.settlement.holds[place] = HoldState(signer, decide_by)
+        self.settlement.ledger.lock(hold_escrow(*place), signer, bond)
+        self.context.emit("HoldPlaced", *place, signer, given.reason, decide_by)
+
+    def decide_hold(self, sender: str, offer: bytes, ordinal: int, upheld: bool) -> None:
+        self.settlement.require_referee(sender)
+        if self.context.now > self._active_hold(offer, ordinal).decide_by:
+            raise Refused("HoldTermOver", offer, ordinal)
+        self._end_hold(offer, ordinal, upheld=upheld, lapsed=False)
+
+    def lapse_hold(self, sender: str, offer: bytes, ordinal: int) -> None:
+        decide_by = self._active_hold(offer, ordinal).decide_by
+        if self.context.now <= decide_by:
+            raise Refused("HoldTermRunning", offer, ordinal, decide_by)
+        self._end_hold(offer, ordinal, upheld=False, lapsed=True)
+
+    def _active_hold(self, offer: bytes, ordinal: int) -> HoldState:
+        hold = self.settlement.holds.get((offer, ordinal))
+        if hold is None or hold.ended_at:
+            raise Refused("UnknownHold", offer, ordinal)
+        return hold
+
+    def _end_hold(self, offer: bytes, ordinal: int, *, upheld: bool, lapsed: bool) -> None:
+        hold, book = self.settlement.holds[offer, ordinal], self.settlement.auction.offers[offer]
+        hold.ended_at = self.context.now
+        self.context.emit("HoldDecided", offer, ordinal, upheld, lapsed)
+        award, ledger = book.awards[ordinal], self.settlement.ledger
+        nanogrid, bond = self._nanogrid(book, award), self.settlement.parameters.hold_bond_ueur
+        ledger.take_escrow(hold_escrow(offer, ordinal), bond)
+        if not upheld:
+            ledger.credit_seat(nanogrid, bond)
+            return
+        charged = min(bond, ledger.liable(nanogrid))
+        ledger.charge_bond(nanogrid, hold.holder, charged)
+        ledger.credit_account(hold.holder, bond + charged)
+        self._book(book, [Judgement(ordinal, award, settle_hold_upheld(self.settlement.terms_of(book, award)))])
