@@ -98,7 +98,7 @@ def test_a_seat_without_gateway_has_no_reading_by_nobody(arena: Arena) -> None:
     arena.send(arena.settlement.functions.setGateway(nanogrid(1), NOBODY), arena.operator)
     arena.at(arena.interval + U)
     reading = arena.reading(1, 400)
-    announcing = arena.metering.functions.announceReading(reading.arguments(), bytes(32), bytes(32))
+    announcing = arena.metering.functions.announceReading(reading.arguments(), bytes(64))
     arena.refuse(announcing, arena.attacker, "BadReadingSignature", nanogrid=nanogrid(1), interval=arena.interval)
     submission = arena.submission(offer, {1: 400})
     unsigned = replace(submission, readings=tuple((*reading[:2], bytes(64)) for reading in submission.readings))
@@ -141,6 +141,6 @@ def test_a_gateways_signature_over_another_digest_is_nobodys(arena: Arena, hones
     arena.at(arena.interval + U)
     reading = arena.reading(1, 100)
     raw = sign(gateway_key(1), reading.digest(Domain(arena.web3.eth.chain_id, arena.metering.address))).compact()
-    announcing = arena.metering.functions.announceReading(reading.arguments(), raw[:32], raw[32:])
+    announcing = arena.metering.functions.announceReading(reading.arguments(), raw)
     assert arena.refusal(announcing, arena.attacker).name == "BadReadingSignature"
     assert arena.conclude(offer) == honest_outcome
