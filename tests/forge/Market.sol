@@ -18,10 +18,10 @@ contract Market is Drain {
     /* TIME */
 
     function jump(uint256 number) external turn(number) {
-        uint256 choice = _draw(40);
+        uint256 choice = _draw(16);
         if (choice == 0) _sleepAMonth();
-        else if (choice < 4) clock += _draw(8 hours);
-        else if (choice < 16) clock += _draw(U);
+        else if (choice < 3) clock += _draw(8 hours);
+        else if (choice < 8) clock += _draw(U);
         else clock += _draw(60);
     }
 
@@ -29,6 +29,7 @@ contract Market is Drain {
         clock += 20 days + _draw(20 days);
         VM.warp(clock);
         _payDueCapacity();
+        _completeOwner(_announcedSeat());
     }
 
     function advance(uint256 number) external turn(number) {

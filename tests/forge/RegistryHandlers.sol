@@ -49,7 +49,7 @@ abstract contract RegistryHandlers is Stage {
         else if (choice == 7) _try(operator, r, abi.encodeCall(registry.reinstateSeat, (_anySeat())));
         else if (choice == 8) _changeOwner(_anySeat(), owners[_draw(owners.length)]);
         else if (choice == 9) _announceOwner(_anySeat(), owners[_draw(owners.length)]);
-        else if (choice == 10) _completeOwner(_anySeat());
+        else if (choice == 10) _completeOwner(_announcedSeat());
         else _pause(node, _draw(3) == 0 ? 0 : uint8(_between(1, 6)), _draw(3) == 0);
     }
 
@@ -102,11 +102,25 @@ abstract contract RegistryHandlers is Stage {
         if (_draw(3) == 0) _vetoOwner(nanogrid);
     }
 
-    function _completeOwner(uint48 nanogrid) private {
+    /// @dev The next one that was announced to be another's, due ones first.
+    function _announcedSeat() internal returns (uint48 nanogrid) {
+        uint256 first = _draw(seats.length);
+        nanogrid = seats[first];
+        for (uint256 i = 0; i < seats.length; ++i) {
+            uint48 other = seats[(first + i) % seats.length];
+            uint256 since = announcedAt[other];
+            if (since == 0) continue;
+            nanogrid = other;
+            if (clock >= since + 2 * uint256(UNBONDING)) return other;
+        }
+    }
+
+    function _completeOwner(uint48 nanogrid) internal {
         address old = registry.seatOf(nanogrid).owner;
         uint256 expected = token.balanceOf(old) + settlement.seatBalance(nanogrid);
         if (!_tryOk(operator, address(registry), abi.encodeCall(registry.completeSeatTransfer, (nanogrid)))) return;
         require(clock >= announcedAt[nanogrid] + 2 * uint256(UNBONDING), "a seat given away before its time");
+        announcedAt[nanogrid] = 0;
         require(token.balanceOf(old) == expected && settlement.seatBalance(nanogrid) == 0, "owner not paid out");
     }
 
