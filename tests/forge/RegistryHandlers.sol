@@ -10,6 +10,7 @@ import {IMeteringOracle} from "contracts/interfaces/IMeteringOracle.sol";
 import {IParticipantRegistry} from "contracts/interfaces/IParticipantRegistry.sol";
 import {ISettlement} from "contracts/interfaces/ISettlement.sol";
 import {Stage} from "./Stage.sol";
+import {VM} from "./Vm.sol";
 
 /// @notice Participants: nodes, portfolios, seats, delegates, roles, pauses; capacity contracts.
 abstract contract RegistryHandlers is Stage {
@@ -49,7 +50,7 @@ abstract contract RegistryHandlers is Stage {
         else if (choice == 7) _try(operator, r, abi.encodeCall(registry.reinstateSeat, (_anySeat())));
         else if (choice == 8) _changeOwner(_anySeat(), owners[_draw(owners.length)]);
         else if (choice == 9) _announceOwner(_anySeat(), owners[_draw(owners.length)]);
-        else if (choice == 10) _completeOwner(_anySeat());
+        else if (choice == 10) _completeOwner(_announcedSeat());
         else _pause(node, _draw(3) == 0 ? 0 : uint8(_between(1, 6)), _draw(3) == 0);
     }
 
@@ -100,6 +101,20 @@ abstract contract RegistryHandlers is Stage {
         bytes memory data = abi.encodeCall(registry.announceSeatTransfer, (nanogrid, owner));
         if (_tryOk(operator, address(registry), data)) announcedAt[nanogrid] = clock;
         if (_draw(3) == 0) _vetoOwner(nanogrid);
+    }
+
+    /// @dev One that is to be given away, whose time has come, or comes now at times.
+    function _announcedSeat() private returns (uint48) {
+        for (uint256 i = 0; i < seats.length; ++i) {
+            (address owner, uint256 possibleFrom) = registry.announcedTransferOf(seats[i]);
+            if (owner == address(0)) continue;
+            if (clock < possibleFrom && _draw(24) == 0) {
+                clock = possibleFrom;
+                VM.warp(clock);
+            }
+            if (clock >= possibleFrom || _draw(16) == 0) return seats[i];
+        }
+        return _anySeat();
     }
 
     function _completeOwner(uint48 nanogrid) private {
