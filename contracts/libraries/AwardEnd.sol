@@ -12,6 +12,8 @@ type AwardEnd is uint256;
 
 using AwardEnds for AwardEnd global;
 
+/// @notice Makes and reads the ends of awards, and lists their results.
+/// @dev Its plain twin, which tests hold it to: tests/contracts_properties/plain/AwardEnd.sol.
 library AwardEnds {
     /// @notice Of an award's entry in the event AwardsSettled: ordinal 24 | outcome 8 | delivered 24 | baseline 32 | metered 32.
     uint256 internal constant RESULT_BYTES = 15;

@@ -12,6 +12,7 @@ using BidRecords for BidRecord global;
 
 /// @notice Reads and ranks bid records; makes the award record of a bid (BidRecord with the awarded quantity, and the
 /// posting position in place of the minimum).
+/// @dev Its plain twin, which tests hold it to: tests/contracts_properties/plain/BidRecord.sol.
 library BidRecords {
     uint256 internal constant BYTES = 12;
     uint32 internal constant MAX_PRICE = 2 ** 29 - 1;

@@ -9,8 +9,8 @@ import {SeatSigner} from "./SeatSigner.sol";
 
 /// @notice The inner loop of posting: takes ordinary bids, and stops at each that is not, which is left to the auction's own judgement.
 /// Ordinary: a first bid or a revision, signed by the seat's signer within its limits, of a seat that is active without bounds.
-/// What the lane takes the auction's judgement would take too (the twin that tests hold it to: without the lane the results are the
-/// same), so the rules stand there, and here only what makes 99 of 100 bids cheap.
+/// What the lane takes the auction's judgement would take too (its plain twin, tests/contracts_properties/plain/PostingLane.sol,
+/// takes none, and the results are the same), so the rules stand there, and here only what makes 99 of 100 bids cheap.
 /// @dev In assembly because the compiler moves the variables of this loop between stack and memory at every step, and encodes each
 /// message into new memory: judged by the auction alone a bid costs a third more.
 library PostingLane {

@@ -2,6 +2,7 @@
 pragma solidity 0.8.37;
 
 /// @notice A list of 12-byte records in memory that grows in place, within the room that it was made with.
+/// @dev Its plain twin, which tests hold it to: tests/contracts_properties/plain/RecordBuffer.sol.
 library RecordBuffer {
     uint256 internal constant RECORD_BYTES = 12;
 

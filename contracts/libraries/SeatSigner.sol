@@ -12,6 +12,7 @@ type SeatSigner is uint256;
 using SeatSigners for SeatSigner global;
 
 /// @notice Packs and reads seat signers.
+/// @dev Its plain twin, which tests hold it to: tests/contracts_properties/plain/SeatSigner.sol.
 library SeatSigners {
     uint32 internal constant MAX_PRICE = 2 ** 29 - 1;
 

@@ -6,7 +6,7 @@ import {PostCounts} from "./PostCounts.sol";
 
 /// @notice The inner loop of a clearing: takes the bids that need no look at the claim's details, and stops at each that does.
 /// @dev In assembly because the compiler moves the variables of this loop between stack and memory at every step: with the plain twin
-/// (tests/contracts_properties/PlainSweep.sol, held equal by properties) clearing 1,000 bids costs half as much again.
+/// (tests/contracts_properties/plain/Sweep.sol, held equal by properties) clearing 1,000 bids costs half as much again.
 library Sweep {
     /// @param chain Hash chain over the records so far
     /// @param pointer Where the next record begins in the call data

@@ -5,6 +5,7 @@ import {Hashes} from "@openzeppelin/contracts/utils/cryptography/Hashes.sol";
 
 /// @notice Merkle trees over awards and baseline vectors, built by appending leaves to a list of peaks: one perfect subtree
 /// for each 1-bit of the number of leaves, largest first. Nodes hash sorted pairs, so OpenZeppelin's MerkleProof verifies.
+/// @dev Its plain twin, which tests hold it to: tests/contracts_properties/plain/VectorTree.sol.
 library VectorTree {
     /// @notice A leaf of awards: at most eight records of 12 bytes.
     uint256 internal constant AWARD_LEAF_BYTES = 96;

@@ -5,9 +5,9 @@ Decisions are sent by those who take them (empty signatures); bids are signed by
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 from eth_account import Account
 from eth_typing import ChecksumAddress
@@ -43,6 +43,7 @@ GAS = 16_000_000
 DEPLOYER_KEY = "0xac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80"  # the node's first funded account
 NO_SIGNATURE = b""
 ANY_BASELINES = keccak(text="baselines")
+Deploy = Callable[[Web3, Any, DeploymentParameters], Deployment]
 EMPTY_PROGRESS = (bytes(32), 0, 0, [], 0, [], 0, b"", [])
 
 
@@ -93,7 +94,7 @@ class AuctionHouse:
         self.domain = Domain(self.web3.eth.chain_id, names["MeritOrderAuction"])
 
     @classmethod
-    def build(cls, chain: EmbeddedChain) -> AuctionHouse:
+    def build(cls, chain: EmbeddedChain, deploy: Deploy = deploy) -> Self:
         """Deploys, registers and funds everything."""
         web3 = Web3(Web3.HTTPProvider(chain.rpc_url))
         parameters = DeploymentParameters(time_unit_s=U, reading_deadline_s=4 * U)

@@ -24,6 +24,7 @@ from market.domain.trees import (
     proof_of_range,
 )
 from tests.contracts_properties.harness import create_harness
+from tests.contracts_properties.plain_twins import twins
 
 # A call of the node takes milliseconds, and one node serves all examples: both on purpose.
 ON_A_NODE = settings(
@@ -34,9 +35,9 @@ BASELINES = st.lists(st.integers(-(2**31), 2**31 - 1), max_size=200)
 AWARD_FLATS = st.integers(0, 70).flatmap(lambda count: st.binary(min_size=12 * count, max_size=12 * count))
 
 
-@pytest.fixture(scope="module")
-def harness(module_anvil: EmbeddedChain) -> Contract:
-    return create_harness(module_anvil, Path(__file__).with_name("LibrariesHarness.sol"))
+@pytest.fixture(scope="module", params=[{}, twins()], ids=["product", "plain twins"])
+def harness(module_anvil: EmbeddedChain, request: pytest.FixtureRequest) -> Contract:
+    return create_harness(module_anvil, Path(__file__).with_name("LibrariesHarness.sol"), request.param)
 
 
 @ON_A_NODE

@@ -25,6 +25,7 @@ from market.domain.settlement import (
     settle_revoked,
 )
 from tests.contracts_properties.harness import create_harness
+from tests.contracts_properties.plain_twins import twins
 
 MAX_PRICE = 2**29 - 1
 ENERGY = st.one_of(st.integers(-3000, 3000), st.integers(-(2**31), 2**31 - 1))
@@ -34,9 +35,9 @@ ON_A_NODE = {
 }
 
 
-@pytest.fixture(scope="module")
-def harness(module_anvil: EmbeddedChain) -> Contract:
-    return create_harness(module_anvil, Path(__file__).with_name("SettlementMathHarness.sol"))
+@pytest.fixture(scope="module", params=[{}, twins()], ids=["product", "plain twins"])
+def harness(module_anvil: EmbeddedChain, request: pytest.FixtureRequest) -> Contract:
+    return create_harness(module_anvil, Path(__file__).with_name("SettlementMathHarness.sol"), request.param)
 
 
 @st.composite

@@ -188,7 +188,6 @@ def stories(draw: st.DrawFn) -> Story:
 @pytest.fixture(scope="module")
 def house(module_anvil: EmbeddedChain) -> SettlingHouse:
     house = SettlingHouse.build(module_anvil)
-    assert isinstance(house, SettlingHouse)
     house.prepare()
     return house
 
