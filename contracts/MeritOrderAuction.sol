@@ -416,9 +416,20 @@ contract MeritOrderAuction is IMeritOrderAuction, EIP712 {
         }
         PostingLane.Seats memory seats = lane.seatsOf(index);
         BidRejection reason = _judge(batch, lane, seats, bid);
-        if (reason == BidRejection.NONE) lane.take(seats, bid);
-        else emit BidSkipped(batch.offer, BidRecord.unwrap(bid), uint8(reason));
+        if (reason == BidRejection.NONE) {
+            lane.take(seats, bid);
+            if (!lane.signerOfCurrent().isUnbounded()) _refreshSeat(_nanogrid(batch.portfolio, index));
+        } else {
+            emit BidSkipped(batch.offer, BidRecord.unwrap(bid), uint8(reason));
+        }
         lane.advance();
+    }
+
+    /// @dev A seat's first bid since it became active makes the later ones cheap.
+    function _refreshSeat(uint48 nanogrid) private {
+        uint48[] memory nanogrids = new uint48[](1);
+        nanogrids[0] = nanogrid;
+        registry.refreshSeats(nanogrids);
     }
 
     function _readSeats(Batch memory batch, PostingLane.State memory lane, uint16 index) private view {
@@ -532,12 +543,14 @@ contract MeritOrderAuction is IMeritOrderAuction, EIP712 {
         bytes calldata rejected,
         Progress memory progress
     ) external {
-        OfferState storage state = _requireClearable(offer, rejected);
+        Offer memory offered = _offerOf(offer);
+        IParticipantRegistry.Portfolio memory portfolio = _portfolioOf(offered);
+        OfferState storage state = _requireClearable(offer, offered, portfolio.node, rejected);
         _requireWholeRecords(records, state.bidCount);
         bytes32 claimKey = keccak256(abi.encode(claim, keccak256(rejected)));
         _requireReached(offer, claimKey, progress);
         IClaimChecker.Finding memory finding =
-            claimChecker.check(_auctionOf(offer), claim, records, rejected, progress);
+            claimChecker.check(_auctionOf(offer, offered, portfolio.seatCount), claim, records, rejected, progress);
         if (finding.brokenByRecords != 0) revert FalseClaim(offer, finding.brokenByRecords);
         Progress memory reached = finding.reached;
         if (reached.position < state.bidCount) {
@@ -553,12 +566,15 @@ contract MeritOrderAuction is IMeritOrderAuction, EIP712 {
     }
 
     /// @dev The first clearing has no rejected bids; the one after a verdict has exactly the verdict's, once.
-    function _requireClearable(bytes32 id, bytes calldata rejected) private view returns (OfferState storage state) {
+    function _requireClearable(bytes32 id, Offer memory offer, uint32 node, bytes calldata rejected)
+        private
+        view
+        returns (OfferState storage state)
+    {
         state = _states[id];
-        bool again = state.status == Status.CLEARED && rejected.length != 0 && !_states[id].clearedAgain;
+        bool again = state.status == Status.CLEARED && rejected.length != 0 && !state.clearedAgain;
         if (!again) _requireStatus(id, Status.OPEN);
-        Offer memory offer = _offerOf(id);
-        _requireNotRed(_portfolioOf(offer).node, offer.interval);
+        _requireNotRed(node, offer.interval);
         if (block.timestamp < offer.gateClosure) revert GateOpen(id, offer.gateClosure);
         uint256 deadline = _afterClosure(offer, again ? _CLEARING_AGAIN : _CLEARING);
         // Clearing again ends as finalising without it begins, the first clearing with the last second for the verdict.
@@ -578,13 +594,17 @@ contract MeritOrderAuction is IMeritOrderAuction, EIP712 {
         if (!_reached[offer][claimKey][keccak256(abi.encode(progress))]) revert WrongProgress(offer);
     }
 
-    function _auctionOf(bytes32 id) private view returns (IClaimChecker.Auction memory auction) {
-        Offer memory offer = _offerOf(id);
+    function _auctionOf(bytes32 id, Offer memory offer, uint256 seatCount)
+        private
+        view
+        returns (IClaimChecker.Auction memory auction)
+    {
         auction.side = Side(offer.side);
         auction.quantity = offer.quantity;
-        auction.posts = new uint256[](_wordCount(_portfolioOf(offer).seatCount));
+        auction.posts = new uint256[](_wordCount(seatCount));
+        mapping(uint256 word => uint256) storage posts = _posts[id];
         for (uint256 word = 0; word < auction.posts.length; ++word) {
-            auction.posts[word] = _posts[id][word];
+            auction.posts[word] = posts[word];
         }
     }
 

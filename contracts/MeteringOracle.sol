@@ -5,8 +5,8 @@ import {IMeteringOracle} from "./interfaces/IMeteringOracle.sol";
 import {IParticipantRegistry} from "./interfaces/IParticipantRegistry.sol";
 import {ISettlement} from "./interfaces/ISettlement.sol";
 import {Calendar} from "./libraries/Calendar.sol";
-import {GatewayReadings} from "./libraries/GatewayReading.sol";
 import {GatewaySignature} from "./libraries/GatewaySignature.sol";
+import {ReadingDigest} from "./libraries/ReadingDigest.sol";
 import {IAccessControl} from "@openzeppelin/contracts/access/IAccessControl.sol";
 import {MessageHashUtils} from "@openzeppelin/contracts/utils/cryptography/MessageHashUtils.sol";
 
@@ -156,7 +156,7 @@ contract MeteringOracle is IMeteringOracle {
             keccak256(
                 abi.encode(DOMAIN_TYPEHASH, DOMAIN_NAME, DOMAIN_VERSION, block.chainid, address(settlement))
             ),
-            keccak256(abi.encode(GatewayReadings.TYPEHASH, reading))
+            keccak256(abi.encode(ReadingDigest.TYPEHASH, reading))
         );
         address signer = GatewaySignature.signerOf(digest, signature);
         if (signer == address(0) || signer != settlement.gatewayOf(reading.nanogrid)) {

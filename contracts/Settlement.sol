@@ -13,6 +13,7 @@ import {AwardEnd, AwardEnds} from "./libraries/AwardEnd.sol";
 import {AwardMarks} from "./libraries/AwardMarks.sol";
 import {BidRecord} from "./libraries/BidRecord.sol";
 import {Ledger} from "./libraries/Ledger.sol";
+import {PurchaseRun} from "./libraries/PurchaseRun.sol";
 import {SettlementMath} from "./libraries/SettlementMath.sol";
 import {IAccessControl} from "@openzeppelin/contracts/access/IAccessControl.sol";
 import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
@@ -62,11 +63,12 @@ contract Settlement is ISettlement, EIP712, ReentrancyGuard {
         uint64 decideBy;
     }
 
-    /// @dev Sums of a batch that are booked once at the end. [micro-euro]
-    struct Totals {
-        uint256 reservesUeur;
-        uint256 toPayerUeur;
-        uint256 toAggregatorUeur;
+    /// @dev What a batch of awards comes to. [micro-euro]
+    struct Batch {
+        PurchaseRun.Batch run;
+        bool isSale;
+        uint256 soldUeur;
+        uint256 penaltiesUeur;
     }
 
     IParticipantRegistry public immutable registry;
@@ -89,7 +91,10 @@ contract Settlement is ISettlement, EIP712, ReentrancyGuard {
     mapping(uint48 nanogrid => Enrolment) private _enrolments;
     mapping(uint48 nanogrid => uint32) private _unbondingNonces;
     mapping(uint48 nanogrid => mapping(uint32 interval => CommandPayment)) private _commands;
-    mapping(bytes32 offer => mapping(uint256 word => uint256)) private _marks;
+    /// @dev Marks of awards that are settled, and of those on which there is or was a hold. Apart, because a new word costs more than
+    /// the look at an empty one.
+    mapping(bytes32 offer => mapping(uint256 word => uint256)) private _settled;
+    mapping(bytes32 offer => mapping(uint256 word => uint256)) private _held;
     mapping(bytes32 offer => mapping(uint32 ordinal => HoldState)) private _holds;
 
     constructor(
@@ -175,10 +180,10 @@ contract Settlement is ISettlement, EIP712, ReentrancyGuard {
         _ownerOf(nanogrid);
         uint48 other = _seatOfGateway[gateway];
         if (gateway != address(0)) {
-            if (_books.seats[other].gateway == gateway) revert GatewayInUse(gateway, other);
+            if (_books.seats[other].gateway() == gateway) revert GatewayInUse(gateway, other);
             _seatOfGateway[gateway] = nanogrid;
         }
-        _books.seats[nanogrid].gateway = gateway;
+        _books.seats[nanogrid] = _books.seats[nanogrid].withGateway(gateway);
         emit GatewayChanged(nanogrid, gateway);
     }
 
@@ -293,7 +298,7 @@ contract Settlement is ISettlement, EIP712, ReentrancyGuard {
         _ownerOf(nanogrid);
         emit BondFunded(nanogrid, amountUeur, from);
         uint256 bondedUeur = amountUeur;
-        if (_books.seats[nanogrid].inDebt) bondedUeur = _books.paySeatDebts(nanogrid, amountUeur);
+        if (_books.seats[nanogrid].inDebt()) bondedUeur = _books.paySeatDebts(nanogrid, amountUeur);
         Ledger.Bond storage bond = _books.bonds[nanogrid];
         bond.bondUeur = (uint256(bond.bondUeur) + bondedUeur.toUint96()).toUint96();
         _updateCover(nanogrid);
@@ -361,7 +366,7 @@ contract Settlement is ISettlement, EIP712, ReentrancyGuard {
     function settle(bytes32 offer, bytes calldata baselines, AwardRange calldata awards, bytes calldata readings)
         external
     {
-        (ISettlementJudge.Parties memory parties, AwardEnd[] memory ends) =
+        (ISettlementJudge.Parties memory parties, bytes memory ends) =
             judge.byReadings(msg.sender, offer, baselines, awards, readings);
         _book(offer, parties, ends);
     }
@@ -373,85 +378,129 @@ contract Settlement is ISettlement, EIP712, ReentrancyGuard {
         AwardRange calldata award,
         AwardReading calldata reading
     ) external {
-        (ISettlementJudge.Parties memory parties, AwardEnd[] memory ends) =
+        (ISettlementJudge.Parties memory parties, bytes memory ends) =
             judge.byReading(msg.sender, offer, baseline, award, reading);
         _book(offer, parties, ends);
     }
 
     /// @inheritdoc ISettlement
     function expireAwards(bytes32 offer, AwardRange calldata awards) external {
-        (ISettlementJudge.Parties memory parties, AwardEnd[] memory ends) = judge.byExpiry(offer, awards);
+        (ISettlementJudge.Parties memory parties, bytes memory ends) = judge.byExpiry(offer, awards);
         _book(offer, parties, ends);
     }
 
-    /// @dev Books judged awards one by one, and once at the end the sums of payer, aggregator and escrow. A word of marks is written when
-    /// the next award has its marks in another one.
+    /// @dev Books judged awards, in runs of those that end as most do, and once at the end the sums of payer, aggregator and escrow. A word
+    /// of marks is written when the next award has its marks in another one.
     // slither-disable-next-line reentrancy-no-eth -- the calls are the registry's setCover and suspendSeat, which call nobody
-    function _book(bytes32 offer, ISettlementJudge.Parties memory parties, AwardEnd[] memory ends) private {
-        mapping(uint256 word => uint256) storage marks = _marks[offer];
-        // slither-disable-next-line uninitialized-local -- sums begin with zero
-        Totals memory totals;
-        bytes memory results = AwardEnds.resultsOf(ends.length);
-        uint256 number = 0;
-        uint256 word = marks[0];
-        for (uint256 i = 0; i < ends.length; ++i) {
-            AwardEnd end = ends[i];
-            uint256 ordinal = end.ordinal();
-            if (AwardMarks.wordOf(ordinal) != number) {
-                marks[number] = word;
-                number = AwardMarks.wordOf(ordinal);
-                word = marks[number];
+    function _book(bytes32 offer, ISettlementJudge.Parties memory parties, bytes memory ends) private {
+        uint256 count = AwardEnds.countOf(ends);
+        if (count == 0) return;
+        Batch memory batch = _batchOf(parties, ends);
+        PurchaseRun.Batch memory run = batch.run;
+        _openWord(offer, run, run.wordNumber);
+        for (uint256 place = 0; place < count;) {
+            (AwardEnd end, address gateway) = AwardEnds.at(ends, place);
+            uint256 number = AwardMarks.wordOf(end.ordinal());
+            if (number != run.wordNumber) {
+                _settled[offer][run.wordNumber] = run.settled;
+                _openWord(offer, run, number);
             }
-            Skip skip = _skipOf(offer, end, word);
-            if (skip != Skip.NONE) {
-                emit AwardSkipped(offer, uint32(ordinal), uint8(skip));
-                continue;
-            }
-            word = AwardMarks.withSettled(word, ordinal);
-            _endAward(parties, end, totals);
-            end.pushResult(results);
+            uint256 next = batch.isSale ? place : PurchaseRun.book(run, _books.seats, place);
+            if (next == place) _bookOne(offer, parties, batch, end, gateway);
+            place = next == place ? place + 1 : next;
         }
-        marks[number] = word;
-        _bookTotals(offer, parties, totals);
-        if (results.length != 0) emit AwardsSettled(offer, results);
+        _settled[offer][run.wordNumber] = run.settled;
+        _bookTotals(offer, parties, batch);
+        if (run.results.length != 0) emit AwardsSettled(offer, run.results);
     }
 
-    /// @dev What the judge does not know: settled already, on hold, or a hold that gave the reading more time.
-    function _skipOf(bytes32 offer, AwardEnd end, uint256 marks) private view returns (Skip) {
+    function _openWord(bytes32 offer, PurchaseRun.Batch memory run, uint256 number) private view {
+        run.wordNumber = number;
+        run.settled = _settled[offer][number];
+        run.held = _held[offer][number];
+    }
+
+    function _batchOf(ISettlementJudge.Parties memory parties, bytes memory ends)
+        private
+        pure
+        returns (Batch memory batch)
+    {
+        (AwardEnd first,) = AwardEnds.at(ends, 0);
+        batch.isSale = parties.terms.side() == IMeritOrderAuction.Side.SELL;
+        batch.run.ends = ends;
+        batch.run.results = AwardEnds.resultsOf(AwardEnds.countOf(ends));
+        batch.run.wordNumber = AwardMarks.wordOf(first.ordinal());
+        batch.run.firstNanogrid = uint256(parties.terms.portfolio()) << 16;
+        batch.run.requestPriceUeurKwh = parties.terms.requestPriceUeurKwh();
+    }
+
+    function _bookOne(
+        bytes32 offer,
+        ISettlementJudge.Parties memory parties,
+        Batch memory batch,
+        AwardEnd end,
+        address gateway
+    ) private {
+        PurchaseRun.Batch memory run = batch.run;
         uint256 ordinal = end.ordinal();
-        if (AwardMarks.isSettled(marks, ordinal)) return Skip.ALREADY_SETTLED;
-        if (AwardMarks.isHeld(marks, ordinal)) {
+        uint48 nanogrid = uint48(run.firstNanogrid) | end.record().index();
+        Skip skip = _skipOf(offer, end, run, !_books.seats[nanogrid].isServedBy(gateway));
+        if (skip != Skip.NONE) {
+            emit AwardSkipped(offer, uint32(ordinal), uint8(skip));
+            return;
+        }
+        run.settled = AwardMarks.withMark(run.settled, ordinal);
+        if (batch.isSale) _endSale(parties, nanogrid, end, batch);
+        else _endPurchase(nanogrid, end, run);
+        batch.penaltiesUeur += _charge(nanogrid, parties.payer, SettlementMath.penaltyOf(end));
+        end.pushResult(run.results);
+    }
+
+    /// @dev What the judge does not know: settled already, on hold, another gateway, or a hold that gave the reading more time.
+    /// @param isForeign The reading's signature is not that of the seat's gateway
+    function _skipOf(bytes32 offer, AwardEnd end, PurchaseRun.Batch memory run, bool isForeign)
+        private
+        view
+        returns (Skip)
+    {
+        uint256 ordinal = end.ordinal();
+        if (AwardMarks.isMarked(run.settled, ordinal)) return Skip.ALREADY_SETTLED;
+        if (AwardMarks.isMarked(run.held, ordinal)) {
             uint64 endedAt = _holds[offer][uint32(ordinal)].endedAt;
             if (endedAt == 0) return Skip.ON_HOLD;
             if (end.isMissing() && block.timestamp < uint256(endedAt) + readingDeadlineS) {
                 return Skip.DEADLINE_NOT_REACHED;
             }
         }
-        return end.skip();
+        return isForeign ? Skip.BAD_SIGNATURE : end.skip();
     }
 
-    /// @dev Books the end of an award with its seat. SELL: the seat pays the aggregator, from its balance, then its bond, then as debt.
-    function _endAward(ISettlementJudge.Parties memory parties, AwardEnd end, Totals memory totals) private {
-        uint48 nanogrid = uint48(parties.terms.portfolio()) << 16 | end.index();
-        (uint256 reserveUeur, uint256 paidUeur, uint256 marginUeur, uint256 refundedUeur, uint256 penaltyUeur) =
-            SettlementMath.amountsOf(end, parties.terms.side(), parties.terms.requestPriceUeurKwh());
-        totals.reservesUeur += reserveUeur;
-        totals.toPayerUeur += refundedUeur;
-        totals.toAggregatorUeur += marginUeur;
-        if (parties.terms.side() == IMeritOrderAuction.Side.BUY) {
-            _books.creditSeat(nanogrid, paidUeur);
-        } else {
-            uint256 takenUeur = _books.debitSeat(nanogrid, paidUeur);
-            takenUeur += _charge(nanogrid, parties.aggregator, paidUeur - takenUeur);
-            totals.toAggregatorUeur += takenUeur;
-        }
-        if (penaltyUeur != 0) totals.toPayerUeur += _charge(nanogrid, parties.payer, penaltyUeur);
+    /// @dev BUY: of the award's escrow the seat is paid, the aggregator gets its margin, and the payer the rest.
+    function _endPurchase(uint48 nanogrid, AwardEnd end, PurchaseRun.Batch memory run) private {
+        (uint256 reserveUeur, uint256 spentUeur, uint256 paidUeur) =
+            SettlementMath.purchaseOf(end, run.requestPriceUeurKwh);
+        run.reservesUeur += reserveUeur;
+        run.spentUeur += spentUeur;
+        run.paidUeur += paidUeur;
+        _books.creditSeat(nanogrid, paidUeur);
     }
 
-    function _bookTotals(bytes32 offer, ISettlementJudge.Parties memory parties, Totals memory totals) private {
-        if (totals.reservesUeur != 0) _books.escrows[offer] -= totals.reservesUeur;
-        _books.creditAccount(parties.payer, totals.toPayerUeur);
-        _books.creditAccount(parties.aggregator, totals.toAggregatorUeur);
+    /// @dev SELL: the seat pays the aggregator, from its balance, then its bond, then as debt.
+    function _endSale(ISettlementJudge.Parties memory parties, uint48 nanogrid, AwardEnd end, Batch memory batch)
+        private
+    {
+        uint256 dueUeur = SettlementMath.saleOf(end);
+        uint256 takenUeur = _books.debitSeat(nanogrid, dueUeur);
+        batch.soldUeur += takenUeur + _charge(nanogrid, parties.aggregator, dueUeur - takenUeur);
+    }
+
+    function _bookTotals(bytes32 offer, ISettlementJudge.Parties memory parties, Batch memory batch) private {
+        PurchaseRun.Batch memory run = batch.run;
+        uint256 refundedUeur = run.reservesUeur - run.spentUeur;
+        uint256 marginUeur = run.spentUeur - run.paidUeur;
+        if (run.reservesUeur != 0) _books.escrows[offer] -= run.reservesUeur;
+        _books.creditAccount(parties.payer, refundedUeur + batch.penaltiesUeur);
+        _books.creditAccount(parties.aggregator, marginUeur + batch.soldUeur);
     }
 
     /* COMMANDS */
@@ -524,10 +573,11 @@ contract Settlement is ISettlement, EIP712, ReentrancyGuard {
         uint32 ordinal = hold.ordinal;
         address signer = _signerOf(keccak256(abi.encode(HOLD_TYPEHASH, offer, ordinal, hold.reason)), signature);
         BidRecord record = judge.checkHold(offer, ordinal, award, signer);
-        uint256 marks = _marks[offer][AwardMarks.wordOf(ordinal)];
-        if (AwardMarks.isSettled(marks, ordinal)) revert AlreadySettled(offer, ordinal);
-        if (AwardMarks.isHeld(marks, ordinal)) revert HoldExists(offer, ordinal);
-        _marks[offer][AwardMarks.wordOf(ordinal)] = AwardMarks.withHeld(marks, ordinal);
+        if (isSettled(offer, ordinal)) revert AlreadySettled(offer, ordinal);
+        uint256 number = AwardMarks.wordOf(ordinal);
+        uint256 held = _held[offer][number];
+        if (AwardMarks.isMarked(held, ordinal)) revert HoldExists(offer, ordinal);
+        _held[offer][number] = AwardMarks.withMark(held, ordinal);
         uint64 decideBy = uint64(block.timestamp + holdTermS);
         _holds[offer][ordinal] = HoldState({holder: signer, endedAt: 0, record: record, decideBy: decideBy});
         _books.lock(_holdEscrowId(offer, ordinal), signer, holdBondUeur);
@@ -556,8 +606,9 @@ contract Settlement is ISettlement, EIP712, ReentrancyGuard {
         address holder = hold.holder;
         hold.endedAt = uint64(block.timestamp);
         emit HoldDecided(offer, ordinal, upheld, lapsed);
-        (ISettlementJudge.Parties memory parties, AwardEnd[] memory ends) = judge.byHold(offer, ordinal, hold.record);
-        uint48 nanogrid = uint48(parties.terms.portfolio()) << 16 | ends[0].index();
+        (ISettlementJudge.Parties memory parties, bytes memory ends) = judge.byHold(offer, ordinal, hold.record);
+        (AwardEnd end,) = AwardEnds.at(ends, 0);
+        uint48 nanogrid = uint48(parties.terms.portfolio()) << 16 | end.record().index();
         _books.escrows[_holdEscrowId(offer, ordinal)] -= holdBondUeur;
         if (!upheld) {
             _books.creditSeat(nanogrid, holdBondUeur);
@@ -586,18 +637,12 @@ contract Settlement is ISettlement, EIP712, ReentrancyGuard {
 
     /// @inheritdoc ISettlement
     function gatewayOf(uint48 nanogrid) external view returns (address) {
-        return _books.seats[nanogrid].gateway;
-    }
-
-    /// @inheritdoc ISettlement
-    function gatewaysOf(uint48[] calldata nanogrids) external view returns (address[] memory gateways) {
-        gateways = new address[](nanogrids.length);
-        for (uint256 i = 0; i < nanogrids.length; ++i) gateways[i] = _books.seats[nanogrids[i]].gateway;
+        return _books.seats[nanogrid].gateway();
     }
 
     /// @inheritdoc ISettlement
     function seatBalance(uint48 nanogrid) external view returns (uint256) {
-        return _books.seats[nanogrid].balanceUeur;
+        return _books.seats[nanogrid].balanceUeur();
     }
 
     /// @inheritdoc ISettlement
@@ -653,7 +698,7 @@ contract Settlement is ISettlement, EIP712, ReentrancyGuard {
 
     /// @inheritdoc ISettlement
     function isSettled(bytes32 offer, uint32 ordinal) public view returns (bool) {
-        return AwardMarks.isSettled(_marks[offer][AwardMarks.wordOf(ordinal)], ordinal);
+        return AwardMarks.isMarked(_settled[offer][AwardMarks.wordOf(ordinal)], ordinal);
     }
 
     /// @inheritdoc ISettlement

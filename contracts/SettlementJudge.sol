@@ -13,11 +13,13 @@ import {GatewayReading, GatewayReadings} from "./libraries/GatewayReading.sol";
 import {GatewaySignature} from "./libraries/GatewaySignature.sol";
 import {OfferTerms} from "./libraries/OfferTerms.sol";
 import {Products} from "./libraries/Products.sol";
+import {ReadingDigest} from "./libraries/ReadingDigest.sol";
+import {ReadingRun} from "./libraries/ReadingRun.sol";
 import {SettlementMath} from "./libraries/SettlementMath.sol";
 import {VectorProof} from "./libraries/VectorProof.sol";
 import {VectorTree} from "./libraries/VectorTree.sol";
+import {WordList} from "./libraries/WordList.sol";
 import {IAccessControl} from "@openzeppelin/contracts/access/IAccessControl.sol";
-import {MessageHashUtils} from "@openzeppelin/contracts/utils/cryptography/MessageHashUtils.sol";
 
 contract SettlementJudge is ISettlementJudge {
     bytes32 private constant ORACLE_ROLE = keccak256("ORACLE");
@@ -25,9 +27,11 @@ contract SettlementJudge is ISettlementJudge {
     uint256 private constant LEAF_ITEMS = 8;
     uint256 private constant BASELINE_BYTES = 4;
 
-    /// @dev What the awards of one offer have in common.
+    /// @dev What the awards of one offer have in common, read once.
     /// @param mayBeCommanded The node was RED at some time, so that commands may exist
     /// @param revoked The node was RED before the interval, which has begun: earlier the DSO may still take it back
+    /// @param caller Whose readings are judged; `fromVerifier`: who is the verifier, whose signed readings need not wait
+    /// @param annulled Bitmap of annulled readings by nanogrid index, word by word
     struct Case {
         bytes32 offer;
         bytes32 awardsRoot;
@@ -36,6 +40,13 @@ contract SettlementJudge is ISettlementJudge {
         bool mayBeCommanded;
         bool revoked;
         Parties parties;
+        uint48 firstNanogrid;
+        bool isDown;
+        bool isReactive;
+        address caller;
+        bool fromVerifier;
+        bytes annulled;
+        ReadingDigest.Draft draft;
     }
 
     ISettlement private immutable _settlement;
@@ -78,34 +89,16 @@ contract SettlementJudge is ISettlementJudge {
         bytes calldata baselines,
         ISettlement.AwardRange calldata awards,
         bytes calldata readings
-    ) external view returns (Parties memory parties, AwardEnd[] memory ends) {
+    ) external view returns (Parties memory parties, bytes memory ends) {
         Case memory case_ = _caseOf(offer);
         OfferTerms terms = case_.terms;
         parties = case_.parties;
         _requireOver(terms.interval());
-        _checkBaselines(case_, baselines);
-        ends = _awardsRead(case_, awards, readings);
-        bool fromVerifier = _isVerifier(caller);
-        address[] memory gateways = fromVerifier ? _gatewaysOf(terms.portfolio(), ends) : new address[](ends.length);
-        uint256[] memory annulled = _annulledWords(terms, baselines.length / BASELINE_BYTES);
-        uint256 offset = 0;
-        for (uint256 i = 0; i < ends.length; ++i) {
-            GatewayReading reading = GatewayReadings.read(readings, offset);
-            uint256 next = offset + reading.size();
-            uint256 index = ends[i].index();
-            int32 baseline = _valueAt(offer, baselines, index);
-            ends[i] = _judgeReading(
-                case_,
-                ends[i],
-                baseline,
-                annulled[index >> 8] >> (index & 0xff) & 1 == 1,
-                fromVerifier,
-                gateways[i],
-                reading,
-                readings[offset + GatewayReadings.BYTES:next]
-            );
-            offset = next;
-        }
+        _checkBaselines(case_, baselines, awards.proof[:0]);
+        case_.caller = caller;
+        case_.fromVerifier = _isVerifier(caller);
+        case_.annulled = _annulledWords(terms, baselines.length / BASELINE_BYTES);
+        ends = _judgeReadings(case_, baselines, _checkAwards(case_, awards), awards.firstLeaf, readings);
     }
 
     /// @inheritdoc ISettlementJudge
@@ -115,38 +108,42 @@ contract SettlementJudge is ISettlementJudge {
         ISettlement.BaselineLeaf calldata baseline,
         ISettlement.AwardRange calldata award,
         ISettlement.AwardReading calldata reading
-    ) external view returns (Parties memory parties, AwardEnd[] memory ends) {
+    ) external view returns (Parties memory parties, bytes memory ends) {
         Case memory case_ = _caseOf(offer);
         OfferTerms terms = case_.terms;
         parties = case_.parties;
         _requireOver(terms.interval());
         bytes memory records = _checkAwards(case_, award);
-        ends = new AwardEnd[](1);
-        AwardEnd end = _awardAt(case_, award.firstLeaf, records, reading.ordinal);
-        uint48 nanogrid = _nanogridOf(terms.portfolio(), end.index());
-        int32 value = _provenValue(offer, terms.portfolio(), terms.interval(), terms.kind(), end.index(), baseline);
-        bool isAnnulled = _metering.isAnnulled(nanogrid, terms.interval());
-        bool fromVerifier = _isVerifier(caller);
-        address gateway = fromVerifier ? _settlement.gatewayOf(nanogrid) : address(0);
-        ends[0] = _judgeReading(
-            case_, end, value, isAnnulled, fromVerifier, gateway, _packed(reading), reading.signature
+        AwardEnd end =
+            AwardEnds.open(_recordAt(offer, award.firstLeaf, records, reading.ordinal), reading.ordinal);
+        uint16 index = end.record().index();
+        case_.caller = caller;
+        case_.fromVerifier = reading.signature.length != 0 && _isVerifier(caller);
+        case_.annulled = WordList.make((index >> 8) + 1);
+        WordList.put(
+            case_.annulled, index >> 8, _metering.annulledWord(terms.portfolio(), terms.interval(), index >> 8)
         );
+        int32 value = _provenValue(offer, terms.portfolio(), terms.interval(), terms.kind(), index, baseline);
+        address gateway;
+        (end, gateway) = _judgeReading(case_, end, value, _packed(reading), reading.signature);
+        ends = AwardEnds.listOf(end, gateway);
     }
 
     /// @inheritdoc ISettlementJudge
     function byExpiry(bytes32 offer, ISettlement.AwardRange calldata awards)
         external
         view
-        returns (Parties memory parties, AwardEnd[] memory ends)
+        returns (Parties memory parties, bytes memory ends)
     {
         Case memory case_ = _caseOf(offer);
         parties = case_.parties;
         bytes memory records = _checkAwards(case_, awards);
-        ends = new AwardEnd[](records.length / BidRecords.BYTES);
+        uint256 count = records.length / BidRecords.BYTES;
         uint256 first = uint256(awards.firstLeaf) * LEAF_ITEMS;
-        for (uint256 i = 0; i < ends.length; ++i) {
+        ends = AwardEnds.roomFor(count);
+        for (uint256 i = 0; i < count; ++i) {
             AwardEnd end = AwardEnds.open(BidRecords.readMemory(records, i * BidRecords.BYTES), first + i);
-            ends[i] = _judgeMissing(case_, end);
+            AwardEnds.put(ends, i, _judgeMissing(case_, end), address(0));
         }
     }
 
@@ -154,11 +151,10 @@ contract SettlementJudge is ISettlementJudge {
     function byHold(bytes32 offer, uint32 ordinal, BidRecord record)
         external
         view
-        returns (Parties memory parties, AwardEnd[] memory ends)
+        returns (Parties memory parties, bytes memory ends)
     {
         parties = _caseOf(offer).parties;
-        ends = new AwardEnd[](1);
-        ends[0] = SettlementMath.heldBack(AwardEnds.open(record, ordinal));
+        ends = AwardEnds.listOf(SettlementMath.heldBack(AwardEnds.open(record, ordinal)), address(0));
     }
 
     /// @inheritdoc ISettlementJudge
@@ -169,63 +165,100 @@ contract SettlementJudge is ISettlementJudge {
     {
         Case memory case_ = _caseOf(offer);
         bytes memory records = _checkAwards(case_, award);
-        record = _recordAt(case_, award.firstLeaf, records, ordinal);
+        record = _recordAt(offer, award.firstLeaf, records, ordinal);
         bool isParty = signer == case_.parties.aggregator || signer == case_.parties.payer
             || signer == _registry.nodeOf(case_.node).dso || _isVerifier(signer);
         if (signer == address(0) || !isParty) revert ISettlement.NotHoldParty(offer, signer);
     }
 
-    /// @dev The awards that the readings are for, in the readings' order.
-    function _awardsRead(Case memory case_, ISettlement.AwardRange calldata awards, bytes calldata readings)
-        private
-        pure
-        returns (AwardEnd[] memory ends)
-    {
-        bytes memory records = _checkAwards(case_, awards);
-        ends = new AwardEnd[](GatewayReadings.count(readings));
-        uint256 offset = 0;
-        for (uint256 i = 0; i < ends.length; ++i) {
-            GatewayReading reading = GatewayReadings.read(readings, offset);
-            ends[i] = _awardAt(case_, awards.firstLeaf, records, reading.ordinal());
-            offset += reading.size();
+    /// @dev In runs of what is most common; what stands between them is judged by itself.
+    /// @param records Of the awards from the leaf `firstLeaf` on
+    function _judgeReadings(
+        Case memory case_,
+        bytes calldata baselines,
+        bytes memory records,
+        uint256 firstLeaf,
+        bytes calldata readings
+    ) private view returns (bytes memory ends) {
+        ends = AwardEnds.roomFor(readings.length / GatewayReadings.LEAST_BYTES);
+        ReadingRun.Batch memory run = _runOf(case_, ends, records, firstLeaf);
+        bool isPlain = case_.fromVerifier && !case_.mayBeCommanded;
+        (uint256 offset, uint256 count) = (0, 0);
+        while (true) {
+            if (isPlain) (offset, count) = ReadingRun.judge(run, baselines, readings, offset, count);
+            if (offset >= readings.length) break;
+            GatewayReading reading;
+            bytes calldata signature;
+            (reading, signature, offset) = GatewayReadings.read(readings, offset);
+            uint256 ordinal = reading.ordinal();
+            AwardEnd end = AwardEnds.open(_recordAt(case_.offer, firstLeaf, records, ordinal), ordinal);
+            int32 baseline = _valueAt(case_.offer, baselines, end.record().index());
+            address gateway;
+            (end, gateway) = _judgeReading(case_, end, baseline, reading, signature);
+            AwardEnds.put(ends, count++, end, gateway);
         }
+        WordList.cut(ends, 2 * count); // fewer than there is room for where signatures are longer
     }
 
+    function _runOf(Case memory case_, bytes memory ends, bytes memory records, uint256 firstLeaf)
+        private
+        view
+        returns (ReadingRun.Batch memory run)
+    {
+        run.typehash = ReadingDigest.TYPEHASH;
+        run.interval = case_.terms.interval();
+        run.prefix = ReadingRun.PREFIX;
+        run.domainSeparator = _domainSeparator;
+        run.ends = ends;
+        run.records = records;
+        run.annulled = case_.annulled;
+        run.firstOrdinal = firstLeaf * LEAF_ITEMS;
+        run.firstNanogrid = case_.firstNanogrid;
+        run.sign = case_.isDown ? -1 : int256(1);
+        run.meteredShift = case_.isReactive ? ReadingRun.REACTIVE_SHIFT : ReadingRun.ACTIVE_SHIFT;
+    }
+
+    /// @return The award's end, and who must be the seat's gateway for it. The verifier's readings need the gateway's signature. Anybody
+    /// else's, and those that come without one, were announced, which checked it, and waited: an announced reading stays good when
+    /// the gateway's key changes afterwards.
     function _judgeReading(
         Case memory case_,
         AwardEnd end,
         int32 baseline,
-        bool isAnnulled,
-        bool fromVerifier,
-        address gateway,
         GatewayReading reading,
         bytes calldata signature
-    ) private view returns (AwardEnd) {
-        uint32 interval = case_.terms.interval();
-        uint48 nanogrid = _nanogridOf(case_.terms.portfolio(), end.index());
-        if (case_.revoked || (case_.mayBeCommanded && _isCommanded(nanogrid, interval))) {
-            return SettlementMath.revoked(end);
+    ) private view returns (AwardEnd, address gateway) {
+        uint256 index = end.record().index();
+        uint48 nanogrid = case_.firstNanogrid | uint48(index);
+        if (case_.mayBeCommanded && _isRevoked(case_, nanogrid)) return (SettlementMath.revoked(end), address(0));
+        if (WordList.at(case_.annulled, index >> 8) >> (index & 0xff) & 1 == 1) {
+            return (SettlementMath.annulled(end), address(0));
         }
-        if (isAnnulled) return SettlementMath.annulled(end);
-        ISettlement.Skip skip = _checkReading(fromVerifier, gateway, nanogrid, interval, reading, signature);
-        if (skip != ISettlement.Skip.NONE) return end.skipped(skip);
-        return SettlementMath.byReading(end, case_.terms.direction(), baseline, _meteredOf(case_.terms.kind(), reading));
+        if (case_.fromVerifier && GatewaySignature.isGiven(signature)) {
+            bytes32 digest = ReadingDigest.digest(case_.draft, _domainSeparator, nanogrid, reading);
+            gateway = GatewaySignature.signerOf(digest, signature);
+            if (gateway == address(0)) return (end.skipped(ISettlement.Skip.BAD_SIGNATURE), gateway);
+        } else {
+            ISettlement.Skip skip = _checkAnnounced(case_.caller, nanogrid, case_.terms.interval(), reading);
+            if (skip != ISettlement.Skip.NONE) return (end.skipped(skip), gateway);
+        }
+        int32 metered = case_.isReactive ? reading.reactiveEnergyVarh() : reading.activeEnergyWh();
+        return (SettlementMath.byReading(end, case_.isDown, baseline, metered), gateway);
     }
 
     function _judgeMissing(Case memory case_, AwardEnd end) private view returns (AwardEnd) {
         uint32 interval = case_.terms.interval();
-        uint48 nanogrid = _nanogridOf(case_.terms.portfolio(), end.index());
-        if (case_.revoked || (case_.mayBeCommanded && _isCommanded(nanogrid, interval))) {
-            return SettlementMath.revoked(end);
-        }
+        uint48 nanogrid = case_.firstNanogrid | end.record().index();
+        if (case_.mayBeCommanded && _isRevoked(case_, nanogrid)) return SettlementMath.revoked(end);
         if (_metering.isAnnulled(nanogrid, interval)) return SettlementMath.annulled(end);
         end = SettlementMath.missing(end, case_.terms.side());
         if (block.timestamp >= _readingDeadlineOf(nanogrid, interval)) return end;
         return end.skipped(ISettlement.Skip.DEADLINE_NOT_REACHED);
     }
 
-    function _isCommanded(uint48 nanogrid, uint32 interval) private view returns (bool) {
-        return _signals.commandOf(nanogrid, interval).quantity != 0;
+    /// @dev By RED before the interval, or by a command of its own.
+    function _isRevoked(Case memory case_, uint48 nanogrid) private view returns (bool) {
+        return case_.revoked || _signals.commandOf(nanogrid, case_.terms.interval()).quantity != 0;
     }
 
     function _caseOf(bytes32 offer) private view returns (Case memory case_) {
@@ -239,6 +272,10 @@ contract SettlementJudge is ISettlementJudge {
         uint256 redSince = _signals.redSince(case_.node, interval);
         case_.offer = offer;
         case_.terms = terms;
+        case_.firstNanogrid = _nanogridOf(terms.portfolio(), 0);
+        case_.isDown = terms.direction() == IMeritOrderAuction.Direction.DOWN;
+        case_.isReactive = terms.kind() == Products.REACTIVE;
+        case_.draft = ReadingDigest.draftFor(interval);
         case_.mayBeCommanded = redSince != 0;
         case_.revoked = redSince != 0 && redSince < interval && block.timestamp >= interval;
     }
@@ -257,22 +294,30 @@ contract SettlementJudge is ISettlementJudge {
     ) external view returns (CommandJudgement memory judgement) {
         _requireOver(interval);
         GatewayReading packed = _packed(reading);
-        ISettlement.Skip skip = _metering.isAnnulled(nanogrid, interval)
-            ? ISettlement.Skip.ANNULLED_READING
-            : _checkReading(
-                _isVerifier(caller), _settlement.gatewayOf(nanogrid), nanogrid, interval, packed, reading.signature
-            );
-        if (skip == ISettlement.Skip.BAD_SIGNATURE) revert ISettlement.BadReadingSignature(nanogrid, interval);
+        if (_metering.isAnnulled(nanogrid, interval)) {
+            revert ISettlement.CommandNotSettleable(nanogrid, interval, ISettlement.Skip.ANNULLED_READING);
+        }
+        ISettlement.Skip skip;
+        if (GatewaySignature.isGiven(reading.signature) && _isVerifier(caller)) {
+            bytes32 digest =
+                ReadingDigest.digest(ReadingDigest.draftFor(interval), _domainSeparator, nanogrid, packed);
+            address signer = GatewaySignature.signerOf(digest, reading.signature);
+            if (signer == address(0) || signer != _settlement.gatewayOf(nanogrid)) {
+                revert ISettlement.BadReadingSignature(nanogrid, interval);
+            }
+        } else {
+            skip = _checkAnnounced(caller, nanogrid, interval, packed);
+        }
         if (skip != ISettlement.Skip.NONE) revert ISettlement.CommandNotSettleable(nanogrid, interval, skip);
         IGridSignals.Command memory command = _signals.commandOf(nanogrid, interval);
         uint8 kind = Products.kindOf(command.product);
         // forge-lint: disable-next-line(unsafe-typecast) the parts of the id
         (uint32 portfolio, uint16 index) = (uint32(nanogrid >> 16), uint16(nanogrid));
         judgement.baseline = _provenValue(awardOffer, portfolio, interval, kind, index, baseline);
-        judgement.metered = _meteredOf(kind, packed);
+        judgement.metered = kind == Products.ACTIVE ? reading.activeEnergyWh : reading.reactiveEnergyVarh;
         judgement.delivered = SettlementMath.delivered(
             command.quantity,
-            IMeritOrderAuction.Direction(command.direction),
+            command.direction == uint8(IMeritOrderAuction.Direction.DOWN),
             judgement.baseline,
             judgement.metered
         );
@@ -302,7 +347,7 @@ contract SettlementJudge is ISettlementJudge {
         if (awardOffer == 0) revert ISettlement.ReplacedAwardMissing(nanogrid, interval);
         Case memory case_ = _caseOf(awardOffer);
         OfferTerms terms = case_.terms;
-        BidRecord record = _recordAt(case_, award.firstLeaf, _checkAwards(case_, award), ordinal);
+        BidRecord record = _recordAt(awardOffer, award.firstLeaf, _checkAwards(case_, award), ordinal);
         if (
             _nanogridOf(terms.portfolio(), record.index()) != nanogrid || terms.interval() != interval
                 || terms.kind() != kind
@@ -313,58 +358,26 @@ contract SettlementJudge is ISettlementJudge {
 
     /* READINGS */
 
-    /// @dev The verifier's readings need the gateway's signature. Anybody else's were announced, which checked it, and waited; an
-    /// announced one stays good when the gateway's key changes afterwards.
-    function _checkReading(
-        bool fromVerifier,
-        address gateway,
-        uint48 nanogrid,
-        uint32 interval,
-        GatewayReading reading,
-        bytes calldata signature
-    ) private view returns (ISettlement.Skip) {
-        if (fromVerifier && _isSigned(gateway, nanogrid, interval, reading, signature)) return ISettlement.Skip.NONE;
+    function _checkAnnounced(address caller, uint48 nanogrid, uint32 interval, GatewayReading reading)
+        private
+        view
+        returns (ISettlement.Skip)
+    {
         IMeteringOracle.Announcement memory announced = _metering.announcedOf(nanogrid, interval);
         bool agrees = announced.announcedAt != 0 && announced.activeEnergyWh == reading.activeEnergyWh()
             && announced.reactiveEnergyVarh == reading.reactiveEnergyVarh()
             && announced.sequence == reading.sequence();
-        if (!agrees) return fromVerifier ? ISettlement.Skip.BAD_SIGNATURE : ISettlement.Skip.NOT_ANNOUNCED;
-        if (fromVerifier || block.timestamp >= announced.announcedAt + _holdWindowS) return ISettlement.Skip.NONE;
-        return ISettlement.Skip.HOLD_WINDOW_OPEN;
+        if (!agrees) return ISettlement.Skip.NOT_ANNOUNCED;
+        bool isOver = block.timestamp >= announced.announcedAt + _holdWindowS || _isVerifier(caller);
+        return isOver ? ISettlement.Skip.NONE : ISettlement.Skip.HOLD_WINDOW_OPEN;
     }
 
-    function _isSigned(
-        address gateway,
-        uint48 nanogrid,
-        uint32 interval,
-        GatewayReading reading,
-        bytes calldata signature
-    ) private view returns (bool) {
-        if (gateway == address(0)) return false;
-        bytes32 digest = MessageHashUtils.toTypedDataHash(_domainSeparator, reading.hash(nanogrid, interval));
-        return GatewaySignature.signerOf(digest, signature) == gateway;
-    }
-
-    /// @dev Asked for all at once: Settlement reads each seat's slot, which it will write.
-    function _gatewaysOf(uint32 portfolio, AwardEnd[] memory ends) private view returns (address[] memory) {
-        uint48[] memory nanogrids = new uint48[](ends.length);
-        for (uint256 i = 0; i < ends.length; ++i) nanogrids[i] = _nanogridOf(portfolio, ends[i].index());
-        return _settlement.gatewaysOf(nanogrids);
-    }
-
-    function _annulledWords(OfferTerms terms, uint256 indices)
-        private
-        view
-        returns (uint256[] memory words)
-    {
-        words = new uint256[]((indices + 255) / 256);
-        for (uint256 i = 0; i < words.length; ++i) {
-            words[i] = _metering.annulledWord(terms.portfolio(), terms.interval(), i);
+    function _annulledWords(OfferTerms terms, uint256 indices) private view returns (bytes memory words) {
+        uint256 count = (indices + 255) / 256;
+        words = WordList.make(count);
+        for (uint256 i = 0; i < count; ++i) {
+            WordList.put(words, i, _metering.annulledWord(terms.portfolio(), terms.interval(), i));
         }
-    }
-
-    function _meteredOf(uint8 kind, GatewayReading reading) private pure returns (int32) {
-        return kind == Products.ACTIVE ? reading.activeEnergyWh() : reading.reactiveEnergyVarh();
     }
 
     function _packed(ISettlement.AwardReading calldata reading) private pure returns (GatewayReading) {
@@ -394,20 +407,31 @@ contract SettlementJudge is ISettlementJudge {
 
     /* BASELINES */
 
-    function _checkBaselines(Case memory case_, bytes calldata baselines) private view {
+    /// @param noProof An empty one: the vector is whole
+    function _checkBaselines(Case memory case_, bytes calldata baselines, bytes32[] calldata noProof) private view {
         OfferTerms terms = case_.terms;
         // slither-disable-next-line unused-return -- a root is anchored once and in time, or never: here only what it proves matters
         (bytes32 root,, uint16 count) = _metering.baselineOf(terms.portfolio(), terms.interval(), terms.kind());
-        if (
-            count == 0 || baselines.length != uint256(count) * BASELINE_BYTES
-                || VectorTree.rootOfBaselines(baselines) != root
-        ) revert ISettlement.WrongBaselines(case_.offer);
+        uint256 leafCount = (uint256(count) + LEAF_ITEMS - 1) / LEAF_ITEMS;
+        bytes memory padded = new bytes(leafCount * VectorTree.BASELINE_LEAF_BYTES);
+        if (baselines.length != uint256(count) * BASELINE_BYTES) revert ISettlement.WrongBaselines(case_.offer);
+        assembly ("memory-safe") {
+            calldatacopy(add(padded, 32), baselines.offset, baselines.length)
+        }
+        if (!VectorProof.verify(root, 0, padded, VectorTree.BASELINE_LEAF_BYTES, leafCount, noProof)) {
+            revert ISettlement.WrongBaselines(case_.offer);
+        }
     }
 
     function _valueAt(bytes32 offer, bytes calldata baselines, uint256 index) private pure returns (int32) {
-        if (index * BASELINE_BYTES >= baselines.length) revert ISettlement.WrongBaselines(offer);
+        uint256 place = index * BASELINE_BYTES;
+        if (place >= baselines.length) revert ISettlement.WrongBaselines(offer);
+        uint256 word;
+        assembly ("memory-safe") {
+            word := calldataload(add(baselines.offset, place)) // within the vector, which has whole values
+        }
         // forge-lint: disable-next-line(unsafe-typecast) two's complement on the wire
-        return int32(uint32(bytes4(baselines[index * BASELINE_BYTES:])));
+        return int32(uint32(word >> 224));
     }
 
     function _provenValue(
@@ -455,25 +479,18 @@ contract SettlementJudge is ISettlementJudge {
         }
     }
 
-    function _awardAt(Case memory case_, uint256 firstLeaf, bytes memory records, uint256 ordinal)
-        private
-        pure
-        returns (AwardEnd)
-    {
-        return AwardEnds.open(_recordAt(case_, firstLeaf, records, ordinal), ordinal);
-    }
-
     /// @param records Of the awards from the leaf `firstLeaf` on
-    function _recordAt(Case memory case_, uint256 firstLeaf, bytes memory records, uint256 ordinal)
+    function _recordAt(bytes32 offer, uint256 firstLeaf, bytes memory records, uint256 ordinal)
         private
         pure
         returns (BidRecord)
     {
-        uint256 first = firstLeaf * LEAF_ITEMS;
-        if (ordinal < first || (ordinal - first + 1) * BidRecords.BYTES > records.length) {
-            revert ISettlement.AwardNotGiven(case_.offer, ordinal);
+        unchecked {
+            uint256 first = firstLeaf * LEAF_ITEMS;
+            uint256 offset = (ordinal - first) * BidRecords.BYTES; // beyond the records when the ordinal is before the first
+            if (ordinal < first || offset >= records.length) revert ISettlement.AwardNotGiven(offer, ordinal);
+            return BidRecords.readMemory(records, offset);
         }
-        return BidRecords.readMemory(records, (ordinal - first) * BidRecords.BYTES);
     }
 
     function _nanogridOf(uint32 portfolio, uint16 index) private pure returns (uint48) {

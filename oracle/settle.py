@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 
 from market.domain.errors import ContractRefused
 from market.domain.products import Kind, Product
-from market.domain.settled_records import SettlementReading, pack_readings
+from market.domain.settled_records import ANNOUNCED, SettlementReading, pack_readings
 from market.domain.states import OfferStatus
 from market.domain.trees import award_range, baseline_leaf, baseline_vector, reading_leaf, readings_root
 from market.domain.units import index_of, portfolio_of
@@ -25,7 +25,7 @@ from market.services.market import purpose_key
 from market.store.books import Hold, ReadingRoot
 from market.store.database import read_scope
 from market.store.facts import Baseline, Reading
-from market.store.projections import Award, GridCommand, Offer
+from market.store.projections import Award, GridCommand, Nanogrid, Offer
 from oracle.context import Oracle
 
 log = structlog.get_logger(__name__)
@@ -38,8 +38,8 @@ BATCH: Final = 200
 class _Open:
     """An offer's awards that are neither ended nor on hold, all its awards as packed, and its baseline values.
 
-    with_baseline: indices of nanogrids that have one; released: ordinal of an award that was on hold → when the hold
-    ended [epoch s].
+    with_baseline: indices of nanogrids that have one; gateways: nanogrid → its gateway's address now; released: ordinal
+    of an award that was on hold → when the hold ended [epoch s].
     """
 
     offer: str
@@ -48,6 +48,7 @@ class _Open:
     awards: tuple[Award, ...]
     baseline: tuple[int, ...]
     with_baseline: frozenset[int]
+    gateways: Mapping[int, str | None]
     released: Mapping[int, int]
 
     def key_of(self, awards: Sequence[Award]) -> list[str]:
@@ -119,7 +120,7 @@ def anchor_readings(oracle: Oracle, interval: int) -> None:
 
 
 def _settle_batch(oracle: Oracle, opened: _Open, awards: Sequence[Award], readings: Mapping[int, Reading]) -> None:
-    signed = pack_readings(_reading(readings[award.nanogrid], award.ordinal) for award in awards)
+    signed = pack_readings(_reading(opened.gateways, readings[award.nanogrid], award.ordinal) for award in awards)
     function = oracle.contracts.settlement.functions.settle(
         _bytes32(opened.offer), baseline_vector(opened.baseline), _range(opened, awards), signed
     )
@@ -139,13 +140,14 @@ def _settle_command(oracle: Oracle, command: GridCommand) -> None:
         )
         baseline = session.get(Baseline, (portfolio_of(command.nanogrid), command.interval, int(kind)))
         replaced = _replaced(session, command, kind)
+        gateways = _gateways(session, portfolio_of(command.nanogrid))
     if reading is None or baseline is None or baseline.value_of(index_of(command.nanogrid)) is None:
         return
     function = oracle.contracts.settlement.functions.settleCommand(
         command.nanogrid,
         command.interval,
         baseline_leaf(baseline.vector, index_of(command.nanogrid)).argument(),
-        _reading(reading, replaced.ordinal).argument(),
+        _reading(gateways, reading, replaced.ordinal).argument(),
         replaced.offer,
         replaced.award,
     )
@@ -201,6 +203,7 @@ def _open(session: Session, offer: Offer) -> _Open:
         awards=tuple(award for award in awards if award.outcome is None and award.ordinal not in held),
         baseline=() if baseline is None else tuple(baseline.vector),
         with_baseline=frozenset(index for index, value in enumerate(values) if value is not None),
+        gateways=_gateways(session, offer.portfolio),
         released={hold.ordinal: hold.decided_at for hold in holds if hold.decided_at is not None},
     )
 
@@ -229,10 +232,17 @@ def _range(opened: _Open, awards: Sequence[Award]) -> tuple[int, bytes, list[byt
     return award_range(opened.packed, awards[0].ordinal, awards[-1].ordinal).argument()
 
 
-def _reading(reading: Reading, ordinal: int) -> SettlementReading:
+def _reading(gateways: Mapping[int, str | None], reading: Reading, ordinal: int) -> SettlementReading:
+    """With its signature, as long as its gateway is the seat's; else the reading counts if it was announced."""
+    signature = reading.signature if gateways.get(reading.nanogrid) == reading.gateway else ANNOUNCED
     return SettlementReading(
-        ordinal, reading.active_energy_wh, reading.reactive_energy_varh, reading.sequence, reading.signature
+        ordinal, reading.active_energy_wh, reading.reactive_energy_varh, reading.sequence, signature
     )
+
+
+def _gateways(session: Session, portfolio: int) -> dict[int, str | None]:
+    rows = session.execute(select(Nanogrid.nanogrid, Nanogrid.gateway).where(Nanogrid.portfolio == portfolio))
+    return {row.nanogrid: row.gateway for row in rows}
 
 
 def _send(oracle: Oracle, function: Any, name: str, *about: object) -> None:

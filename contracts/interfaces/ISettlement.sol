@@ -36,7 +36,7 @@ interface ISettlement {
     }
 
     /// @notice A gateway's reading for the award with that ordinal.
-    /// @param signature The gateway's: see GatewaySignature; may be empty for a reading that was announced
+    /// @param signature The gateway's: see GatewaySignature; empty for a reading that was announced
     struct AwardReading {
         uint32 ordinal;
         int32 activeEnergyWh;
@@ -214,7 +214,7 @@ interface ISettlement {
     /// The verifier's readings settle at once; anybody else's only when announced and after the hold window.
     /// An award that cannot settle is skipped with AwardSkipped, so that a retry is harmless.
     /// @param readings 79 bytes each: ordinal uint24 | activeEnergyWh int32 | reactiveEnergyVarh int32 | sequence uint32 | signature
-    /// (64 bytes; 128 where the ordinal's highest bit is set). Cheapest in ascending ordinals
+    /// (64 bytes; 128 where the ordinal's highest bit is set; zero for a reading that was announced). Cheapest in ascending ordinals
     function settle(bytes32 offer, bytes calldata baselines, AwardRange calldata awards, bytes calldata readings)
         external;
     /// @notice The same for one award, with a Merkle proof of its baseline.
@@ -247,7 +247,6 @@ interface ISettlement {
 
     /* READERS */
     function gatewayOf(uint48 nanogrid) external view returns (address);
-    function gatewaysOf(uint48[] calldata nanogrids) external view returns (address[] memory gateways);
     function seatBalance(uint48 nanogrid) external view returns (uint256);
     function bondOf(uint48 nanogrid) external view returns (uint256 bondUeur, uint256 unbondingUeur, uint64 availableAt);
     function seatDebt(uint48 nanogrid) external view returns (uint256);

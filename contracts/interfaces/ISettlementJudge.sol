@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import {AwardEnd} from "../libraries/AwardEnd.sol";
 import {BidRecord} from "../libraries/BidRecord.sol";
 import {OfferTerms} from "../libraries/OfferTerms.sol";
 import {ISettlement} from "./ISettlement.sol";
@@ -9,7 +8,7 @@ import {ISettlement} from "./ISettlement.sol";
 /// @notice What Settlement's bookings rest on: checks awards, baselines, readings and deadlines, and says how each award and command
 /// ends, or why it does not yet. It only reads: it holds no state and no money, and Settlement makes its own in its constructor.
 /// @dev Apart from Settlement because both together are above the 24,576 bytes of EIP-170. Errors are those of ISettlement. Whether an
-/// award is settled already or on hold, Settlement knows.
+/// award is settled already or on hold, Settlement knows. `ends`: a list of AwardEnds.
 interface ISettlementJudge {
     /// @param payer Who pays for the energy: the request's DSO, or the aggregator for INTERNAL
     struct Parties {
@@ -32,7 +31,7 @@ interface ISettlementJudge {
         bytes calldata baselines,
         ISettlement.AwardRange calldata awards,
         bytes calldata readings
-    ) external view returns (Parties memory parties, AwardEnd[] memory ends);
+    ) external view returns (Parties memory parties, bytes memory ends);
     /// @notice One award by its reading and a proven baseline.
     function byReading(
         address caller,
@@ -40,17 +39,17 @@ interface ISettlementJudge {
         ISettlement.BaselineLeaf calldata baseline,
         ISettlement.AwardRange calldata award,
         ISettlement.AwardReading calldata reading
-    ) external view returns (Parties memory parties, AwardEnd[] memory ends);
+    ) external view returns (Parties memory parties, bytes memory ends);
     /// @notice All awards of a range without a reading.
     function byExpiry(bytes32 offer, ISettlement.AwardRange calldata awards)
         external
         view
-        returns (Parties memory parties, AwardEnd[] memory ends);
+        returns (Parties memory parties, bytes memory ends);
     /// @notice An award whose hold the referee upheld.
     function byHold(bytes32 offer, uint32 ordinal, BidRecord record)
         external
         view
-        returns (Parties memory parties, AwardEnd[] memory ends);
+        returns (Parties memory parties, bytes memory ends);
     /// @notice Reverts unless the award exists and the signer may hold it.
     function checkHold(bytes32 offer, uint32 ordinal, ISettlement.AwardRange calldata award, address signer)
         external

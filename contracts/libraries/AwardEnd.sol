@@ -3,10 +3,11 @@ pragma solidity 0.8.37;
 
 import {ISettlement} from "../interfaces/ISettlement.sol";
 import {BidRecord} from "./BidRecord.sol";
+import {WordList} from "./WordList.sol";
 
 /// @notice How an award ends, or why it does not yet, in one word: a batch of 200 structs would cost more to pass than to judge.
-/// From the lowest bit: metered 32 | baseline 32 | delivered 24 | outcome 8 | ordinal 24 | index 16 | awarded 24 | price 32 |
-/// skip 8 | missing 1 | penalised 1.
+/// Most significant first: award record 96 | unused 30 | penalised 1 | missing 1 | skip 8 | ordinal 24 | outcome 8 | delivered 24 |
+/// baseline 32 | metered 32. The lowest 120 bits are the award's entry in AwardsSettled.
 type AwardEnd is uint256;
 
 using AwardEnds for AwardEnd global;
@@ -21,31 +22,31 @@ library AwardEnds {
     uint256 private constant _DELIVERED = 64;
     uint256 private constant _OUTCOME = 88;
     uint256 private constant _ORDINAL = 96;
-    uint256 private constant _INDEX = 120;
-    uint256 private constant _AWARDED = 136;
-    uint256 private constant _PRICE = 160;
-    uint256 private constant _SKIP = 192;
-    uint256 private constant _MISSING = 1 << 200;
-    uint256 private constant _PENALISED = 1 << 201;
+    uint256 private constant _SKIP = 120;
+    uint256 private constant _MISSING = 1 << 128;
+    uint256 private constant _PENALISED = 1 << 129;
+    uint256 private constant _RECORD = 160;
 
     // MAKING
 
-    /// @notice An award whose end is open: whose, which, how much, at which price.
+    /// @notice An award whose end is open.
     function open(BidRecord award, uint256 ordinal_) internal pure returns (AwardEnd) {
-        return AwardEnd.wrap(
-            ordinal_ << _ORDINAL | uint256(award.index()) << _INDEX | uint256(award.quantity()) << _AWARDED
-                | uint256(award.priceUeurKwh()) << _PRICE
-        );
+        return AwardEnd.wrap(uint256(BidRecord.unwrap(award)) << _RECORD | ordinal_ << _ORDINAL);
     }
 
-    /// @notice The open award with its outcome.
-    function ended(AwardEnd award, ISettlement.Outcome outcome_, uint24 delivered_, bool penalised_)
-        internal
-        pure
-        returns (AwardEnd)
-    {
-        uint256 word = AwardEnd.unwrap(award) | uint256(outcome_) << _OUTCOME | uint256(delivered_) << _DELIVERED;
-        return AwardEnd.wrap(penalised_ ? word | _PENALISED : word);
+    /// @notice The open award with what was delivered, and so its outcome; penalised where that is not DELIVERED.
+    function ended(AwardEnd award, ISettlement.Outcome outcome_, uint24 delivered_) internal pure returns (AwardEnd) {
+        award = AwardEnd.wrap(AwardEnd.unwrap(award) | uint256(delivered_) << _DELIVERED).endedAs(outcome_);
+        return outcome_ == ISettlement.Outcome.DELIVERED ? award : award.penalised();
+    }
+
+    function endedAs(AwardEnd award, ISettlement.Outcome outcome_) internal pure returns (AwardEnd) {
+        return AwardEnd.wrap(AwardEnd.unwrap(award) | uint256(outcome_) << _OUTCOME);
+    }
+
+    /// @notice The award as one whose shortfall costs a penalty.
+    function penalised(AwardEnd award) internal pure returns (AwardEnd) {
+        return AwardEnd.wrap(AwardEnd.unwrap(award) | _PENALISED);
     }
 
     /// @notice The award with the energies by which it ended. [Wh or varh]
@@ -76,16 +77,9 @@ library AwardEnds {
         return uint24(AwardEnd.unwrap(award) >> _ORDINAL);
     }
 
-    function index(AwardEnd award) internal pure returns (uint16) {
-        return uint16(AwardEnd.unwrap(award) >> _INDEX);
-    }
-
-    function awarded(AwardEnd award) internal pure returns (uint24) {
-        return uint24(AwardEnd.unwrap(award) >> _AWARDED);
-    }
-
-    function priceUeurKwh(AwardEnd award) internal pure returns (uint32) {
-        return uint32(AwardEnd.unwrap(award) >> _PRICE);
+    /// @notice The award's record: whose, how much, at which price.
+    function record(AwardEnd award) internal pure returns (BidRecord) {
+        return BidRecord.wrap(uint96(AwardEnd.unwrap(award) >> _RECORD));
     }
 
     function skip(AwardEnd award) internal pure returns (ISettlement.Skip) {
@@ -94,12 +88,47 @@ library AwardEnds {
 
     // forge-lint: disable-end(unsafe-typecast)
 
+    function isSkipped(AwardEnd award) internal pure returns (bool) {
+        return uint8(AwardEnd.unwrap(award) >> _SKIP) != 0;
+    }
+
     function isMissing(AwardEnd award) internal pure returns (bool) {
         return AwardEnd.unwrap(award) & _MISSING != 0;
     }
 
     function isPenalised(AwardEnd award) internal pure returns (bool) {
         return AwardEnd.unwrap(award) & _PENALISED != 0;
+    }
+
+    // LISTS: two words for each award, its end and the gateway that must be its seat's for it to end so (0: nobody's)
+
+    function listOf(AwardEnd award, address gateway) internal pure returns (bytes memory list) {
+        list = roomFor(1);
+        put(list, 0, award, gateway);
+    }
+
+    function roomFor(uint256 awards) internal pure returns (bytes memory) {
+        return WordList.make(2 * awards);
+    }
+
+    /// @notice The caller keeps within the room.
+    function put(bytes memory list, uint256 place, AwardEnd award, address gateway) internal pure {
+        unchecked {
+            WordList.put(list, 2 * place, AwardEnd.unwrap(award));
+            WordList.put(list, 2 * place + 1, uint160(gateway));
+        }
+    }
+
+    /// @notice The caller keeps within the list.
+    function at(bytes memory list, uint256 place) internal pure returns (AwardEnd award, address gateway) {
+        unchecked {
+            award = AwardEnd.wrap(WordList.at(list, 2 * place));
+            gateway = address(uint160(WordList.at(list, 2 * place + 1)));
+        }
+    }
+
+    function countOf(bytes memory list) internal pure returns (uint256) {
+        return WordList.count(list) / 2;
     }
 
     // RESULTS OF A BATCH

@@ -5,7 +5,7 @@ import {ISettlement} from "../interfaces/ISettlement.sol";
 
 /// @notice What a gateway measured and signed for an award, in 15 bytes, most significant first:
 /// signature kind 1 | ordinal 23 | activeEnergyWh 32 | reactiveEnergyVarh 32 | sequence 32. Energies in Wh and varh.
-type GatewayReading is uint120;
+type GatewayReading is uint256;
 
 using GatewayReadings for GatewayReading global;
 
@@ -15,21 +15,33 @@ library GatewayReadings {
     uint256 internal constant BYTES = 15;
     uint256 internal constant SIGNATURE_BYTES = 64;
     uint256 internal constant P256_SIGNATURE_BYTES = 128;
+    /// @notice Of a reading with the shorter signature.
+    uint256 internal constant LEAST_BYTES = BYTES + SIGNATURE_BYTES;
 
-    bytes32 internal constant TYPEHASH = keccak256(
-        "Reading(uint48 nanogrid,uint32 interval,int32 activeEnergyWh,int32 reactiveEnergyVarh,uint32 sequence)"
-    );
-
-    /// @notice The number of readings; reverts when the data does not end with a whole one.
-    function count(bytes calldata data) internal pure returns (uint256 readings) {
-        uint256 offset = 0;
-        for (; offset + BYTES <= data.length; ++readings) offset += read(data, offset).size();
-        if (offset != data.length) revert ISettlement.MalformedReadings(data.length);
+    /// @notice The reading at `offset`, its signature, and where the next one begins; reverts when it is not whole.
+    function read(bytes calldata data, uint256 offset)
+        internal
+        pure
+        returns (GatewayReading reading, bytes calldata signature, uint256 next)
+    {
+        assembly ("memory-safe") {
+            reading := shr(136, calldataload(add(data.offset, offset)))
+        }
+        uint256 size = signatureBytes(reading);
+        unchecked {
+            next = offset + BYTES + size; // the data is far shorter than 2^64
+        }
+        if (next > data.length) revert ISettlement.MalformedReadings(data.length);
+        assembly ("memory-safe") {
+            // Within the data, as was checked: slices would check each part again, which costs 1 % of a settlement each.
+            signature.offset := add(add(data.offset, offset), BYTES)
+            signature.length := size
+        }
     }
 
-    /// @notice The reading at `offset`, without its signature. The caller checks that it lies within `data`.
-    function read(bytes calldata data, uint256 offset) internal pure returns (GatewayReading) {
-        return GatewayReading.wrap(uint120(bytes15(data[offset:offset + BYTES])));
+    /// @notice Length of the signature that follows the reading. [byte]
+    function signatureBytes(GatewayReading reading) internal pure returns (uint256) {
+        return GatewayReading.unwrap(reading) >> 119 == 1 ? P256_SIGNATURE_BYTES : SIGNATURE_BYTES;
     }
 
     function pack(uint32 ordinal_, int32 activeEnergyWh_, int32 reactiveEnergyVarh_, uint32 sequence_)
@@ -38,15 +50,14 @@ library GatewayReadings {
         returns (GatewayReading)
     {
         uint256 energies = uint256(uint32(activeEnergyWh_)) << 32 | uint32(reactiveEnergyVarh_);
-        // forge-lint: disable-next-line(unsafe-typecast) an ordinal is below 2^18
-        return GatewayReading.wrap(uint120((uint256(ordinal_) << 64 | energies) << 32 | sequence_));
+        return GatewayReading.wrap((uint256(ordinal_) << 64 | energies) << 32 | sequence_);
     }
 
     // The casts below cut the word's fields out: truncation is their purpose.
     // forge-lint: disable-start(unsafe-typecast)
 
     function ordinal(GatewayReading reading) internal pure returns (uint256) {
-        return uint256(GatewayReading.unwrap(reading)) >> 96 & 0x7fffff;
+        return GatewayReading.unwrap(reading) >> 96 & 0x7fffff;
     }
 
     function activeEnergyWh(GatewayReading reading) internal pure returns (int32) {
@@ -62,24 +73,4 @@ library GatewayReadings {
     }
 
     // forge-lint: disable-end(unsafe-typecast)
-
-    /// @notice With its signature. [byte]
-    function size(GatewayReading reading) internal pure returns (uint256) {
-        bool isP256 = GatewayReading.unwrap(reading) >> 119 == 1;
-        return BYTES + (isP256 ? P256_SIGNATURE_BYTES : SIGNATURE_BYTES);
-    }
-
-    /// @notice The struct hash that the gateway of a nanogrid signed (EIP-712).
-    function hash(GatewayReading reading, uint48 nanogrid, uint32 interval) internal pure returns (bytes32) {
-        return keccak256(
-            abi.encode(
-                TYPEHASH,
-                nanogrid,
-                interval,
-                reading.activeEnergyWh(),
-                reading.reactiveEnergyVarh(),
-                reading.sequence()
-            )
-        );
-    }
 }

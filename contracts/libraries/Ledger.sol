@@ -2,6 +2,7 @@
 pragma solidity 0.8.37;
 
 import {ISettlement} from "../interfaces/ISettlement.sol";
+import {SeatBooks} from "./SeatBooks.sol";
 import {Math} from "@openzeppelin/contracts/utils/math/Math.sol";
 import {SafeCast} from "@openzeppelin/contracts/utils/math/SafeCast.sol";
 
@@ -20,13 +21,6 @@ library Ledger {
         uint96 balanceUeur;
         uint96 debtUeur;
         uint32 nonce;
-    }
-
-    /// @dev One slot: a reading's signature check and the credit touch nothing else.
-    struct Seat {
-        address gateway;
-        uint88 balanceUeur;
-        bool inDebt;
     }
 
     /// @dev One slot, and one for the owner that is paid what is being unbonded, also when the seat has become another's.
@@ -55,7 +49,7 @@ library Ledger {
 
     struct Books {
         mapping(address account => Account) accounts;
-        mapping(uint48 nanogrid => Seat) seats;
+        mapping(uint48 nanogrid => SeatBooks) seats;
         mapping(uint48 nanogrid => Bond) bonds;
         mapping(uint48 nanogrid => SeatDebt[]) seatDebts;
         mapping(address account => AccountDebts) accountDebts;
@@ -122,23 +116,26 @@ library Ledger {
     /// @notice Credits a seat; its debts are paid first.
     function creditSeat(Books storage books, uint48 nanogrid, uint256 amountUeur) internal {
         if (amountUeur == 0) return;
-        Seat storage seat = books.seats[nanogrid];
-        if (seat.inDebt) amountUeur = paySeatDebts(books, nanogrid, amountUeur);
-        seat.balanceUeur = (uint256(seat.balanceUeur) + amountUeur.toUint88()).toUint88();
+        SeatBooks seat = books.seats[nanogrid];
+        if (seat.inDebt()) {
+            amountUeur = paySeatDebts(books, nanogrid, amountUeur);
+            seat = books.seats[nanogrid];
+        }
+        books.seats[nanogrid] = seat.withBalance(seat.balanceUeur() + amountUeur);
     }
 
     /// @notice Takes up to `amountUeur` from a seat's balance.
     function debitSeat(Books storage books, uint48 nanogrid, uint256 amountUeur) internal returns (uint256 takenUeur) {
-        uint88 balanceUeur = books.seats[nanogrid].balanceUeur;
-        takenUeur = amountUeur.min(balanceUeur);
-        if (takenUeur != 0) books.seats[nanogrid].balanceUeur = balanceUeur - takenUeur.toUint88();
+        SeatBooks seat = books.seats[nanogrid];
+        takenUeur = amountUeur.min(seat.balanceUeur());
+        if (takenUeur != 0) books.seats[nanogrid] = seat.withBalance(seat.balanceUeur() - takenUeur);
     }
 
     /// @notice Adds to what a seat owes a creditor.
     /// @dev A seat has as many entries as unpaid creditors: the aggregator of its portfolio and the DSOs of its node.
     function addSeatDebt(Books storage books, uint48 nanogrid, address creditor, uint256 amountUeur) internal {
         SeatDebt[] storage debts = books.seatDebts[nanogrid];
-        books.seats[nanogrid].inDebt = true;
+        books.seats[nanogrid] = books.seats[nanogrid].withDebt(true);
         uint256 i;
         while (i < debts.length && debts[i].creditor != creditor) ++i;
         if (i == debts.length) debts.push(SeatDebt({creditor: creditor, amountUeur: 0}));
@@ -159,7 +156,7 @@ library Ledger {
             if (debt.amountUeur == 0) debts.pop();
             creditAccount(books, creditor, paidUeur);
         }
-        if (debts.length == 0) books.seats[nanogrid].inDebt = false;
+        if (debts.length == 0) books.seats[nanogrid] = books.seats[nanogrid].withDebt(false);
         return amountUeur;
     }
 

@@ -88,7 +88,9 @@ library Sweep {
             let end := mload(add(state, 0x40))
             let whole := mload(add(state, 0xa0))
             let mask := mload(add(state, 0x100))
+            let sure := mload(add(state, 0x120))
             let hopeless := mload(add(state, 0x140))
+            let allCount := mload(add(state, 0x1e0))
             mstore(0x00, mload(state)) // the chain stays in scratch space, the record beside it
 
             for {} lt(pointer, end) { pointer := add(pointer, 12) } {
@@ -97,24 +99,23 @@ library Sweep {
                 mstore(0x00, keccak256(0x00, 44))
                 if iszero(gt(xor(record, mask), hopeless)) {
                     let position := div(sub(pointer, mload(add(state, 0x60))), 12)
-                    let yes := mload(add(state, 0x1e0))
-                    if iszero(yes) { yes := counts(state, record, position) }
-                    if yes {
-                        if iszero(lt(xor(record, mask), mload(add(state, 0x120)))) {
-                            let rank := or(shl(32, shr(226, xor(record, mask))), position)
-                            if gt(rank, mload(add(state, 0xe0))) { continue }
-                            if iszero(lt(rank, mload(add(state, 0xc0)))) {
-                                mstore(add(state, 0x80), position)
-                                contested := shr(160, record)
-                                pointer := add(pointer, 12) // not to be met again
-                                break
-                            }
-                        }
-                        whole := add(whole, and(shr(200, record), 0xffffff))
-                        // The award is the record with its position in place of the minimum.
-                        mstore(award, or(and(record, not(shl(176, 0xffffff))), shl(176, position)))
-                        award := add(award, 12)
+                    if iszero(allCount) {
+                        if iszero(counts(state, record, position)) { continue }
                     }
+                    if iszero(lt(xor(record, mask), sure)) {
+                        let rank := or(shl(32, shr(226, xor(record, mask))), position)
+                        if gt(rank, mload(add(state, 0xe0))) { continue }
+                        if iszero(lt(rank, mload(add(state, 0xc0)))) {
+                            mstore(add(state, 0x80), position)
+                            contested := shr(160, record)
+                            pointer := add(pointer, 12) // not to be met again
+                            break
+                        }
+                    }
+                    whole := add(whole, and(shr(200, record), 0xffffff))
+                    // The award is the record with its position in place of the minimum.
+                    mstore(award, or(and(record, not(shl(176, 0xffffff))), shl(176, position)))
+                    award := add(award, 12)
                 }
             }
 

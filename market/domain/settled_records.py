@@ -16,6 +16,8 @@ READING_BYTES: Final = 15
 """Of a reading without its signature."""
 RESULT_BYTES: Final = 15
 P256_SIGNATURE_BYTES: Final = 128
+ANNOUNCED: Final = bytes(SIGNATURE_BYTES)
+"""In place of a signature."""
 MAX_ORDINAL: Final = 2**23 - 1
 _P256_FLAG: Final = 2**23
 
@@ -24,7 +26,8 @@ _P256_FLAG: Final = 2**23
 class SettlementReading:
     """A gateway's signed reading for the award with an ordinal: the contract's `AwardReading`.
 
-    signature: 64 bytes (secp256k1, compact) or 128 (P-256: r, s, x, y).
+    signature: 64 bytes (secp256k1, compact) or 128 (P-256: r, s, x, y); `ANNOUNCED` for one that was announced, which
+    counts even when the gateway's key has changed since.
     """
 
     ordinal: int

@@ -70,15 +70,24 @@ SUITES: Mapping[str, Suite] = {
     f"{LIBRARIES}/VectorTree.sol": Suite(
         (_LIBRARIES[0],), (), _LIBRARIES[1], then=("contracts/MeritOrderAuction.sol", "contracts/SettlementJudge.sol")
     ),
-    f"{LIBRARIES}/VectorProof.sol": Suite(
-        (_MATH[0], _LIBRARIES[0]), (), (*_MATH[1], *_LIBRARIES[1]), then=("contracts/SettlementJudge.sol",)
-    ),
+    f"{LIBRARIES}/VectorProof.sol": Suite((_LIBRARIES[0],), (), _LIBRARIES[1], then=("contracts/SettlementJudge.sol",)),
     f"{LIBRARIES}/SettlementMath.sol": Suite((_MATH[0],), (), _MATH[1], then=("contracts/SettlementJudge.sol",)),
     **{
         f"{LIBRARIES}/{name}.sol": Suite(
             ("contracts/SettlementJudge.sol", "contracts/Settlement.sol"), (), (), _SETTLEMENT_TESTS
         )
-        for name in ("AwardEnd", "AwardMarks", "GatewayReading", "GatewaySignature", "OfferTerms")
+        for name in (
+            "AwardEnd",
+            "AwardMarks",
+            "GatewayReading",
+            "GatewaySignature",
+            "OfferTerms",
+            "PurchaseRun",
+            "ReadingDigest",
+            "ReadingRun",
+            "SeatBooks",
+            "WordList",
+        )
     },
     f"{LIBRARIES}/Ledger.sol": Suite(("contracts/Settlement.sol",), (), (), _SETTLEMENT_TESTS),
     f"{LIBRARIES}/Sweep.sol": Suite((_CLAIM_CHECK[0],), (), _CLAIM_CHECK[1], then=("contracts/ClaimChecker.sol",)),

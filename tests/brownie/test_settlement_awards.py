@@ -8,6 +8,7 @@ from stage import EUR, NO_SIGNATURE, U, thrown
 from trade import BASELINES, Trade, annul, assert_books_balance, set_red
 
 from market.domain.products import Side
+from market.domain.settled_records import ANNOUNCED
 from market.domain.settlement import (
     cover_cents,
     settle_annulled,
@@ -244,6 +245,39 @@ def test_an_announced_reading_outlives_a_change_of_the_gateways_key(stage):
     stage.settlement.setGateway(stage.seat(1), stage.delegate, {"from": stage.operator})
     stage.at(trade.interval + U * 133 // 100 + stage.settlement.holdWindowS())
     assert result_of(trade, trade.settle((1, 200), sender=stage.stranger)).outcome == DELIVERED
+
+
+def test_the_verifier_needs_no_signature_for_what_was_announced(stage):
+    trade = Trade(stage)
+    trade.to_settling()
+    unsigned = [replace(trade.reading(index, energy), signature=ANNOUNCED) for index, energy in ((0, 100), (1, 200))]
+    assert skipped(trade.settle(readings=unsigned)) == [(0, NOT_ANNOUNCED), (1, NOT_ANNOUNCED)]
+    trade.announce(1, 200)
+    stage.settlement.setGateway(stage.seat(1), stage.delegate, {"from": stage.operator})
+    assert skipped(trade.settle((1, 200))) == [(1, BAD_SIGNATURE)]
+    transaction = trade.settle(readings=unsigned)
+    assert result_of(trade, transaction).outcome == DELIVERED
+    assert skipped(transaction) == [(0, NOT_ANNOUNCED)]
+
+
+def test_a_batch_is_settled_around_what_it_skips(stage):
+    trade = Trade(stage)
+    trade.to_settling()
+    forged = trade.reading(1, 200, gateway=stage.gateways[0])
+    transaction = trade.settle(readings=[trade.reading(2, 150), forged, trade.reading(0, 100)])
+    assert [result.ordinal for result in trade.results(transaction)] == [2, 0]
+    assert skipped(transaction) == [(1, BAD_SIGNATURE)]
+    assert_books_balance(stage, trade.id)
+
+
+@pytest.mark.parametrize("signature", [b"\1" * 64, b"\1" * 32 + b"\xff" * 32, b"\1" * 128])
+def test_what_is_no_signature_is_skipped(stage, signature):
+    trade = Trade(stage)
+    trade.to_settling()
+    wrong = replace(trade.reading(1, 200), signature=signature)
+    transaction = trade.settle(readings=[trade.reading(0, 100), wrong])
+    assert skipped(transaction) == [(1, BAD_SIGNATURE)]
+    assert result_of(trade, transaction).ordinal == 0
 
 
 # REVOKED AND ANNULLED

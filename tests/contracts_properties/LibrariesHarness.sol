@@ -59,15 +59,11 @@ contract LibrariesHarness {
         return VectorProof.verify(root, first, content, leafBytes, leafCount, proof);
     }
 
-    /// @notice The marks of a word after each of the given ordinals was settled (true) or held (false), one after the other.
-    function mark(uint256 word, uint256[] calldata ordinals, bool[] calldata settled) external pure returns (uint256) {
-        for (uint256 i = 0; i < ordinals.length; ++i) {
-            word = settled[i] ? AwardMarks.withSettled(word, ordinals[i]) : AwardMarks.withHeld(word, ordinals[i]);
-        }
-        return word;
+    function mark(uint256[] calldata ordinals) external pure returns (uint256 word) {
+        for (uint256 i = 0; i < ordinals.length; ++i) word = AwardMarks.withMark(word, ordinals[i]);
     }
 
-    function marksOf(uint256 word, uint256 ordinal) external pure returns (bool settled, bool held) {
-        return (AwardMarks.isSettled(word, ordinal), AwardMarks.isHeld(word, ordinal));
+    function isMarked(uint256 word, uint256 ordinal) external pure returns (uint256 number, bool) {
+        return (AwardMarks.wordOf(ordinal), AwardMarks.isMarked(word, ordinal));
     }
 }

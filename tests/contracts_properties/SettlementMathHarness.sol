@@ -21,9 +21,8 @@ contract SettlementMathHarness {
 
     struct Amounts {
         uint256 reserveUeur;
+        uint256 spentUeur;
         uint256 paidUeur;
-        uint256 marginUeur;
-        uint256 refundedUeur;
         uint256 penaltyUeur;
     }
 
@@ -31,7 +30,9 @@ contract SettlementMathHarness {
     function settle(Case calldata given) external pure returns (bytes memory results, Amounts[5] memory amounts) {
         AwardEnd award = AwardEnds.open(BidRecords.read(given.award, 0), given.ordinal);
         AwardEnd[5] memory ends = [
-            SettlementMath.byReading(award, given.direction, given.baseline, given.metered),
+            SettlementMath.byReading(
+                award, given.direction == IMeritOrderAuction.Direction.DOWN, given.baseline, given.metered
+            ),
             SettlementMath.missing(award, given.side),
             SettlementMath.revoked(award),
             SettlementMath.annulled(award),
@@ -40,8 +41,13 @@ contract SettlementMathHarness {
         results = AwardEnds.resultsOf(ends.length);
         for (uint256 i = 0; i < ends.length; ++i) {
             Amounts memory each = amounts[i];
-            (each.reserveUeur, each.paidUeur, each.marginUeur, each.refundedUeur, each.penaltyUeur) =
-                SettlementMath.amountsOf(ends[i], given.side, given.requestPriceUeurKwh);
+            if (given.side == IMeritOrderAuction.Side.SELL) {
+                each.paidUeur = SettlementMath.saleOf(ends[i]);
+            } else {
+                (each.reserveUeur, each.spentUeur, each.paidUeur) =
+                    SettlementMath.purchaseOf(ends[i], given.requestPriceUeurKwh);
+            }
+            each.penaltyUeur = SettlementMath.penaltyOf(ends[i]);
             ends[i].pushResult(results);
         }
     }

@@ -152,10 +152,8 @@ def test_without_awards_nothing_is_proved(harness: Contract) -> None:
 
 
 @ON_A_NODE
-@given(marks=st.dictionaries(st.integers(0, 127), st.booleans(), max_size=40))
-def test_marks_of_awards_do_not_touch_each_other(harness: Contract, marks: dict[int, bool]) -> None:
-    ordinals = [128 * 5 + ordinal for ordinal in marks]
-    word = harness.functions.mark(0, ordinals, list(marks.values())).call()
-    for ordinal in {0, 1, 63, 126, 127, *marks}:
-        settled = marks.get(ordinal)
-        assert harness.functions.marksOf(word, 128 * 5 + ordinal).call() == [settled is True, settled is False]
+@given(places=st.sets(st.integers(0, 255), max_size=40))
+def test_marks_of_awards_do_not_touch_each_other(harness: Contract, places: set[int]) -> None:
+    word = harness.functions.mark([256 * 5 + place for place in places]).call()
+    for place in {0, 1, 63, 254, 255, *places}:
+        assert harness.functions.isMarked(word, 256 * 5 + place).call() == [5, place in places]

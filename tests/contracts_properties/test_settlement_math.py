@@ -73,13 +73,8 @@ def as_result(settlement: AwardSettlement, ordinal: int) -> AwardResult:
 
 
 def as_amounts(settlement: AwardSettlement) -> tuple[int, ...]:
-    return (
-        settlement.reserve_ueur,
-        settlement.paid_ueur,
-        settlement.margin_ueur,
-        settlement.refunded_ueur,
-        settlement.penalty_ueur,
-    )
+    spent_ueur = settlement.reserve_ueur - settlement.refunded_ueur
+    return settlement.reserve_ueur, spent_ueur, settlement.paid_ueur, settlement.penalty_ueur
 
 
 @settings(max_examples=300, **ON_A_NODE)

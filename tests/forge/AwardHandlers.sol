@@ -168,13 +168,29 @@ abstract contract AwardHandlers is ClearingHandlers {
     /// @dev Sends a call that may end awards of one offer, and holds each end against the rules.
     function _book(bytes32 id, address by, bytes memory data) private {
         int256[] memory before = _worths(id);
+        (int256 payer, int256 aggregator) = _beyondThisOffer(id);
         if (!_tryOk(by, address(settlement), data)) return;
         int256[] memory due = _endedByLogs(id, false);
         int256[] memory after_ = _worths(id);
         for (uint256 i = 0; i < before.length; ++i) {
             require(after_[i] - before[i] == due[i], "a seat got something else than its due");
         }
+        _requireNotLess(id, payer, aggregator);
         _requireEscrowAddsUp(id);
+    }
+
+    /// @dev Balances of payer and aggregator beyond what this offer gave back to them.
+    function _beyondThisOffer(bytes32 id) private view returns (int256 payer, int256 aggregator) {
+        Lot storage lot = lots[id];
+        payer = int256(settlement.balanceOf(lot.payer)) - int256(lot.refunded);
+        aggregator = int256(settlement.balanceOf(lot.aggregator)) - int256(lot.margin);
+    }
+
+    /// @dev Penalties, sales and debts that seats pay may add to it.
+    function _requireNotLess(bytes32 id, int256 payerBefore, int256 aggregatorBefore) private view {
+        (int256 payer, int256 aggregator) = _beyondThisOffer(id);
+        require(payer >= payerBefore, "a payer's refund is missing");
+        require(aggregator >= aggregatorBefore, "an aggregator's margin is missing");
     }
 
     /// @dev What the seat of each award owns, its debts taken off: what pays a debt changes nothing.

@@ -11,6 +11,8 @@ import {VM, Vm} from "./Vm.sol";
 /// @notice Clearing by right and by forged claims, in one piece and in chunks; results made final.
 /// @dev Whoever clears and by whatever claim: what the auction takes must be the reference's result.
 abstract contract ClearingHandlers is BidHandlers {
+    bytes4 private _refusal;
+
     function clears(uint256 number) external turn(number) {
         bytes32 id = _anyLot();
         if (id != 0) _clear(id);
@@ -39,16 +41,26 @@ abstract contract ClearingHandlers is BidHandlers {
         while (n > 1 && progress.position + 1 < n && _draw(3) == 0) {
             uint256 size = _between(1, n - progress.position - 1);
             bytes memory chunk = TreeReference.slice(auction_.records, uint256(progress.position) * 12, size * 12);
-            if (!_send(id, claim, chunk, auction_.rejected, progress)) return;
+            if (!_send(id, claim, chunk, auction_.rejected, progress)) return _requireNotDoubted();
             _mark("clearing: chunk");
             ClaimForgery.replay(progress, claim, auction_, size);
         }
         bytes memory rest =
             TreeReference.slice(auction_.records, uint256(progress.position) * 12, auction_.records.length);
-        if (!_send(id, claim, rest, auction_.rejected, progress)) return;
+        if (!_send(id, claim, rest, auction_.rejected, progress)) return _requireNotDoubted();
         require(_statusOf(id) == IMeritOrderAuction.Status.CLEARED, "the right claim did not clear");
         _mark("clearing: passed over", uint8(claim.passedOver.length));
         if (claim.marginal != type(uint64).max && claim.marginalQuantity == 0) _mark("clearing: the 17th");
+    }
+
+    /// @dev The right claim may come too early, too late or twice, but nothing is ever wrong with it.
+    function _requireNotDoubted() private view {
+        bool isDoubted = _refusal == IMeritOrderAuction.FalseClaim.selector
+            || _refusal == IMeritOrderAuction.WrongRecords.selector
+            || _refusal == IMeritOrderAuction.WrongProgress.selector
+            || _refusal == IMeritOrderAuction.WrongRejected.selector
+            || _refusal == IMeritOrderAuction.MalformedRecords.selector;
+        require(!isDoubted, "the right claim was refused");
     }
 
     function _forge(bytes32 id) internal {
@@ -103,6 +115,7 @@ abstract contract ClearingHandlers is BidHandlers {
         if (!taken && bytes4(answer) == IMeritOrderAuction.FalseClaim.selector) {
             _mark("broken rule", uint8(answer[67]));
         }
+        _refusal = bytes4(answer);
         if (!taken) return false;
         IMeritOrderAuction.OfferState memory state = auction.stateOf(id);
         if (state.status != IMeritOrderAuction.Status.CLEARED) return true;
@@ -161,7 +174,11 @@ abstract contract ClearingHandlers is BidHandlers {
         bytes memory rejected = lot.clearedAgain ? bytes("") : lot.rejected;
         bytes memory awards = lot.awards;
         if (awards.length > 0 && _draw(10) == 0) awards = ClaimForgery.ofRecords(awards, _draw(4), _draw(2 ** 250));
-        if (!_tryOk(relayer, address(auction), abi.encodeCall(auction.finalise, (id, awards, rejected)))) return;
+        (bool taken, bytes memory answer) =
+            _try(relayer, address(auction), abi.encodeCall(auction.finalise, (id, awards, rejected)));
+        bool isDoubted = !taken && bytes4(answer) == IMeritOrderAuction.WrongAwards.selector;
+        require(!isDoubted || keccak256(awards) != keccak256(lot.awards), "the right awards were refused");
+        if (!taken) return;
         require(keccak256(awards) == keccak256(lot.awards), "other awards made final");
         lot.isFinal = true;
         lot.awards = MeritOrderReference.standing(awards, rejected);

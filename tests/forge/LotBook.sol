@@ -14,6 +14,7 @@ abstract contract LotBook is RegistryHandlers {
     struct Lot {
         IMeritOrderAuction.Offer offer;
         address payer;
+        address aggregator;
         uint32 requestPrice;
         uint256 escrowIn;
         uint256 returned;

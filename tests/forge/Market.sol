@@ -18,10 +18,10 @@ contract Market is Drain {
     /* TIME */
 
     function jump(uint256 number) external turn(number) {
-        uint256 choice = _draw(40);
+        uint256 choice = _draw(16);
         if (choice == 0) _sleepAMonth();
-        else if (choice < 4) clock += _draw(8 hours);
-        else if (choice < 16) clock += _draw(U);
+        else if (choice < 3) clock += _draw(8 hours);
+        else if (choice < 8) clock += _draw(U);
         else clock += _draw(60);
     }
 
@@ -29,6 +29,7 @@ contract Market is Drain {
         clock += 20 days + _draw(20 days);
         VM.warp(clock);
         _payDueCapacity();
+        _completeOwner(_announcedSeat());
     }
 
     function advance(uint256 number) external turn(number) {
@@ -87,6 +88,10 @@ contract Market is Drain {
     }
 
     function _playSettlement(uint256 step) private {
+        if (step == 17 && _draw(4) == 0) {
+            _reach(uint256(round) + _draw(U), 0); // awards stand when RED comes during delivery, unless their seat is commanded
+            _goRed();
+        }
         if (step == 17) _reach(uint256(round) + U, 0);
         if (step == 18) _reach(uint256(round) + U + U / 3, 0);
         if (step == 19) _reach(uint256(round) + 2 * U + U / 2, 0);

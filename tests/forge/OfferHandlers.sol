@@ -114,7 +114,7 @@ abstract contract OfferHandlers is SignalHandlers {
         offer.product = 6;
         offer.side = uint8(_draw(2));
         offer.direction = _directionOf(interval, 6);
-        offer.quantity = uint40(_between(1, portfolio == 1 ? 18_000 : 6000));
+        offer.quantity = uint40(_between(1, portfolio == 1 && _draw(2) == 0 ? 18_000 : 2500));
         offer.limitPriceUeurKwh = uint32(_between(1, offer.side == 0 ? 500_000 : 200_000));
         offer.gateClosure = uint32(_moment(interval, 345) - _draw(8) / 7 * _draw(400));
         _open(offer, registry.portfolioOf(portfolio).aggregator, 0);
@@ -153,7 +153,7 @@ abstract contract OfferHandlers is SignalHandlers {
         lotIds.push(id);
         Lot storage lot = lots[id];
         lot.offer = offer;
-        lot.payer = aggregator;
+        (lot.payer, lot.aggregator) = (aggregator, aggregator);
         uint256 price = offer.limitPriceUeurKwh;
         if (offer.request != 0) {
             (, lot.payer,) = auction.requestOf(offer.request);

@@ -10,7 +10,6 @@ import {IMeteringOracle} from "contracts/interfaces/IMeteringOracle.sol";
 import {IParticipantRegistry} from "contracts/interfaces/IParticipantRegistry.sol";
 import {ISettlement} from "contracts/interfaces/ISettlement.sol";
 import {Stage} from "./Stage.sol";
-import {VM} from "./Vm.sol";
 
 /// @notice Participants: nodes, portfolios, seats, delegates, roles, pauses; capacity contracts.
 abstract contract RegistryHandlers is Stage {
@@ -103,25 +102,25 @@ abstract contract RegistryHandlers is Stage {
         if (_draw(3) == 0) _vetoOwner(nanogrid);
     }
 
-    /// @dev One that is to be given away, whose time has come, or comes now at times.
-    function _announcedSeat() private returns (uint48) {
+    /// @dev The next one that was announced to be another's, due ones first.
+    function _announcedSeat() internal returns (uint48 nanogrid) {
+        uint256 first = _draw(seats.length);
+        nanogrid = seats[first];
         for (uint256 i = 0; i < seats.length; ++i) {
-            (address owner, uint256 possibleFrom) = registry.announcedTransferOf(seats[i]);
-            if (owner == address(0)) continue;
-            if (clock < possibleFrom && _draw(24) == 0) {
-                clock = possibleFrom;
-                VM.warp(clock);
-            }
-            if (clock >= possibleFrom || _draw(16) == 0) return seats[i];
+            uint48 other = seats[(first + i) % seats.length];
+            uint256 since = announcedAt[other];
+            if (since == 0) continue;
+            nanogrid = other;
+            if (clock >= since + 2 * uint256(UNBONDING)) return other;
         }
-        return _anySeat();
     }
 
-    function _completeOwner(uint48 nanogrid) private {
+    function _completeOwner(uint48 nanogrid) internal {
         address old = registry.seatOf(nanogrid).owner;
         uint256 expected = token.balanceOf(old) + settlement.seatBalance(nanogrid);
         if (!_tryOk(operator, address(registry), abi.encodeCall(registry.completeSeatTransfer, (nanogrid)))) return;
         require(clock >= announcedAt[nanogrid] + 2 * uint256(UNBONDING), "a seat given away before its time");
+        announcedAt[nanogrid] = 0;
         require(token.balanceOf(old) == expected && settlement.seatBalance(nanogrid) == 0, "owner not paid out");
     }
 

@@ -77,7 +77,8 @@ def turn_of(*moves: Move) -> Callable[[Callable[[Any], None]], Any]:
             # Hypothesis repeats seeds that it likes; the step beside it makes each turn another.
             turn = Turn(machine.player, Random(seed << 16 | machine.steps))
             likely = [move for move in moves if CONDITIONS.get(move, bool)(turn.model)]
-            turn.one_of(likely if likely and turn.happens(0.95) else moves)(turn)
+            with machine.player.tally.noting_faults():
+                turn.one_of(likely if likely and turn.happens(0.95) else moves)(turn)
 
         del made.__wrapped__  # type: ignore[attr-defined]  # its arguments are not the rule's
         return rule(seed=SEEDS)(made)
@@ -93,7 +94,8 @@ class MarketMachine(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.snapshot = self.stage.node.snapshot()
+        with self.stage.tally.noting_faults():
+            self.snapshot = self.stage.node.snapshot()
         self.player = replace(self.stage, model=copy.deepcopy(self.stage.model), said=deque(maxlen=40))
         self.steps = 0
 
@@ -181,17 +183,19 @@ class MarketMachine(RuleBasedStateMachine):
 
     @invariant()
     def the_books_are_covered(self) -> None:
-        compare_totals(self.player)
         self.steps += 1
-        if self.steps % STEPS_BETWEEN_COMPARISONS == 0:
-            compare_everything(self.player)
+        with self.player.tally.noting_faults():
+            compare_totals(self.player)
+            if self.steps % STEPS_BETWEEN_COMPARISONS == 0:
+                compare_everything(self.player)
 
     def teardown(self) -> None:
-        try:
-            if not self.player.is_broken:
-                self.let_everybody_leave()
-        finally:
-            self.player.node.revert(self.snapshot)
+        with self.player.tally.noting_faults():
+            try:
+                if not self.player.is_broken:
+                    self.let_everybody_leave()
+            finally:
+                self.player.node.revert(self.snapshot)
 
     def let_everybody_leave(self) -> None:
         """Nobody's tokens are stuck, whatever happened before."""

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import traceback
 from collections import Counter, deque
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -33,6 +36,8 @@ class Tally:
     events: Counter[str] = field(default_factory=Counter)
     reached: Counter[str] = field(default_factory=Counter)
     """Outcomes, skips, bid rejections and the like."""
+    faults: list[str] = field(default_factory=list)
+    """What went wrong, as it happened: Hypothesis tells only what it can repeat."""
 
     def refusals_of(self, what: str) -> dict[str, int]:
         """Custom errors of a call, with how often each was met."""
@@ -45,6 +50,15 @@ class Tally:
         for (_, error), count in self.refused.items():
             errors[error] += count
         return errors
+
+    @contextmanager
+    def noting_faults(self) -> Iterator[None]:
+        """Keeps what goes wrong inside."""
+        try:
+            yield
+        except Exception:
+            self.faults.append(traceback.format_exc())
+            raise
 
     @property
     def calls(self) -> int:

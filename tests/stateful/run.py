@@ -19,7 +19,7 @@ from hypothesis.stateful import run_state_machine_as_test
 from market.chain.embedded import start_anvil
 from scripts.demo.supervisor import free_port
 from tests.stateful.machine import MarketMachine
-from tests.stateful.player import Tally
+from tests.stateful.player import Player, Tally
 from tests.stateful.stage import START, build
 
 REPORT = Path(__file__).resolve().parents[2] / "docs" / "benchmarks" / "stateful.json"
@@ -68,21 +68,31 @@ def play(calls: int, first_seed: int, *, shrink: bool = False) -> Run:
         stage = build(chain)
         rounds = 0
         while stage.tally.calls < calls:
-            machine = type("MarketMachine", (MarketMachine,), {"stage": stage})
-            run_state_machine_as_test(
-                seed(first_seed + rounds)(machine),
-                settings=settings(
-                    max_examples=EXAMPLES_PER_ROUND,
-                    stateful_step_count=STEPS_PER_EXAMPLE,
-                    phases=(Phase.generate, Phase.shrink) if shrink else (Phase.generate,),
-                    deadline=None,
-                    database=None,
-                    suppress_health_check=list(HealthCheck),
-                ),
-            )
+            try:
+                _play_round(stage, first_seed + rounds, shrink=shrink)
+            except Exception as failure:
+                failure.add_note(
+                    f"seed {first_seed + rounds}; what went wrong first:\n{''.join(stage.tally.faults[:1])}"
+                )
+                raise
             rounds += 1
             print(f"\r{stage.tally.calls} calls", end="", file=sys.stderr, flush=True)  # noqa: T201
     return Run(stage.tally, first_seed, rounds * EXAMPLES_PER_ROUND, time.monotonic() - started)
+
+
+def _play_round(stage: Player, round_seed: int, *, shrink: bool) -> None:
+    machine = type("MarketMachine", (MarketMachine,), {"stage": stage})
+    run_state_machine_as_test(
+        seed(round_seed)(machine),
+        settings=settings(
+            max_examples=EXAMPLES_PER_ROUND,
+            stateful_step_count=STEPS_PER_EXAMPLE,
+            phases=(Phase.generate, Phase.shrink) if shrink else (Phase.generate,),
+            deadline=None,
+            database=None,
+            suppress_health_check=list(HealthCheck),
+        ),
+    )
 
 
 def main() -> None:

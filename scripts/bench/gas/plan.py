@@ -12,6 +12,7 @@ from scripts.bench.gas.alternatives import DESIGNS, Alternative, Design
 from scripts.bench.gas.growth import fit
 from scripts.bench.gas.node import TRANSACTION_GAS, Node
 from scripts.bench.gas.scene import Portfolio, Scene, Told, start_node
+from scripts.bench.gas.seat_reading import seat_reading_rows
 from scripts.bench.gas.sizes import Study, row_of
 
 SEED: Final = 7
@@ -31,6 +32,8 @@ def measure_all(how: str, told: Told) -> list[Row]:
     rows += _measure([Portfolio(IN_CHUNKS, IN_CHUNKS)], _steps_of_largest, how, told)
     for design in DESIGNS:
         rows += _measure_alternative(design, how, told)
+    with start_node() as chain:
+        rows += seat_reading_rows(Node(chain), SEED, how, 1000, 400)
     return rows + list(growth_rows(how, rows))
 
 

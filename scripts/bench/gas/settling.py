@@ -46,8 +46,9 @@ class Settling:
         self.scene.node.at(now + self.scene.parameters.hold_window_s)
         award = self.auction.awards[ordinal]
         baseline = baseline_leaf(self.baselines, award.index).argument()
-        shown, read = self._range([ordinal]), self._signed_reading(ordinal, 1.0).argument()
-        call = ("settleOne", self.auction.id, baseline, shown, read)
+        *read, _ = self._signed_reading(ordinal, 1.0).argument()
+        announced = (*read, b"")  # its signature was checked when it was announced
+        call = ("settleOne", self.auction.id, baseline, self._range([ordinal]), announced)
         sent = self.scene.node.send(self.scene.anyone, self.scene.settlement, *call)
         self._require_settled([ordinal])
         return sent

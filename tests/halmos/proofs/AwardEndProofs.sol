@@ -14,18 +14,16 @@ contract AwardEndProofs is Symbolic {
         int32 baseline,
         int32 metered,
         uint8 outcome,
-        uint24 delivered,
-        bool penalised
+        uint24 delivered
     ) external pure {
         vm.assume(outcome <= uint8(type(ISettlement.Outcome).max));
         AwardEnd end = AwardEnds.open(record, ordinal).measured(baseline, metered).ended(
-            ISettlement.Outcome(outcome), delivered, penalised
+            ISettlement.Outcome(outcome), delivered
         );
         assert(end.ordinal() == ordinal);
-        assert(end.index() == record.index());
-        assert(end.awarded() == record.quantity());
-        assert(end.priceUeurKwh() == record.priceUeurKwh());
+        assert(BidRecord.unwrap(end.record()) == BidRecord.unwrap(record));
         assert(end.delivered() == delivered);
-        assert(end.isPenalised() == penalised);
+        assert(end.isPenalised() == (ISettlement.Outcome(outcome) != ISettlement.Outcome.DELIVERED));
+        assert(!end.isSkipped() && !end.isMissing());
     }
 }

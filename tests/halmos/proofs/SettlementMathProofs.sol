@@ -10,21 +10,19 @@ import {Symbolic} from "./Symbolic.sol";
 
 /// @notice Settlement's arithmetic: no panic, nothing delivered beyond the award, nothing charged beyond price times energy.
 /// @dev A BUY award's margin and refund are differences of amounts: that amounts grow with price and with quantity is what keeps
-/// them from underflowing, and makes reserve = paid + margin + refunded.
+/// them from underflowing: paid <= spent <= reserve.
 contract SettlementMathProofs is Symbolic {
     /// @dev No solver decides products of unknowns at their full 24 and 29 bits in minutes. Where money is multiplied, the proofs
     /// take all quantities and prices of these widths; test_settlement_math.py draws from the full ones.
     uint256 private constant _QUANTITIES = 2 ** 8;
     uint256 private constant _PRICES = 2 ** 10;
 
-    function check_delivery_is_never_more_than_awarded(uint24 awarded, uint8 direction, int32 baseline, int32 metered)
+    function check_delivery_is_never_more_than_awarded(uint24 awarded, bool isDown, int32 baseline, int32 metered)
         external
         pure
     {
-        vm.assume(direction <= 1);
-        IMeritOrderAuction.Direction direction_ = IMeritOrderAuction.Direction(direction);
-        uint24 delivered = SettlementMath.delivered(awarded, direction_, baseline, metered);
-        int256 change = direction == 0 ? int256(baseline) - metered : int256(metered) - baseline;
+        uint24 delivered = SettlementMath.delivered(awarded, isDown, baseline, metered);
+        int256 change = isDown ? int256(metered) - baseline : int256(baseline) - metered;
         assert(delivered <= awarded);
         assert(change > 0 || delivered == 0);
         assert(change <= 0 || delivered == awarded || int256(uint256(delivered)) == change);
@@ -37,13 +35,9 @@ contract SettlementMathProofs is Symbolic {
     {
         vm.assume(record.quantity() < _QUANTITIES && delivered <= record.quantity());
         vm.assume(record.priceUeurKwh() <= requestPrice && requestPrice < _PRICES && requestPrice != 0);
-        AwardEnd award = AwardEnds.open(record, 0).ended(ISettlement.Outcome.SHORT, delivered, false);
-        (uint256 reserve, uint256 paid, uint256 margin, uint256 refunded,) =
-            SettlementMath.amountsOf(award, IMeritOrderAuction.Side.BUY, requestPrice);
-        unchecked {
-            assert(paid + margin + refunded == reserve);
-        }
-        assert(paid <= reserve && refunded <= reserve);
+        AwardEnd award = AwardEnds.open(record, 0).ended(ISettlement.Outcome.SHORT, delivered);
+        (uint256 reserve, uint256 spent, uint256 paid) = SettlementMath.purchaseOf(award, requestPrice);
+        assert(paid <= spent && spent <= reserve);
     }
 
     function check_a_buy_award_that_delivers_nothing_returns_its_reserve(BidRecord record, uint32 requestPrice)
@@ -89,8 +83,7 @@ contract SettlementMathProofs is Symbolic {
     }
 
     function _assertReturned(AwardEnd award, uint32 requestPrice) private pure {
-        (uint256 reserve, uint256 paid, uint256 margin, uint256 refunded, uint256 penalty) =
-            SettlementMath.amountsOf(award, IMeritOrderAuction.Side.BUY, requestPrice);
-        assert(paid == 0 && margin == 0 && penalty == 0 && refunded == reserve);
+        (, uint256 spent, uint256 paid) = SettlementMath.purchaseOf(award, requestPrice);
+        assert(paid == 0 && spent == 0 && SettlementMath.penaltyOf(award) == 0);
     }
 }
