@@ -4,6 +4,7 @@ pragma solidity 0.8.37;
 import {ECDSA} from "@openzeppelin/contracts/utils/cryptography/ECDSA.sol";
 
 /// @notice Who signed as a gateway.
+/// @dev Its plain twin, which tests hold it to: tests/contracts_properties/plain/GatewaySignature.sol.
 library GatewaySignature {
     /// @notice Whether there is a signature at all: empty bytes, or such that begin with 32 zero bytes, are none.
     function isGiven(bytes calldata signature) internal pure returns (bool) {

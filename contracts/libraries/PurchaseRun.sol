@@ -6,7 +6,8 @@ import {SeatBooks} from "./SeatBooks.sol";
 /// @notice Awards of BUY that end as most do, booked one after the other without leaving the loop: neither settled nor held before,
 /// delivered, with the seat's own gateway, and the seat owes nothing.
 /// @dev The hot loop of Settlement's books. What it does is what Settlement._bookOne does in plain Solidity, whose calls and checks cost
-/// 700 gas an award more, 6 % of a settlement; whatever it does not know it leaves to that function. A test compares both.
+/// 700 gas an award more, 6 % of a settlement; whatever it does not know it leaves to that function.
+/// Its plain twin, which tests hold it to: tests/contracts_properties/plain/PurchaseRun.sol.
 library PurchaseRun {
     /// @dev The assembly below reads and writes the fields by their places, 32 bytes each.
     /// @param ends See AwardEnds

@@ -4,6 +4,7 @@ pragma solidity 0.8.37;
 import {GatewayReading} from "./GatewayReading.sol";
 
 /// @notice EIP-712 digests of readings of one interval.
+/// @dev Its plain twin, which tests hold it to: tests/contracts_properties/plain/ReadingDigest.sol.
 library ReadingDigest {
     bytes32 internal constant TYPEHASH = keccak256(
         "Reading(uint48 nanogrid,uint32 interval,int32 activeEnergyWh,int32 reactiveEnergyVarh,uint32 sequence)"

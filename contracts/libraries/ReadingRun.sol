@@ -4,7 +4,8 @@ pragma solidity 0.8.37;
 /// @notice The verifier's readings of one offer, judged one after the other without leaving the loop.
 /// @dev The hot loop of settlement: 200 readings in a transaction, each with its digest, its signer, its award and its baseline. What it
 /// does is what SettlementJudge._judgeReading does in plain Solidity, whose calls, checks and copies cost 1,900 gas a reading more,
-/// 13 % of a settlement; whatever it does not know it leaves to that function. Tests compare both.
+/// 13 % of a settlement; whatever it does not know it leaves to that function.
+/// Its plain twin, which tests hold it to: tests/contracts_properties/plain/ReadingRun.sol.
 library ReadingRun {
     /// @dev The assembly below reads and writes the fields by their places, 32 bytes each.
     /// @param typehash From here to `sequence`: the message, as it is hashed

@@ -10,6 +10,7 @@ import {Math} from "@openzeppelin/contracts/utils/math/Math.sol";
 /// @dev What a proof must hold follows from the range and from the number of leaves alone, so that an inner node can never stand for a
 /// leaf: a leaf of five awards is 64 bytes long, as is the pair that an inner node hashes. For one leaf the proof is that of
 /// OpenZeppelin's MerkleProof.
+/// Its plain twin, which tests hold it to: tests/contracts_properties/plain/VectorProof.sol.
 library VectorProof {
     /// @notice Whether a range stands at its place in the tree of that root: see `rootOfRange`.
     function verify(

@@ -42,6 +42,7 @@ BOND_UEUR: Final = COVER_CENTS * 10_000 * 8
 DELEGATE_KEY: Final = owner_key(1000)
 DELEGATE_LOWEST, DELEGATE_LARGEST, DELEGATE_COVER_CENTS = 50_000, 800, 60
 TODAY: Final = FIRST_INTERVAL // 86_400
+RECEIPT_TIMEOUT_S: Final = 30
 QUANTITY: Final = 4000
 LIMITS: Final = {Side.BUY: 300_000, Side.SELL: 100_000}
 SUSPENDED, NEVER_REFRESHED, LEFT, LEAVING, NOT_YET, SOLD = 3, 254, 126, 127, 128, 129
@@ -226,7 +227,9 @@ class Lockstep:
 
 def _sent(chain: EmbeddedChain, call: dict[str, Any]) -> Answer:
     digest = chain.request("eth_sendTransaction", call)
+    end = time.monotonic() + RECEIPT_TIMEOUT_S
     while (receipt := chain.request("eth_getTransactionReceipt", digest)) is None:
+        assert time.monotonic() < end, "a transaction was not mined"
         time.sleep(0.001)
     gas = int(receipt["gasUsed"], 16)
     if receipt["status"] != "0x1":

@@ -16,16 +16,16 @@ from market.chain.bindings import artifact
 from market.chain.embedded import start_anvil
 from market.domain.error_texts import BidRejection
 from market.domain.merit_order import Claim, claim_of, clear_greedy, posts_by_index
-from market.domain.messages import Offer
+from market.domain.messages import Delegation, Offer
 from market.domain.products import Side
 from market.domain.records import pack_awards, pack_bids, rejected_bitmap
 from market.domain.units import NO_MARGINAL
 from tests.conftest import TEST_EPOCH, taken_by_nobody
-from tests.contracts_properties.auction_house import EMPTY_PROGRESS, NODE
-from tests.contracts_properties.lockstep import Lockstep, SeatHouse
+from tests.contracts_properties.auction_house import EMPTY_PROGRESS, NODE, PORTFOLIO, owner_key
+from tests.contracts_properties.lockstep import TODAY, Lockstep, SeatHouse
 from tests.contracts_properties.plain_twins import deploy_plain
 from tests.contracts_properties.test_claim_check import post_words
-from tests.contracts_properties.wire_bids import Poster
+from tests.contracts_properties.wire_bids import CURVE_ORDER, Poster
 from tests.domain.auctions import Auction, auctions, auctions_with_many_minima
 
 ON_NODES = settings(
@@ -121,6 +121,22 @@ def test_every_reason_was_among_them() -> None:
     assert {*wanted, "accepted", "refused", "paused", "claims judged", "claims refused"} <= {
         name for name, count in REACHED.items() if count
     }
+
+
+def test_a_high_s_is_nobodys_for_both(markets: Lockstep, offer: Offer) -> None:
+    """No key makes one within the 255 bits of a compact signature: whom one recovers to is seated as a delegate."""
+    markets.back_to("open")
+    house = markets.product
+    poster = Poster(Random(1), offer, house.domain)
+    for s, wanted in ((CURVE_ORDER // 2, "accepted"), (CURVE_ORDER // 2 + 1, "BAD_SIGNATURE")):
+        wire, delegate = poster.bid_signed_by_nobody(4, s)
+        limits = (TODAY + 1, 0, 1000, 100, house.registry.functions.ownerNonce(PORTFOLIO << 16 | 4).call())
+        delegation = Delegation(PORTFOLIO << 16 | 4, delegate, *limits)
+        seating = house.registry.functions.setDelegate(delegation.arguments(), house.signed(owner_key(4), delegation))
+        assert markets.send(seating, house.anyone).refusal is None
+        answer = markets.send(house.auction.functions.postBids(poster.offer_id, wire), house.anyone)
+        assert [*house.reasons(answer.events)] == [wanted]
+        markets.back_to("open")
 
 
 def test_the_lane_is_taken(markets: Lockstep, offer: Offer) -> None:

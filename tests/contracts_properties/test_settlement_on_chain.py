@@ -8,7 +8,7 @@ above the tokens held.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,7 +19,8 @@ from hypothesis import strategies as st
 from web3.logs import DISCARD
 from web3.types import TxReceipt
 
-from market.chain.embedded import EmbeddedChain
+from market.chain.deployment import deploy
+from market.chain.embedded import start_anvil
 from market.domain.merit_order import claim_of, clear_greedy
 from market.domain.messages import Offer, Reading
 from market.domain.products import Direction, Side
@@ -39,6 +40,7 @@ from market.domain.settlement import (
 from market.domain.signing import address_of, sign_message
 from market.domain.trees import award_range, award_root, baseline_leaf, baseline_root, baseline_vector
 from market.domain.typed_data import Domain
+from tests.conftest import TEST_EPOCH, taken_by_nobody
 from tests.contracts_properties.auction_house import (
     BOND_UEUR,
     NO_SIGNATURE,
@@ -51,6 +53,7 @@ from tests.contracts_properties.auction_house import (
     U,
     is_reserved,
 )
+from tests.contracts_properties.plain_twins import deploy_plain
 
 READ, READ_ALONE, MISSING, ANNULLED, UPHELD, DISMISSED = "read", "alone", "missing", "annulled", "upheld", "dismissed"
 
@@ -185,9 +188,14 @@ def stories(draw: st.DrawFn) -> Story:
     )
 
 
-@pytest.fixture(scope="module")
-def house(module_anvil: EmbeddedChain) -> SettlingHouse:
-    house = SettlingHouse.build(module_anvil)
+@pytest.fixture(scope="module", params=[deploy, deploy_plain], ids=["product", "plain twins"])
+def house(request: pytest.FixtureRequest) -> Iterator[SettlingHouse]:
+    """The product, and what its plain twins make of it: both end each story as the reference says."""
+    with start_anvil(taken_by_nobody(), timestamp=TEST_EPOCH) as chain:
+        yield settling(SettlingHouse.build(chain, request.param))
+
+
+def settling(house: SettlingHouse) -> SettlingHouse:
     house.prepare()
     return house
 

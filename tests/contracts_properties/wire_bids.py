@@ -8,10 +8,13 @@ from dataclasses import dataclass, field, replace
 from random import Random
 from typing import Final, TypeVar
 
+from coincurve import PublicKey
+
+from market.domain.hashing import keccak256
 from market.domain.messages import Bid, Offer
 from market.domain.products import Side
 from market.domain.signing import sign_message
-from market.domain.typed_data import Domain
+from market.domain.typed_data import Domain, checksum_address
 from tests.contracts_properties.auction_house import owner_key
 from tests.contracts_properties.lockstep import (
     COVER_CENTS,
@@ -27,6 +30,7 @@ from tests.contracts_properties.lockstep import (
 
 Choice = TypeVar("Choice")
 MAX_PRICE, MAX_QUANTITY = 2**29 - 1, 2**24 - 1
+GENERATOR_X: Final = 0x79BE667EF9DCBBAC55A06295CE870B07029BFCDB2DCE28D959F2815B16F81798
 CURVE_ORDER: Final = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
 QUANTITY_EDGES: Final = (
     *(DELEGATE_LARGEST, DELEGATE_LARGEST + 1),
@@ -87,6 +91,16 @@ class Poster:
             record.pack() + self._signature(owner_key(record.index), record, self.offer_id)
             for record in (Fields(limit, 100 + index, 0, index, 0) for index in owners)
         )
+
+    def bid_signed_by_nobody(self, index: int, s: int) -> tuple[bytes, str]:
+        """A bid with a signature that no key made, and the address that is recovered from it."""
+        fields = Fields(self.offer.limit_price_ueur_kwh, 10, 0, index, 0)
+        message = Bid(self.offer_id, fields.index, fields.price, fields.quantity, fields.minimum, fields.revision)
+        compact = GENERATOR_X.to_bytes(32, "big") + s.to_bytes(32, "big")
+        raw = compact + b"\x00"
+        key = PublicKey.from_signature_and_message(raw, message.digest(self.domain), hasher=None)
+        address = keccak256(key.format(compressed=False)[1:])[-20:]
+        return fields.pack() + compact, checksum_address("0x" + address.hex())
 
     def withdrawals(self) -> bytes:
         """Of all that has been posted and may be withdrawn."""

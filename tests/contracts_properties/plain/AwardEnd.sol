@@ -3,6 +3,7 @@ pragma solidity 0.8.37;
 
 import {ISettlement} from "../interfaces/ISettlement.sol";
 import {BidRecord} from "./BidRecord.sol";
+import {WordList} from "./WordList.sol";
 
 type AwardEnd is uint256;
 
@@ -14,20 +15,22 @@ library AwardEnds {
     uint256 internal constant RESULT_BYTES = 15;
 
     function open(BidRecord award, uint256 ordinal_) internal pure returns (AwardEnd end) {
+        end = _with(end, 160, 96, BidRecord.unwrap(award));
         end = _with(end, 96, 24, ordinal_);
-        end = _with(end, 120, 16, award.index());
-        end = _with(end, 136, 24, award.quantity());
-        end = _with(end, 160, 32, award.priceUeurKwh());
     }
 
-    function ended(AwardEnd award, ISettlement.Outcome outcome_, uint24 delivered_, bool penalised_)
-        internal
-        pure
-        returns (AwardEnd)
-    {
-        award = _with(award, 88, 8, uint256(outcome_));
-        award = _with(award, 64, 24, delivered_);
-        return penalised_ ? _with(award, 201, 1, 1) : award;
+    function ended(AwardEnd award, ISettlement.Outcome outcome_, uint24 delivered_) internal pure returns (AwardEnd) {
+        award = _with(award, 64, 24, delivered_).endedAs(outcome_);
+        if (outcome_ != ISettlement.Outcome.DELIVERED) award = award.penalised();
+        return award;
+    }
+
+    function endedAs(AwardEnd award, ISettlement.Outcome outcome_) internal pure returns (AwardEnd) {
+        return _with(award, 88, 8, uint256(outcome_));
+    }
+
+    function penalised(AwardEnd award) internal pure returns (AwardEnd) {
+        return _with(award, 129, 1, 1);
     }
 
     function measured(AwardEnd award, int32 baseline, int32 metered) internal pure returns (AwardEnd) {
@@ -36,11 +39,11 @@ library AwardEnds {
     }
 
     function asMissing(AwardEnd award) internal pure returns (AwardEnd) {
-        return _with(award, 200, 1, 1);
+        return _with(award, 128, 1, 1);
     }
 
     function skipped(AwardEnd award, ISettlement.Skip reason) internal pure returns (AwardEnd) {
-        return _with(award, 192, 8, uint256(reason));
+        return _with(award, 120, 8, uint256(reason));
     }
 
     function delivered(AwardEnd award) internal pure returns (uint24) {
@@ -51,28 +54,46 @@ library AwardEnds {
         return uint24(_part(award, 96, 24));
     }
 
-    function index(AwardEnd award) internal pure returns (uint16) {
-        return uint16(_part(award, 120, 16));
-    }
-
-    function awarded(AwardEnd award) internal pure returns (uint24) {
-        return uint24(_part(award, 136, 24));
-    }
-
-    function priceUeurKwh(AwardEnd award) internal pure returns (uint32) {
-        return uint32(_part(award, 160, 32));
+    function record(AwardEnd award) internal pure returns (BidRecord) {
+        return BidRecord.wrap(uint96(_part(award, 160, 96)));
     }
 
     function skip(AwardEnd award) internal pure returns (ISettlement.Skip) {
-        return ISettlement.Skip(uint8(_part(award, 192, 8)));
+        return ISettlement.Skip(uint8(_part(award, 120, 8)));
+    }
+
+    function isSkipped(AwardEnd award) internal pure returns (bool) {
+        return award.skip() != ISettlement.Skip.NONE;
     }
 
     function isMissing(AwardEnd award) internal pure returns (bool) {
-        return _part(award, 200, 1) == 1;
+        return _part(award, 128, 1) == 1;
     }
 
     function isPenalised(AwardEnd award) internal pure returns (bool) {
-        return _part(award, 201, 1) == 1;
+        return _part(award, 129, 1) == 1;
+    }
+
+    function listOf(AwardEnd award, address gateway) internal pure returns (bytes memory list) {
+        list = roomFor(1);
+        put(list, 0, award, gateway);
+    }
+
+    function roomFor(uint256 awards) internal pure returns (bytes memory) {
+        return WordList.make(awards * 2);
+    }
+
+    function put(bytes memory list, uint256 place, AwardEnd award, address gateway) internal pure {
+        WordList.put(list, place * 2, AwardEnd.unwrap(award));
+        WordList.put(list, place * 2 + 1, uint160(gateway));
+    }
+
+    function at(bytes memory list, uint256 place) internal pure returns (AwardEnd, address) {
+        return (AwardEnd.wrap(WordList.at(list, place * 2)), address(uint160(WordList.at(list, place * 2 + 1))));
+    }
+
+    function countOf(bytes memory list) internal pure returns (uint256) {
+        return WordList.count(list) / 2;
     }
 
     function resultsOf(uint256 awards) internal pure returns (bytes memory results) {
@@ -89,13 +110,13 @@ library AwardEnds {
     }
 
     function _part(AwardEnd award, uint256 lowest, uint256 bits) private pure returns (uint256) {
-        return (AwardEnd.unwrap(award) / 2 ** lowest) % 2 ** bits;
+        return (AwardEnd.unwrap(award) >> lowest) % (1 << bits);
     }
 
     /// @dev What stood there before goes.
     function _with(AwardEnd award, uint256 lowest, uint256 bits, uint256 value) private pure returns (AwardEnd) {
-        require(value < 2 ** bits, "beyond its place");
-        return AwardEnd.wrap(AwardEnd.unwrap(award) - _part(award, lowest, bits) * 2 ** lowest + value * 2 ** lowest);
+        require(value < 1 << bits, "beyond its place");
+        return AwardEnd.wrap(AwardEnd.unwrap(award) - (_part(award, lowest, bits) << lowest) + (value << lowest));
     }
 
     function _twosComplement(int32 value) private pure returns (uint256) {

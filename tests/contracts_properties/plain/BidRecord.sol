@@ -78,7 +78,7 @@ library BidRecords {
     }
 
     function _field(BidRecord bid, uint256 lowest, uint256 bits) private pure returns (uint256) {
-        return (uint256(BidRecord.unwrap(bid)) / 2 ** lowest) % 2 ** bits;
+        return (uint256(BidRecord.unwrap(bid)) >> lowest) % (1 << bits);
     }
 
     /// @dev price 29 | notReserved 1 | revision 2 | quantity 24 | minimum (or position) 24 | index 16

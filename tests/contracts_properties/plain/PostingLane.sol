@@ -60,8 +60,8 @@ library PostingLane {
     /// @dev Posts are counted in words of 128 nanogrids, 2 bits each; reservations in words of 256.
     function take(State memory lane, Seats memory seats, BidRecord bid) internal pure {
         uint16 index = bid.index();
-        seats.posts += 4 ** (index % 128);
-        BidRecord posted = bid.withReserved((seats.reserved / 2 ** (index % 256)) % 2 == 1);
+        seats.posts += 1 << (2 * (index % 128));
+        BidRecord posted = bid.withReserved((seats.reserved >> (index % 256)) % 2 == 1);
         lane.chain = posted.fold(lane.chain);
         RecordBuffer.push(lane.accepted, BidRecord.unwrap(posted));
     }

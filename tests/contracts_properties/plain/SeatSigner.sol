@@ -66,6 +66,6 @@ library SeatSigners {
     }
 
     function _field(SeatSigner seat, uint256 lowest, uint256 bits) private pure returns (uint256) {
-        return (SeatSigner.unwrap(seat) / 2 ** lowest) % 2 ** bits;
+        return (SeatSigner.unwrap(seat) >> lowest) % (1 << bits);
     }
 }

@@ -47,6 +47,6 @@ library Sweep {
         if (PostCounts.postsOf(state.posts, bid.index()) != bid.revision() + 1) return false;
         uint256 place = state.position / 8;
         if (place >= state.rejected.length) return true;
-        return (uint8(state.rejected[place]) / 2 ** (state.position % 8)) % 2 == 0;
+        return (uint8(state.rejected[place]) >> (state.position % 8)) % 2 == 0;
     }
 }
