@@ -10,7 +10,7 @@ type GatewayReading is uint256;
 using GatewayReadings for GatewayReading global;
 
 /// @notice Reads the readings of a settlement: 15 bytes each, then a signature of 64 bytes (secp256k1, compact), or of 128 bytes
-/// (P-256: r, s, x, y) where the signature kind is 1.
+/// (P-256: r, s, x, y; not taken as yet, see GatewaySignature) where the signature kind is 1.
 /// @dev Its plain twin, which tests hold it to: tests/contracts_properties/plain/GatewayReading.sol.
 library GatewayReadings {
     uint256 internal constant BYTES = 15;

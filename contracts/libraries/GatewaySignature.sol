@@ -17,7 +17,7 @@ library GatewaySignature {
     }
 
     /// @notice The gateway's address; 0 when the signature is not valid.
-    /// @param signature 64 bytes: r and vs (EIP-2098)
+    /// @param signature 64 bytes: r and vs (EIP-2098). The 128 bytes of a P-256 key are nobody's as yet.
     function signerOf(bytes32 digest, bytes calldata signature) internal pure returns (address signer) {
         if (signature.length != 64) return address(0);
         bytes32 r;

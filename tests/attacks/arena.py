@@ -27,6 +27,7 @@ from market.domain.merit_order import Clearing, claim_of, clear_greedy
 from market.domain.messages import Bid, Offer, Reading, Request, SeatTransfer
 from market.domain.products import Direction, Phase, Product, Side
 from market.domain.records import BidRecord, PostedBid, WireBid, pack_awards, pack_bids, pack_wire_bids, unpack_bids
+from market.domain.settled_records import SettlementReading
 from market.domain.signing import address_of, sign_message
 from market.domain.trees import AwardRange, award_range, baseline_leaf, baseline_root
 from market.domain.typed_data import Domain, Message
@@ -310,13 +311,12 @@ class Arena(AuctionHouse):
     def reading(self, index: int, active_wh: int, sequence: int = 1, reactive_varh: int = 0) -> Reading:
         return Reading(nanogrid(index), self.interval, active_wh, reactive_varh, sequence)
 
-    def signed(self, key: bytes, message: Message) -> tuple[bytes, bytes]:
-        """r and vs over a message of Settlement's domain."""
-        signature = sign_message(key, message, self.settlement_domain).compact()
-        return signature[:32], signature[32:]
+    def signed(self, key: bytes, message: Message) -> bytes:
+        """Compact signature over a message of Settlement's domain."""
+        return sign_message(key, message, self.settlement_domain).compact()
 
     def announcing(self, reading: Reading, key: bytes) -> ContractFunction:
-        return self.metering.functions.announceReading(reading.arguments(), *self.signed(key, reading))
+        return self.metering.functions.announceReading(reading.arguments(), self.signed(key, reading))
 
     def annulling(self, first: Reading, second: Reading, key: bytes) -> ContractFunction:
         return self.metering.functions.annulReadings(
@@ -337,7 +337,7 @@ class Arena(AuctionHouse):
             if award.index in metered:
                 reading = self.reading(award.index, metered[award.index])
                 key = (keys or {}).get(award.index, gateway_key(award.index))
-                readings.append((ordinal, reading, b"".join(self.signed(key, reading))))
+                readings.append((ordinal, reading, self.signed(key, reading)))
         return Submission(offer, (0,) * SEATS, awards, tuple(readings))
 
     def settling(self, offer: bytes, metered: Mapping[int, int], **keys: Any) -> ContractFunction:
@@ -347,9 +347,10 @@ class Arena(AuctionHouse):
         """The same on other baselines than those that were anchored."""
         return settle_call(self.settlement, replace(self.submission(offer, metered), baselines=baselines))
 
-    def signed_reading(self, index: int, active_wh: int) -> tuple[bytes, bytes]:
-        """r and vs of a gateway under its reading."""
-        return self.signed(gateway_key(index), self.reading(index, active_wh))
+    def award_reading(self, index: int, active_wh: int, ordinal: int = 0) -> SettlementReading:
+        """A seat's reading for the award with an ordinal, as its gateway signs it."""
+        reading = self.reading(index, active_wh)
+        return SettlementReading(ordinal, active_wh, 0, reading.sequence, self.signed(gateway_key(index), reading))
 
     def skipped_awards(self, receipt: TxReceipt) -> list[int]:
         """Reasons for which awards of a settlement were skipped."""

@@ -78,7 +78,7 @@ def test_more_than_sixteen_passed_over_are_refused(arena: Arena, offer: bytes) -
 def test_passed_over_ranks_named_twice_are_refused(arena: Arena, offer: bytes) -> None:
     records = pack_bids(arena.posted(offer))
     twice = arena.clear(offer, Claim(LAST, 100, (PASSED, PASSED)), records)
-    arena.refuse(twice, arena.attacker, "PassedOverNotSorted", at=1)
+    arena.refuse(twice, arena.attacker, "PassedOverNotSorted", place=1)
     assert awards_of(arena, offer) == AWARDED
 
 

@@ -57,10 +57,8 @@ def test_a_reading_for_another_chain_is_no_reading(arena: Arena, honest_outcome:
     submission = arena.submission(offer, arena.delivery(offer))
     foreign = Domain(1, arena.deployment.addresses["Settlement"])
     reading = submission.readings[0][1]
-    announcing = arena.metering.functions.announceReading(
-        reading.arguments(),
-        *_halves(sign_message(gateway_key(1), reading, foreign).compact()),
-    )
+    signature = sign_message(gateway_key(1), reading, foreign).compact()
+    announcing = arena.metering.functions.announceReading(reading.arguments(), signature)
     arena.refuse(announcing, arena.attacker, "BadReadingSignature", nanogrid=reading.nanogrid, interval=arena.interval)
     assert arena.conclude(offer) == honest_outcome
 
@@ -84,10 +82,6 @@ def test_nothing_signed_for_one_deployment_holds_in_the_next(arena: Arena) -> No
     following.refuse(refused, following.attacker, "UnknownOffer", offer="0x" + offer.hex())
     withdrawing = following.settlement.functions.withdraw(withdrawal.arguments(), signed_withdrawal)
     assert following.refusal(withdrawing, following.attacker).name == "NotAccount"
-
-
-def _halves(signature: bytes) -> tuple[bytes, bytes]:
-    return signature[:32], signature[32:]
 
 
 # A SECOND TIME

@@ -92,18 +92,28 @@ def test_a_bid_from_which_nobody_is_recovered_is_nobodys(
     assert arena.conclude(offer) == honest_outcome
 
 
-def test_a_seat_without_gateway_has_no_reading_by_nobody(arena: Arena) -> None:
-    """The zero address is the gateway of a seat without one, and what a broken signature recovers."""
+@pytest.mark.parametrize(
+    ("signature", "skip"),
+    [
+        pytest.param(bytes(64), Skip.NOT_ANNOUNCED, id="zero"),
+        pytest.param(bytes(32) + (1).to_bytes(32, "big"), Skip.NOT_ANNOUNCED, id="r-zero"),
+        pytest.param((1).to_bytes(32, "big") + bytes(32), Skip.BAD_SIGNATURE, id="s-zero"),
+        pytest.param(b"\xff" * 64, Skip.BAD_SIGNATURE, id="beyond-the-order"),
+    ],
+)
+def test_a_seat_without_gateway_has_no_reading_by_nobody(arena: Arena, signature: bytes, skip: Skip) -> None:
+    """The zero address is the gateway of a seat without one, and what a broken signature recovers. An r of zero stands
+    for no signature: the reading would have to be announced, for which it needs one."""
     offer = arena.final()
     arena.send(arena.settlement.functions.setGateway(nanogrid(1), NOBODY), arena.operator)
     arena.at(arena.interval + U)
     reading = arena.reading(1, 400)
-    announcing = arena.metering.functions.announceReading(reading.arguments(), bytes(32), bytes(32))
+    announcing = arena.metering.functions.announceReading(reading.arguments(), signature)
     arena.refuse(announcing, arena.attacker, "BadReadingSignature", nanogrid=nanogrid(1), interval=arena.interval)
     submission = arena.submission(offer, {1: 400})
-    unsigned = replace(submission, readings=tuple((*reading[:2], bytes(64)) for reading in submission.readings))
+    unsigned = replace(submission, readings=tuple((*reading[:2], signature) for reading in submission.readings))
     receipt = arena.send(settle_call(arena.settlement, unsigned), arena.oracle)
-    assert arena.skipped_awards(receipt) == [Skip.BAD_SIGNATURE]
+    assert arena.skipped_awards(receipt) == [skip]
     assert arena.seat_balance(1) == 0
 
 
@@ -141,6 +151,6 @@ def test_a_gateways_signature_over_another_digest_is_nobodys(arena: Arena, hones
     arena.at(arena.interval + U)
     reading = arena.reading(1, 100)
     raw = sign(gateway_key(1), reading.digest(Domain(arena.web3.eth.chain_id, arena.metering.address))).compact()
-    announcing = arena.metering.functions.announceReading(reading.arguments(), raw[:32], raw[32:])
+    announcing = arena.metering.functions.announceReading(reading.arguments(), raw)
     assert arena.refusal(announcing, arena.attacker).name == "BadReadingSignature"
     assert arena.conclude(offer) == honest_outcome

@@ -267,7 +267,7 @@ def test_what_won_an_interval_cannot_be_sold_again(room):
     stage.at(stage.before(345))
     clearing = room.reference(side=1)
     room.clear(first, clearing)
-    stage.at(stage.before(305))
+    stage.at(stage.before(305) + 1)
     room.finalise(first, room.awards(clearing))
     assert stage.auction.hasWon(stage.seat(0), stage.interval, 0)
     assert not stage.auction.hasWon(stage.seat(0), stage.interval, 1)

@@ -323,7 +323,7 @@ def test_a_cleared_offer_expires_on_red_or_when_delivery_would_begin(room):
 
 def test_a_final_offer_does_not_expire(room):
     id_ = room.cleared()
-    room.stage.at(room.stage.before(100))
+    room.stage.at(room.stage.before(100) + 1)
     room.finalise(id_)
     room.stage.at(room.stage.interval)
     with reverts(thrown("WrongStatus", id_, FINAL)):

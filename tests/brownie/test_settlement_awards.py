@@ -299,7 +299,7 @@ def test_red_before_the_interval_revokes_without_penalty(stage):
 
 
 def test_red_that_was_taken_back_in_time_revokes_nothing(stage):
-    trade = Trade(stage)
+    trade = Trade(stage, internal=True)  # final long before T - 1, until when RED may be taken back
     set_red(stage)
     stage.signals.setSignal((7, trade.interval, 1, 0, bytes(32), 3), NO_SIGNATURE, {"from": stage.dso})
     trade.to_settling()

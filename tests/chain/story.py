@@ -114,7 +114,7 @@ def sell_internally(world: World) -> None:
     world.post(offer, [world.wire(offer, bid) for bid in bids])
     world.at(before(SALE, 345))
     awards = world.clear(offer)
-    world.at(before(SALE, 300))
+    world.at(before(SALE, 305) + 1)  # a second after the last for the verdict
     world.finalise(offer, awards)
     world.at(SALE + U)
     hold(world, offer, awards, ordinal=1, by="aggregator")
@@ -164,7 +164,7 @@ def run_into_debt(world: World) -> None:
         world.post(offer, [world.wire(offer, BidRecord(1_400_000, 4000, 0, 2))])
         world.at(before(interval, 345))
         awards = world.clear(offer)
-        world.at(before(interval, 305))
+        world.at(before(interval, 305) + 1)
         world.finalise(offer, awards)
         auctions.append((offer, awards))
         if place == 2:

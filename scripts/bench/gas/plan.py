@@ -20,13 +20,16 @@ SIZES: Final = (10, 50, 100, 500, 1000, 2000, 4000, 10_000)
 SETTLED: Final = (10, 50, 100, 500, 1000)
 IN_CHUNKS: Final = 20_000
 _DELEGATED: Final = Portfolio(30_100, 100, with_gateways=True)
+_NEW: Final = Portfolio(30_200, 100, has_bid_before=False)
 
 Step = tuple[str, Callable[[], Iterator[Row]]]
 
 
 def measure_all(how: str, told: Told) -> list[Row]:
     """Every figure: a few minutes. Large portfolios have nodes of their own: a node copies its state at each block."""
-    rows = _measure([Portfolio(n, n, with_gateways=True) for n in SETTLED] + [_DELEGATED], _steps_of_small, how, told)
+    rows = _measure(
+        [Portfolio(n, n, with_gateways=True) for n in SETTLED] + [_DELEGATED, _NEW], _steps_of_small, how, told
+    )
     for n in sorted(set(SIZES) - set(SETTLED)):
         rows += _measure([Portfolio(n, n)], _steps_of_large, how, told)
     rows += _measure([Portfolio(IN_CHUNKS, IN_CHUNKS)], _steps_of_largest, how, told)
@@ -46,7 +49,7 @@ def _measure(
 
 
 def _steps_of_small(study: Study, portfolios: list[Portfolio]) -> list[Step]:
-    sized = {portfolio.seats: portfolio for portfolio in portfolios if portfolio is not _DELEGATED}
+    sized = {portfolio.seats: portfolio for portfolio in portfolios if portfolio not in {_DELEGATED, _NEW}}
     return [
         *((f"settling, n = {n}", partial(sizes.settlement_rows, study, each)) for n, each in sized.items()),
         *((f"auction, n = {n}", partial(sizes.auction_rows, study, each)) for n, each in sized.items()),
@@ -78,13 +81,13 @@ def _measure_alternative(design: Design, how: str, told: Told) -> list[Row]:
 
 def measure_snapshot(told: Told) -> dict[str, float]:
     """The compact set: figure and size → gas."""
-    portfolios = [Portfolio(100, 100, with_gateways=True), Portfolio(1000, 1000), _DELEGATED]
+    portfolios = [Portfolio(100, 100, with_gateways=True), Portfolio(1000, 1000), _DELEGATED, _NEW]
     rows = _measure(portfolios, _steps_of_snapshot, "", told)
     return {f"{row.figure}, n = {row.n}": row.value for row in rows if row.unit.startswith("gas")}
 
 
 def _steps_of_snapshot(study: Study, portfolios: list[Portfolio]) -> list[Step]:
-    hundred, thousand, _ = portfolios
+    hundred, thousand, *_ = portfolios
     return [
         ("auction, n = 100", partial(sizes.auction_rows, study, hundred)),
         ("auction, n = 1000", partial(sizes.auction_rows, study, thousand)),
@@ -100,6 +103,7 @@ def _single_steps(study: Study, portfolio: Portfolio) -> list[Step]:
         ("decisions", partial(single.decision_rows, study, portfolio)),
         ("kinds of bids", partial(single.posting_rows, study, portfolio)),
         ("delegates", partial(single.delegate_rows, study, _DELEGATED)),
+        ("first bids", partial(single.first_bid_rows, study, _NEW)),
         ("first and later credits", partial(single.settling_rows, study, _DELEGATED)),
         ("holds", partial(single.hold_rows, study, portfolio)),
         ("SELL", partial(single.sell_rows, study, portfolio)),

@@ -24,7 +24,7 @@ from market.domain.settlement import bond_for_cover_ueur, exposure_ueur
 from market.domain.signing import Signature, address_of, sign_message
 from market.domain.typed_data import Domain, Message
 from market.domain.units import nanogrid_id
-from scripts.bench.gas.node import SET_UP_BLOCK_GAS, Node, Sent
+from scripts.bench.gas.node import SET_UP_BLOCK_GAS, Node, Sent, batches
 from scripts.demo.supervisor import free_port
 
 U: Final = 900
@@ -34,6 +34,8 @@ START: Final = 1_780_246_800
 FIRST_MONTH: Final = 2026 * 12 + 5
 FIRST_INTERVAL: Final = 1_780_275_600
 """2026-06-01T01:00:00Z, in the month that the capacity contracts begin with. [epoch seconds]"""
+_ACTIVE_FROM: Final = START + 2 * U
+_REFRESHED_AT_ONCE: Final = 50
 MONTHS: Final = 3
 RESERVED_EVERY: Final = 10
 NODE: Final = 7
@@ -54,13 +56,15 @@ Told = Callable[[str, int, int], None]
 class Portfolio:
     """One aggregator's seats. Its number is its id on the chain.
 
-    with_gateways: their gateways' keys are seated, so that awards can be settled; with_delegates: each seat has one.
+    with_gateways: their gateways' keys are seated, so that awards can be settled; with_delegates: each seat has one;
+    has_bid_before: since the seats became active, which their first bid notes.
     """
 
     number: int
     seats: int
     with_gateways: bool = False
     with_delegates: bool = False
+    has_bid_before: bool = True
 
     def nanogrid(self, index: int) -> int:
         """Id of one of its nanogrids."""
@@ -163,12 +167,22 @@ class Scene:
                 self._register_seats(portfolio, range(start, min(start + 1000, portfolio.seats)), addresses)
                 told("registering seats", done + start, total)
             done += portfolio.seats
+        self.node.at(_ACTIVE_FROM)
+        for portfolio in portfolios:
+            if portfolio.has_bid_before:
+                self._note_active(portfolio)
         told("registering seats", total, total)
+
+    def _note_active(self, portfolio: Portfolio) -> None:
+        """What each seat's first bid does otherwise, once."""
+        seats = [portfolio.nanogrid(index) for index in range(portfolio.seats)]
+        self.node.send_all(
+            self.anyone, self.registry, "refreshSeats", [([*part],) for part in batches(seats, _REFRESHED_AT_ONCE)]
+        )
 
     def _register_seats(self, portfolio: Portfolio, indices: range, owners: Sequence[str]) -> None:
         send_all = self.node.send_all
-        active_from = START + 2 * U
-        seats = [(portfolio.number, owners[index], RATED_POWER_W, 300_000, active_from) for index in indices]
+        seats = [(portfolio.number, owners[index], RATED_POWER_W, 300_000, _ACTIVE_FROM) for index in indices]
         send_all(self.operator, self.registry, "registerSeat", seats)
         nanogrids = [portfolio.nanogrid(index) for index in indices]
         send_all(self.operator, self.settlement, "fundBond", [(nanogrid, BOND_UEUR) for nanogrid in nanogrids])

@@ -93,6 +93,12 @@ def delegate_rows(study: Study, portfolio: Portfolio) -> Iterator[Row]:
         yield study.row(f"gas_post_per_{name}", n, gas / n, "gas/bid", f"a batch of {n}")
 
 
+def first_bid_rows(study: Study, portfolio: Portfolio) -> Iterator[Row]:
+    """Bids of seats that have not bid since they became active."""
+    n, auction = portfolio.seats, study.auction(portfolio)
+    yield study.row("gas_post_per_first_bid", n, gas_of(auction.post_all()) / n, "gas/bid", f"a batch of {n}")
+
+
 def _seat_delegate(study: Study, portfolio: Portfolio, index: int) -> int:
     scene = study.scene
     expiry = scene.node.now() // _DAY_S + 365

@@ -306,7 +306,7 @@ def _(arena: Arena) -> Refused:
 @auction("PassedOverNotSorted")
 def _(arena: Arena) -> Refused:
     offer, records = at_closure(arena)
-    return refused(arena.clear(offer, Claim(NO_MARGINAL, 0, (1, 2, 2)), records), arena.anyone, at=2)
+    return refused(arena.clear(offer, Claim(NO_MARGINAL, 0, (1, 2, 2)), records), arena.anyone, place=2)
 
 
 @auction("WrongProgress")

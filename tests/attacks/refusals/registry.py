@@ -9,6 +9,7 @@ from eth_utils import keccak
 from web3.contract.contract import ContractFunction
 
 from market.domain.messages import Delegation
+from market.domain.units import MAX_PRICE_UEUR_KWH
 from tests.attacks.arena import EUR, NO_REASON, Arena, nanogrid
 from tests.attacks.refusals import Refused, reaches, refused
 from tests.contracts_properties.auction_house import COVER_CENTS, NODE, PORTFOLIO, SEATS
@@ -18,8 +19,10 @@ NOBODY = "0x" + "00" * 20
 registry = partial(reaches, "IParticipantRegistry")
 
 
-def delegating(arena: Arena, index: int = 7, cover_cents: int = 100, nonce: int = 0) -> ContractFunction:
-    delegation = Delegation(nanogrid(index), arena.delegate, 60_000, 0, 1000, cover_cents, nonce)
+def delegating(
+    arena: Arena, index: int = 7, cover_cents: int = 100, nonce: int = 0, lowest_price: int = 0
+) -> ContractFunction:
+    delegation = Delegation(nanogrid(index), arena.delegate, 60_000, lowest_price, 1000, cover_cents, nonce)
     return arena.registry.functions.setDelegate(delegation.arguments(), b"")
 
 
@@ -119,6 +122,13 @@ def _(arena: Arena) -> Refused:
     arena.send(arena.settlement.functions.startUnbonding(unbonding, b""), arena.aggregator)
     wide = delegating(arena, cover_cents=COVER_CENTS, nonce=1)
     return refused(wide, arena.aggregator, nanogrid=nanogrid(7), coverCents=COVER_CENTS, allowedCents=EUR // 10_000)
+
+
+@registry("PriceLimitOutOfRange")
+def _(arena: Arena) -> Refused:
+    owned_by_aggregator(arena)
+    call = delegating(arena, nonce=1, lowest_price=MAX_PRICE_UEUR_KWH + 1)
+    return refused(call, arena.aggregator, nanogrid=nanogrid(7), lowestPriceUeurKwh=MAX_PRICE_UEUR_KWH + 1)
 
 
 @registry("IntervalNotInFuture")

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
-from typing import Any
 
 from web3.contract.contract import ContractFunction
 
 from market.domain.messages import Enrolment
 from market.domain.products import Phase
 from market.domain.signing import sign_message
+from market.domain.trees import baseline_vector
 from tests.attacks.arena import EUR, NO_REASON, Arena, nanogrid, new_key
 from tests.attacks.refusals import Refused, reaches, refused
 from tests.attacks.refusals.signals import commanding
@@ -163,29 +164,32 @@ def _(arena: Arena) -> Refused:
 def _(arena: Arena) -> Refused:
     offer = over(arena)
     index, awards, proof = arena.award_leaf(offer, 0)
-    call = arena.settlement.functions.expireAwards(offer, [(index, awards[:12], proof)])
-    return refused(call, arena.anyone, offer=offer, leafIndex=0)
+    call = arena.settlement.functions.expireAwards(offer, (index, awards[:12], proof))
+    return refused(call, arena.anyone, offer=offer, firstLeaf=0)
 
 
 @settlement("MalformedAwards")
 def _(arena: Arena) -> Refused:
     offer = over(arena)
-    call = arena.settlement.functions.expireAwards(offer, [(0, bytes(13), [])])
+    call = arena.settlement.functions.expireAwards(offer, (0, bytes(13), []))
     return refused(call, arena.anyone, length=13)
 
 
-def settling_one(arena: Arena, offer: bytes, **changes: Any) -> ContractFunction:
-    """The first award alone, by its gateway's reading."""
-    r, vs = arena.signed_reading(1, 400)
-    reading = {"leaf": 0, "slot": 0, "active": 400, "reactive": 0, "sequence": 1, "r": r, "vs": vs} | changes
-    leaves = arena.baseline_leaf(1), arena.award_leaf(offer, 0)
-    return arena.settlement.functions.settleOne(offer, *leaves, tuple(reading.values()))
-
-
-@settlement("SlotOutOfRange")
+@settlement("MalformedReadings")
 def _(arena: Arena) -> Refused:
     offer = over(arena)
-    return refused(settling_one(arena, offer, slot=2), arena.oracle, leaf=0, slot=2)
+    cut = arena.award_reading(1, 400).pack()[:-1]
+    call = arena.settlement.functions.settle(offer, baseline_vector((0,) * SEATS), arena.award_leaf(offer, 0), cut)
+    return refused(call, arena.oracle, length=len(cut))
+
+
+@settlement("AwardNotGiven")
+def _(arena: Arena) -> Refused:
+    """Two awards are given, and the reading is for a third."""
+    offer = over(arena)
+    leaves = arena.baseline_leaf(1), arena.award_leaf(offer, 0)
+    call = arena.settlement.functions.settleOne(offer, *leaves, arena.award_reading(1, 400, ordinal=2).argument())
+    return refused(call, arena.oracle, offer=offer, ordinal=2)
 
 
 @settlement("WrongBaselines")
@@ -260,11 +264,11 @@ def commanded(arena: Arena) -> None:
     arena.at(arena.interval + U)
 
 
-def command_settling(arena: Arena, offer: bytes = NO_REASON, **changes: Any) -> ContractFunction:
-    r, vs = arena.signed_reading(1, 400)
-    reading = {"leaf": 0, "slot": 0, "active": 400, "reactive": 0, "sequence": 1, "r": r, "vs": vs} | changes
+def command_settling(arena: Arena, **changes: int) -> ContractFunction:
+    """The command to seat 1, by its gateway's reading; `changes`: what is given otherwise than it was signed."""
+    reading = replace(arena.award_reading(1, 400), **changes)
     return arena.settlement.functions.settleCommand(
-        nanogrid(1), arena.interval, arena.baseline_leaf(1), tuple(reading.values()), offer, NO_LEAF
+        nanogrid(1), arena.interval, arena.baseline_leaf(1), reading.argument(), NO_REASON, NO_LEAF
     )
 
 
@@ -293,7 +297,7 @@ def _(arena: Arena) -> Refused:
 @settlement("BadReadingSignature")
 def _(arena: Arena) -> Refused:
     commanded(arena)
-    return refused(command_settling(arena, active=401), arena.oracle, **said_of_command(arena))
+    return refused(command_settling(arena, active_energy_wh=401), arena.oracle, **said_of_command(arena))
 
 
 @settlement("ReplacedAwardMissing")

@@ -198,16 +198,15 @@ class AwardsModel:
         return judgement.end is not None
 
     def _check(self, sender: str, given: Reading, signature: bytes) -> Skip:
-        """Whether a reading counts: a verifier's by its signature, any by its announcement."""
-        place = (given.nanogrid, given.interval)
+        """Whether a reading counts: a verifier's by its signature, any other, or one without, by its announcement."""
         is_verifier = self.settlement.registry.has_role(ORACLE, sender)
-        if is_verifier:
+        if is_verifier and any(signature[:32]):
             signer = self.context.compact_signer(given, signature)
-            if signer is not None and signer == self.settlement.gateways.get(given.nanogrid):
-                return Skip.NONE
-        announced = self.settlement.metering.announced.get(place)
+            is_gateways = signer is not None and signer == self.settlement.gateways.get(given.nanogrid)
+            return Skip.NONE if is_gateways else Skip.BAD_SIGNATURE
+        announced = self.settlement.metering.announced.get((given.nanogrid, given.interval))
         if announced is None or announced.reading != given:
-            return Skip.BAD_SIGNATURE if is_verifier else Skip.NOT_ANNOUNCED
+            return Skip.NOT_ANNOUNCED
         waited = self.context.now >= announced.announced_at + self.settlement.parameters.hold_window_s
         return Skip.NONE if is_verifier or waited else Skip.HOLD_WINDOW_OPEN
 
