@@ -348,6 +348,7 @@ contract MeritOrderAuction is IMeritOrderAuction, EIP712 {
     /* BIDS */
 
     /// @inheritdoc IMeritOrderAuction
+    // slither-disable-next-line reentrancy-no-eth -- the registry is called, which calls nobody
     function postBids(bytes32 offer, bytes calldata bids) external {
         if (bids.length == 0 || bids.length % _WIRE_BID_BYTES != 0) revert MalformedBids(bids.length);
         OfferState storage state = _requireStatus(offer, Status.OPEN);

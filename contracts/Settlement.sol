@@ -425,6 +425,7 @@ contract Settlement is ISettlement, EIP712, ReentrancyGuard {
         pure
         returns (Batch memory batch)
     {
+        // slither-disable-next-line unused-return -- what it ends by is read with the others
         (AwardEnd first,) = AwardEnds.at(ends, 0);
         batch.isSale = parties.terms.side() == IMeritOrderAuction.Side.SELL;
         batch.run.ends = ends;
@@ -607,6 +608,7 @@ contract Settlement is ISettlement, EIP712, ReentrancyGuard {
         hold.endedAt = uint64(block.timestamp);
         emit HoldDecided(offer, ordinal, upheld, lapsed);
         (ISettlementJudge.Parties memory parties, bytes memory ends) = judge.byHold(offer, ordinal, hold.record);
+        // slither-disable-next-line unused-return -- an upheld hold asks for no gateway
         (AwardEnd end,) = AwardEnds.at(ends, 0);
         uint48 nanogrid = uint48(parties.terms.portfolio()) << 16 | end.record().index();
         _books.escrows[_holdEscrowId(offer, ordinal)] -= holdBondUeur;

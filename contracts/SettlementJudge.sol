@@ -297,6 +297,7 @@ contract SettlementJudge is ISettlementJudge {
         if (_metering.isAnnulled(nanogrid, interval)) {
             revert ISettlement.CommandNotSettleable(nanogrid, interval, ISettlement.Skip.ANNULLED_READING);
         }
+        // slither-disable-next-line uninitialized-local -- NONE: nothing speaks against it
         ISettlement.Skip skip;
         if (GatewaySignature.isGiven(reading.signature) && _isVerifier(caller)) {
             bytes32 digest =
@@ -413,6 +414,7 @@ contract SettlementJudge is ISettlementJudge {
         // slither-disable-next-line unused-return -- a root is anchored once and in time, or never: here only what it proves matters
         (bytes32 root,, uint16 count) = _metering.baselineOf(terms.portfolio(), terms.interval(), terms.kind());
         uint256 leafCount = (uint256(count) + LEAF_ITEMS - 1) / LEAF_ITEMS;
+        // slither-disable-next-line divide-before-multiply -- whole leaves are meant: the last one is padded
         bytes memory padded = new bytes(leafCount * VectorTree.BASELINE_LEAF_BYTES);
         if (baselines.length != uint256(count) * BASELINE_BYTES) revert ISettlement.WrongBaselines(case_.offer);
         assembly ("memory-safe") {
@@ -455,6 +457,7 @@ contract SettlementJudge is ISettlementJudge {
             revert ISettlement.WrongBaselines(offer);
         }
         // forge-lint: disable-next-line(unsafe-typecast) two's complement on the wire
+        // slither-disable-next-line weak-prng -- the place of a value in its leaf, nothing random
         return int32(uint32(uint256(leaf.values) >> (224 - 32 * (index % LEAF_ITEMS))));
     }
 

@@ -36,6 +36,7 @@ library GatewayReadings {
         assembly ("memory-safe") {
             // Within the data, as was checked: slices would check each part again, which costs 1 % of a settlement each.
             signature.offset := add(add(data.offset, offset), BYTES)
+            // slither-disable-next-line write-after-write -- two parts of one reference
             signature.length := size
         }
     }

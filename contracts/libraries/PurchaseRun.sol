@@ -46,6 +46,7 @@ library PurchaseRun {
                 // Skipped, missing and penalised ones, those with marks already, and those of another word of marks.
                 let end := mload(from)
                 if and(shr(120, end), 0x3ff) { break }
+                // slither-disable-next-line incorrect-shift -- one bit, moved by the ordinal
                 let mark := shl(and(shr(96, end), 0xff), 1)
                 if and(closed, mark) { break }
                 if sub(and(shr(104, end), 0xffff), mload(add(batch, 0x60))) { break }

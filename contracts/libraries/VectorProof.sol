@@ -122,6 +122,7 @@ library VectorProof {
                 let right := mload(add(from, 32))
                 let place := shl(5, gt(left, right)) // the smaller one comes first
                 mstore(place, left)
+                // slither-disable-next-line incorrect-exp -- the other of two places, 0 and 32
                 mstore(xor(place, 32), right)
                 mstore(to, keccak256(0x00, 0x40))
                 to := add(to, 32)
