@@ -37,7 +37,7 @@ SEATS: Final = 260
 """Three words of posts, two of winners and of reservations."""
 RATED_POWER_W: Final = 20_000
 LARGEST_QUANTITY: Final = 2 * RATED_POWER_W * U // 3600
-COVER_CENTS: Final = 100
+COVER_CENTS: Final = 98
 BOND_UEUR: Final = COVER_CENTS * 10_000 * 8
 DELEGATE_KEY: Final = owner_key(1000)
 DELEGATE_LOWEST, DELEGATE_LARGEST, DELEGATE_COVER_CENTS = 50_000, 800, 60

@@ -25,7 +25,7 @@ from tests.contracts_properties.auction_house import EMPTY_PROGRESS, NODE, PORTF
 from tests.contracts_properties.lockstep import TODAY, Lockstep, SeatHouse
 from tests.contracts_properties.plain_twins import deploy_plain
 from tests.contracts_properties.test_claim_check import post_words
-from tests.contracts_properties.wire_bids import CURVE_ORDER, Poster
+from tests.contracts_properties.wire_bids import CURVE_ORDER, Fields, Poster
 from tests.domain.auctions import Auction, auctions, auctions_with_many_minima
 
 ON_NODES = settings(
@@ -130,13 +130,24 @@ def test_a_high_s_is_nobodys_for_both(markets: Lockstep, offer: Offer) -> None:
     poster = Poster(Random(1), offer, house.domain)
     for s, wanted in ((CURVE_ORDER // 2, "accepted"), (CURVE_ORDER // 2 + 1, "BAD_SIGNATURE")):
         wire, delegate = poster.bid_signed_by_nobody(4, s)
-        limits = (TODAY + 1, 0, 1000, 100, house.registry.functions.ownerNonce(PORTFOLIO << 16 | 4).call())
+        limits = (TODAY + 1, 0, 1000, 60, house.registry.functions.ownerNonce(PORTFOLIO << 16 | 4).call())
         delegation = Delegation(PORTFOLIO << 16 | 4, delegate, *limits)
         seating = house.registry.functions.setDelegate(delegation.arguments(), house.signed(owner_key(4), delegation))
         assert markets.send(seating, house.anyone).refusal is None
         answer = markets.send(house.auction.functions.postBids(poster.offer_id, wire), house.anyone)
         assert [*house.reasons(answer.events)] == [wanted]
         markets.back_to("open")
+
+
+@pytest.mark.parametrize(("price", "wanted"), [(217_777, "accepted"), (217_778, "BEYOND_COVER")])
+def test_the_cover_holds_to_the_micro_euro(markets: Lockstep, offer: Offer, price: int, wanted: str) -> None:
+    """3 kWh at the higher price would risk 980,001 micro-euro, one more than the 98 cents."""
+    markets.back_to("open")
+    house = markets.product
+    poster = Poster(Random(1), offer, house.domain)
+    wire = poster.first_bid(owner_key(4), Fields(price, 3000, 0, 4, 0))
+    answer = markets.send(house.auction.functions.postBids(poster.offer_id, wire), house.anyone)
+    assert [*house.reasons(answer.events)] == [wanted]
 
 
 def test_the_lane_is_taken(markets: Lockstep, offer: Offer) -> None:

@@ -88,9 +88,13 @@ class Poster:
         owners = (0, 4, 6, 7, 8, 9, 130, 256, 259)
         limit = self.offer.limit_price_ueur_kwh
         return b"".join(
-            record.pack() + self._signature(owner_key(record.index), record, self.offer_id)
+            self.first_bid(owner_key(record.index), record)
             for record in (Fields(limit, 100 + index, 0, index, 0) for index in owners)
         )
+
+    def first_bid(self, key: bytes, fields: Fields) -> bytes:
+        """A bid as it is, signed with a key."""
+        return fields.pack() + self._signature(key, fields, self.offer_id)
 
     def bid_signed_by_nobody(self, index: int, s: int) -> tuple[bytes, str]:
         """A bid with a signature that no key made, and the address that is recovered from it."""
