@@ -75,13 +75,13 @@ def judge_all(
 
 
 def _to_judge(
-    chosen: Mapping[str, Sequence[Mutant]], results: Results, slowly: bool
+    chosen: Mapping[str, Sequence[Mutant]], results: Results, slowly: bool, again: bool
 ) -> list[tuple[Mutant, Sequence[Step]]]:
     takers = taken_in_by(syntax_trees())
     todo: list[tuple[Mutant, Sequence[Step]]] = []
     for source, mutants in chosen.items():
         steps = [step for step in steps_of(source, takers) if slowly or not step.slow]
-        todo += [(mutant, steps) for mutant in mutants if results.needs_judging(mutant, slowly)]
+        todo += [(mutant, steps) for mutant in mutants if results.needs_judging(mutant, slowly, again)]
     return todo
 
 
@@ -91,12 +91,13 @@ def main(
     seed: Annotated[int, typer.Option(help="Of the draw.")] = 4,
     jobs: Annotated[int, typer.Option(help="Mutants judged at the same time.")] = 2,
     slowly: Annotated[bool, typer.Option(help="Let the longest tests judge what survived the others, too.")] = False,
+    again: Annotated[bool, typer.Option(help="Judge survivors again: tests were added.")] = False,
 ) -> None:
     """Judge mutants and write the report."""
     results = Results(FOLDER / "results.jsonl")
     everything = all_mutants(syntax_trees())
     chosen = {source: drawn(everything[source], sample, seed) for source in sources or everything}
-    todo = _to_judge(chosen, results, slowly)
+    todo = _to_judge(chosen, results, slowly, again)
     console.print(f"{len(todo)} to judge of {sum(map(len, chosen.values()))}")
     if todo:
         workspaces: SimpleQueue[Workspace] = SimpleQueue()

@@ -31,10 +31,12 @@ class Results:
         """Judgements by the mutants' names."""
         return self._by_name
 
-    def needs_judging(self, mutant: Mutant, slowly: bool) -> bool:
-        """Whether the mutant was not judged, or only by the quick steps and survived them."""
+    def needs_judging(self, mutant: Mutant, slowly: bool, again: bool) -> bool:
+        """Whether the mutant was not judged, or survived and is to be judged again or for the first time slowly."""
         known = self._by_name.get(mutant.name)
-        return known is None or (slowly and known["verdict"] == Verdict.SURVIVED and not known["slowly"])
+        if known is None:
+            return True
+        return bool(known["verdict"] == Verdict.SURVIVED and (again or (slowly and not known["slowly"])))
 
     def add(self, mutant: Mutant, judgement: Judgement, slowly: bool, duration_s: float) -> None:
         """Writes one judgement down."""

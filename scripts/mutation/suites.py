@@ -91,7 +91,8 @@ ATTACKS = tuple(
         *("forged_records", "griefing", "dust"),
     )
 )
-COLLECTED_FILES = (*HARNESS_TESTS, *ATTACKS)
+_ON_THE_MARKET = (f"{PROPERTIES}/test_large_portfolio.py", *ATTACKS)
+COLLECTED_FILES = (*HARNESS_TESTS, *_ON_THE_MARKET)
 
 _AUCTION = tuple(f"test_auction_{part}" for part in ("bids", "offers", "clearing", "requests"))
 _SETTLEMENT = tuple(f"test_settlement_{part}" for part in ("awards", "accounts", "commands", "holds"))
@@ -132,10 +133,12 @@ def _by_product(source: str, units: tuple[str, ...]) -> Iterator[Step]:
     names = [Path(unit).stem for unit in units]
     first = [f"tests/brownie/{name}.py" for contract in names for name in _BROWNIE_FIRST.get(contract, ())]
     rest = [name for name in BROWNIE_FILES if name not in first]
-    attacks = Step("attacks", Kind.COLLECTED, units, ATTACKS, QUICK_EXAMPLES_OF_ATTACKS)
+    attacks = Step("attacks", Kind.COLLECTED, units, _ON_THE_MARKET, QUICK_EXAMPLES_OF_ATTACKS)
     own = Step("brownie: its own", Kind.BROWNIE, units, tuple(dict.fromkeys(first)))
     yield from (own, attacks) if Path(source).stem in _SMALL else (attacks, own)
     yield Step("brownie: the others", Kind.BROWNIE, units, tuple(rest), slow=True)
+    yield Step("forge", Kind.PYTEST, units, ("tests/forge/test_forge.py",), slow=True)
+    yield Step("stateful", Kind.PYTEST, units, ("tests/stateful/test_market.py",), slow=True)
 
 
 def _slow(source: str, units: tuple[str, ...]) -> Iterator[Step]:
@@ -150,5 +153,3 @@ def _slow(source: str, units: tuple[str, ...]) -> Iterator[Step]:
     if "Settlement" in names or "MeteringOracle" in names:
         name = "test_settlement_on_chain"
         yield Step(name, Kind.PYTEST, units, (f"{PROPERTIES}/{name}.py",), slow=True)
-    yield Step("stateful", Kind.PYTEST, units, ("tests/stateful/test_market.py",), slow=True)
-    yield Step("forge", Kind.PYTEST, units, ("tests/forge/test_forge.py",), slow=True)
