@@ -60,8 +60,7 @@ def judge_all(
         workspace = workspaces.get()
         try:
             started = time.monotonic()
-            durations = baselines.of(workspace, steps)
-            judgement = workspace.judge(mutant, steps, results.likely_killers(mutant), durations)
+            judgement = workspace.judge(mutant, steps, results.likely_killers(mutant), baselines.of)
             results.add(mutant, judgement, slowly, time.monotonic() - started)
         finally:
             workspaces.put(workspace)

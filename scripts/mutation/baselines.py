@@ -1,11 +1,12 @@
-"""How long each step takes without a fault, measured once for each state of the repository."""
+"""How long each step takes without a fault, measured once for each state of what it runs."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import threading
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,33 +14,46 @@ from scripts.build_contracts import ROOT
 from scripts.mutation.suites import BROWNIE_FILES, Kind, Step
 from scripts.mutation.workspace import Workspace, tracked
 
-MATTERS = ("contracts/", "market/", "scripts/", "tests/")
-
 
 class Baselines:
     """Durations by step, in a file. A step whose tests fail without a fault would seem to notice every fault."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._lock = threading.Lock()
-        digest = hashlib.sha256()
-        for name in sorted(tracked()):
-            if name.startswith(MATTERS) and not name.startswith("scripts/mutation/"):
-                digest.update(name.encode() + (ROOT / name).read_bytes())
-        self._state = digest.hexdigest()
-        kept = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-        self._durations: dict[str, float] = kept.get(self._state, {})
+        self._writing = threading.Lock()
+        self._locks: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
+        self._common = _digest(name for name in tracked() if _matters_to_all(name))
+        self._durations: dict[str, float] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
 
-    def of(self, workspace: Workspace, steps: Sequence[Step]) -> dict[Step, float]:
-        """The steps' durations [s]; measures those that are not known.
+    def of(self, workspace: Workspace, step: Step) -> float:
+        """How long a step takes in a workspace without a fault, measured when nobody has [s].
 
         Raises:
             BaselineFails: a test fails without a fault.
         """
-        with self._lock:
-            for step in steps:
-                if step.key not in self._durations:
-                    whole = replace(step, tests=BROWNIE_FILES) if step.kind is Kind.BROWNIE else step
-                    self._durations[step.key] = workspace.baseline(whole)
-                    self._path.write_text(json.dumps({self._state: self._durations}, indent=2), encoding="utf-8")
-            return {step: self._durations[step.key] for step in steps}
+        # Brownie's files are measured all at once: they come in too many combinations.
+        whole = replace(step, tests=BROWNIE_FILES) if step.kind is Kind.BROWNIE else step
+        key = self._key(whole)
+        with self._locks[key]:
+            if key not in self._durations:
+                self._durations[key] = workspace.baseline(whole)
+                with self._writing:
+                    self._path.write_text(json.dumps(self._durations, indent=2), encoding="utf-8")
+            return self._durations[key]
+
+    def _key(self, step: Step) -> str:
+        files = [test for test in step.tests if (ROOT / test).is_file()]
+        return f"{step.kind} {step.examples} {' '.join(step.tests)} {_digest(files)} {self._common}"
+
+
+def _matters_to_all(name: str) -> bool:
+    if name.startswith("tests/"):
+        return not Path(name).name.startswith("test_")
+    return name.startswith(("contracts/", "market/", "scripts/")) and not name.startswith("scripts/mutation/")
+
+
+def _digest(names: Iterable[str]) -> str:
+    digest = hashlib.sha256()
+    for name in sorted(names):
+        digest.update(name.encode() + (ROOT / name).read_bytes())
+    return digest.hexdigest()[:16]

@@ -60,11 +60,6 @@ class Step:
     examples: int = 0
     slow: bool = False
 
-    @property
-    def key(self) -> str:
-        """The same for steps whose time without a fault is one: Brownie's files are measured all at once."""
-        return str(self.kind) if self.kind is Kind.BROWNIE else f"{self.kind} {self.examples} {' '.join(self.tests)}"
-
 
 _HARNESSES: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "ClaimCheckHarness": (
@@ -83,16 +78,16 @@ _HARNESSES: Mapping[str, tuple[str, tuple[str, ...]]] = {
 HARNESS_TESTS = tuple(tests for tests, _ in _HARNESSES.values())
 _PROOFS = ("AwardEnd", "BidRecord", "Calendar", "PostCounts", "SettlementMath")
 
-ATTACKS = tuple(
-    f"tests/attacks/test_{part}.py"
-    for part in (
-        *("custom_errors", "deadlines", "signatures", "replay", "front_running", "gaming_the_auction"),
-        *("lying_gateways", "bad_faith_holds", "relayer", "stolen_delegate", "forged_claims", "operator", "reentrancy"),
-        *("forged_records", "griefing", "dust"),
-    )
-)
-_ON_THE_MARKET = (f"{PROPERTIES}/test_large_portfolio.py", *ATTACKS)
-COLLECTED_FILES = (*HARNESS_TESTS, *_ON_THE_MARKET)
+
+def _attacks(*names: str) -> tuple[str, ...]:
+    return tuple(f"tests/attacks/test_{name}.py" for name in names)
+
+
+_ATTACKS_ON_ALL = _attacks("custom_errors", "deadlines", "signatures", "replay", "front_running", "gaming_the_auction")
+_ATTACKS_ON_AUCTIONS = _attacks("relayer", "stolen_delegate", "forged_claims", "forged_records", "griefing")
+_ATTACKS_ON_MONEY = _attacks("lying_gateways", "bad_faith_holds", "operator", "reentrancy", "dust")
+_LARGE = f"{PROPERTIES}/test_large_portfolio.py"
+COLLECTED_FILES = (*HARNESS_TESTS, _LARGE, *_ATTACKS_ON_ALL, *_ATTACKS_ON_AUCTIONS, *_ATTACKS_ON_MONEY)
 
 _AUCTION = tuple(f"test_auction_{part}" for part in ("bids", "offers", "clearing", "requests"))
 _SETTLEMENT = tuple(f"test_settlement_{part}" for part in ("awards", "accounts", "commands", "holds"))
@@ -133,9 +128,13 @@ def _by_product(source: str, units: tuple[str, ...]) -> Iterator[Step]:
     names = [Path(unit).stem for unit in units]
     first = [f"tests/brownie/{name}.py" for contract in names for name in _BROWNIE_FIRST.get(contract, ())]
     rest = [name for name in BROWNIE_FILES if name not in first]
-    attacks = Step("attacks", Kind.COLLECTED, units, _ON_THE_MARKET, QUICK_EXAMPLES_OF_ATTACKS)
+    near, far = _ATTACKS_ON_AUCTIONS, _ATTACKS_ON_MONEY
+    if "Settlement" in names and "MeritOrderAuction" not in names:
+        near, far = far, near
+    attacks = Step("attacks", Kind.COLLECTED, units, (_LARGE, *_ATTACKS_ON_ALL, *near), QUICK_EXAMPLES_OF_ATTACKS)
     own = Step("brownie: its own", Kind.BROWNIE, units, tuple(dict.fromkeys(first)))
     yield from (own, attacks) if Path(source).stem in _SMALL else (attacks, own)
+    yield Step("attacks on others", Kind.COLLECTED, units, far, slow=True)
     yield Step("brownie: the others", Kind.BROWNIE, units, tuple(rest), slow=True)
     yield Step("forge", Kind.PYTEST, units, ("tests/forge/test_forge.py",), slow=True)
     yield Step("stateful", Kind.PYTEST, units, ("tests/stateful/test_market.py",), slow=True)

@@ -12,7 +12,7 @@ import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -97,7 +97,11 @@ class Workspace:
         return time.monotonic() - started
 
     def judge(
-        self, mutant: Mutant, steps: Sequence[Step], first: Sequence[str], baselines: Mapping[Step, float]
+        self,
+        mutant: Mutant,
+        steps: Sequence[Step],
+        first: Sequence[str],
+        duration_of: Callable[[Workspace, Step], float],
     ) -> Judgement:
         """Runs one step after the other with the fault until a test fails.
 
@@ -105,7 +109,7 @@ class Workspace:
             mutant: the fault.
             steps: in their order.
             first: tests to begin with, the likeliest to notice it first.
-            baselines: how long each step takes without a fault. [s]
+            duration_of: how long a step takes without a fault. [s]
         """
         text = mutant.applied((self.root / mutant.source).read_bytes()).decode()
         verdict = Verdict.EQUIVALENT
@@ -116,8 +120,8 @@ class Workspace:
             if faulty == self._unfaulty(step.units):
                 continue
             verdict = Verdict.SURVIVED
+            timeout_s = max(LEAST_TIMEOUT_S, TIMEOUT_FACTOR * duration_of(self, step))
             with self._placed(faulty), self._written(mutant.source, text, step.kind):
-                timeout_s = max(LEAST_TIMEOUT_S, TIMEOUT_FACTOR * baselines[step])
                 failed, reason = self._run(step, first, timeout_s)
             if failed:
                 return Judgement(Verdict.KILLED, step.name, failed, reason)
