@@ -51,6 +51,7 @@ class Step:
         tests: files that pytest or Brownie runs, or the contract of tests/halmos.
         examples: at most so many of each Hypothesis test; 0: as many as it says.
         slow: run only for what all quick steps let pass.
+        decisive: what it runs and lets pass is judged further only with the slow steps.
     """
 
     name: str
@@ -59,6 +60,7 @@ class Step:
     tests: tuple[str, ...]
     examples: int = 0
     slow: bool = False
+    decisive: bool = False
 
 
 _HARNESSES: Mapping[str, tuple[str, tuple[str, ...]]] = {
@@ -121,7 +123,9 @@ def steps_of(source: str, taken_in_by: Mapping[str, tuple[str, ...]]) -> tuple[S
 def _by_harness(source: str) -> Iterator[Step]:
     for harness, (tests, libraries) in _HARNESSES.items():
         if Path(source).stem in libraries and source.startswith(LIBRARIES):
-            yield Step(harness, Kind.COLLECTED, (f"{PROPERTIES}/{harness}.sol",), (tests,), QUICK_EXAMPLES)
+            yield Step(
+                harness, Kind.COLLECTED, (f"{PROPERTIES}/{harness}.sol",), (tests,), QUICK_EXAMPLES, decisive=True
+            )
 
 
 def _by_product(source: str, units: tuple[str, ...]) -> Iterator[Step]:

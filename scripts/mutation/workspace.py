@@ -125,6 +125,8 @@ class Workspace:
                 failed, reason = self._run(step, first, timeout_s)
             if failed:
                 return Judgement(Verdict.KILLED, step.name, failed, reason)
+            if step.decisive and not any(each.slow for each in steps):
+                break
         return Judgement(verdict)
 
     def _unfaulty(self, units: Sequence[str]) -> Bytecodes:

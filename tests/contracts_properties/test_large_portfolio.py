@@ -2,44 +2,66 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import pytest
+from eth_utils import keccak
 
 from market.chain.embedded import start_anvil
+from market.domain.messages import Reading
 from market.domain.products import Product
+from market.domain.signing import address_of, sign_message
+from market.domain.typed_data import Domain
 from tests.conftest import TEST_EPOCH, taken_by_nobody
 from tests.contracts_properties.auction_house import FIRST_INTERVAL, FIRST_MONTH, PORTFOLIO
 from tests.contracts_properties.lockstep import PLAYED, SEATS, SeatHouse
 
-RESERVED = {*PLAYED[::3]}
+RESERVED = PLAYED[::3]
+LIARS = (1, 9, 128, 255, 256, 259)
 INDICES_PER_WORD = 256
+WORDS = 3
 
 
 @pytest.fixture(scope="module")
 def house() -> Iterator[SeatHouse]:
     """Reserved are seats of every word, entered one after the other."""
     with start_anvil(taken_by_nobody(), timestamp=TEST_EPOCH) as chain:
-        built: SeatHouse = SeatHouse.build(chain)
-        yield built
+        yield SeatHouse.build(chain)
+
+
+def words_of(indices: Sequence[int]) -> list[int]:
+    """A bitmap by index."""
+    words = [0] * WORDS
+    for index in indices:
+        words[index // INDICES_PER_WORD] |= 1 << index % INDICES_PER_WORD
+    assert all(words[: SEATS // INDICES_PER_WORD + 1]), "a word that is empty shows nothing"
+    return words
 
 
 @pytest.mark.parametrize("month", [FIRST_MONTH, FIRST_MONTH + 1])
 def test_a_reservation_leaves_those_of_all_other_seats_as_they_are(house: SeatHouse, month: int) -> None:
-    words = [
-        house.capacity_register.functions.reservedWord(PORTFOLIO, Product.CM_REALTIME, month, word).call()
-        for word in range(3)
-    ]
-    expected = [0, 0, 0]
-    for index in RESERVED:
-        expected[index // INDICES_PER_WORD] |= 1 << index % INDICES_PER_WORD
-    assert words == expected
-    assert expected[1] != 0
+    word_of = house.capacity_register.functions.reservedWord
+    words = [word_of(PORTFOLIO, Product.CM_REALTIME, month, word).call() for word in range(WORDS)]
+    assert words == words_of(RESERVED)
 
 
 def test_each_seat_is_reserved_by_its_own_contract_alone(house: SeatHouse) -> None:
     asked = house.capacity_register.functions.isReserved
-    reserved = {
-        index for index in range(SEATS) if asked(PORTFOLIO << 16 | index, Product.CM_REALTIME, FIRST_INTERVAL).call()
-    }
-    assert reserved == RESERVED
+    nanogrids = {index: PORTFOLIO << 16 | index for index in range(SEATS)}
+    reserved = [index for index, id_ in nanogrids.items() if asked(id_, Product.CM_REALTIME, FIRST_INTERVAL).call()]
+    assert reserved == [*RESERVED]
+
+
+def test_a_lie_annuls_the_readings_of_its_own_seat_alone(house: SeatHouse) -> None:
+    metering, settlement = house.metering.functions, house.settlement.functions
+    domain = Domain(house.web3.eth.chain_id, house.deployment.addresses["Settlement"])
+    for index in LIARS:
+        key = keccak(text=f"gateway {index}")
+        house.send(settlement.setGateway(PORTFOLIO << 16 | index, address_of(key)), house.operator)
+        readings = [Reading(PORTFOLIO << 16 | index, FIRST_INTERVAL, wh, 0, sequence=1) for wh in (100, 200)]
+        signed = [(reading.arguments(), sign_message(key, reading, domain).compact()) for reading in readings]
+        house.send(metering.annulReadings(*signed[0], *signed[1]), house.anyone)
+    words = [metering.annulledWord(PORTFOLIO, FIRST_INTERVAL, word).call() for word in range(WORDS)]
+    assert words == words_of(LIARS)
+    annulled = [i for i in range(SEATS) if metering.isAnnulled(PORTFOLIO << 16 | i, FIRST_INTERVAL).call()]
+    assert annulled == [*LIARS]
