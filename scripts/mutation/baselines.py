@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import threading
 from collections import defaultdict
 from collections.abc import Iterable
@@ -14,6 +15,9 @@ from scripts.build_contracts import ROOT
 from scripts.mutation.suites import BROWNIE_FILES, Kind, Step
 from scripts.mutation.workspace import Workspace, tracked
 
+PRODUCT = ("contracts/", "market/", "scripts/")
+OURS = "scripts/mutation/"
+
 
 class Baselines:
     """Durations by step, in a file. A step whose tests fail without a fault would seem to notice every fault."""
@@ -22,7 +26,7 @@ class Baselines:
         self._path = path
         self._writing = threading.Lock()
         self._locks: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
-        self._common = _digest(name for name in tracked() if _matters_to_all(name))
+        self._product = [name for name in tracked() if name.startswith(PRODUCT) and not name.startswith(OURS)]
         self._durations: dict[str, float] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
 
     def of(self, workspace: Workspace, step: Step) -> float:
@@ -42,14 +46,22 @@ class Baselines:
             return self._durations[key]
 
     def _key(self, step: Step) -> str:
-        files = [test for test in step.tests if (ROOT / test).is_file()]
-        return f"{step.kind} {step.examples} {' '.join(step.tests)} {_digest(files)} {self._common}"
+        return f"{step.kind} {step.examples} {' '.join(step.tests)} {_digest({*self._product, *_read_by(step)})}"
 
 
-def _matters_to_all(name: str) -> bool:
-    if name.startswith("tests/"):
-        return not Path(name).name.startswith("test_")
-    return name.startswith(("contracts/", "market/", "scripts/")) and not name.startswith("scripts/mutation/")
+def _read_by(step: Step) -> set[str]:
+    """The step's tests and all of the tests' own modules that they import; Brownie's import by name alone."""
+    found = {test for test in step.tests if (ROOT / test).is_file()}
+    found |= {path.relative_to(ROOT).as_posix() for path in (ROOT / "tests" / "brownie").glob("[!t]*.py")}
+    waiting = [*found]
+    while waiting:
+        text = (ROOT / waiting.pop()).read_text(encoding="utf-8")
+        for module in re.findall(r"^from (tests[\w.]+) import", text, flags=re.MULTILINE):
+            name = f"{module.replace('.', '/')}.py"
+            if name not in found and (ROOT / name).is_file():
+                found.add(name)
+                waiting.append(name)
+    return found
 
 
 def _digest(names: Iterable[str]) -> str:

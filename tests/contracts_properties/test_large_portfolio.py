@@ -6,10 +6,13 @@ from collections.abc import Iterator, Sequence
 
 import pytest
 from eth_utils import keccak
+from web3.logs import DISCARD
 
 from market.chain.embedded import start_anvil
+from market.domain.error_texts import BidRejection
 from market.domain.messages import Reading
-from market.domain.products import Product
+from market.domain.products import Product, Side
+from market.domain.records import BidRecord
 from market.domain.signing import address_of, sign_message
 from market.domain.typed_data import Domain
 from tests.conftest import TEST_EPOCH, taken_by_nobody
@@ -18,15 +21,26 @@ from tests.contracts_properties.lockstep import PLAYED, SEATS, SeatHouse
 
 RESERVED = PLAYED[::3]
 LIARS = (1, 9, 128, 255, 256, 259)
+BIDDERS = (0, 1, 2, 4, 5, 6, 7, 8, 9, 130, 255, 256, 259)
+WINNERS = (1, 130, 256)
+"""Of the first offer of the interval; 257 and 258 would be their places in another word."""
 INDICES_PER_WORD = 256
 WORDS = 3
 
 
 @pytest.fixture(scope="module")
-def house() -> Iterator[SeatHouse]:
+def prepared_house() -> Iterator[SeatHouse]:
     """Reserved are seats of every word, entered one after the other."""
     with start_anvil(taken_by_nobody(), timestamp=TEST_EPOCH) as chain:
         yield SeatHouse.build(chain)
+
+
+@pytest.fixture
+def house(prepared_house: SeatHouse) -> Iterator[SeatHouse]:
+    """What a test does to it is taken back."""
+    mark = prepared_house.chain.request("evm_snapshot")
+    yield prepared_house
+    prepared_house.chain.request("evm_revert", mark)
 
 
 def words_of(indices: Sequence[int]) -> list[int]:
@@ -65,3 +79,27 @@ def test_a_lie_annuls_the_readings_of_its_own_seat_alone(house: SeatHouse) -> No
     assert words == words_of(LIARS)
     annulled = [i for i in range(SEATS) if metering.isAnnulled(PORTFOLIO << 16 | i, FIRST_INTERVAL).call()]
     assert annulled == [*LIARS]
+
+
+def posted(house: SeatHouse, offer: bytes, records: Sequence[BidRecord]) -> dict[int, BidRejection | None]:
+    """What becomes of each bid of a batch, by index; None: it is accepted."""
+    receipt = house.post(offer, records)
+    skipped = house.auction.events.BidSkipped().process_receipt(receipt, errors=DISCARD)
+    reasons = {BidRecord.unpack(event.args.record.to_bytes(12, "big")).index: event.args.reason for event in skipped}
+    return {
+        record.index: BidRejection(reasons[record.index]) if record.index in reasons else None for record in records
+    }
+
+
+def test_each_seat_wins_once_and_posts_three_times_whatever_the_others_do(house: SeatHouse) -> None:
+    house.sell_once(WINNERS)
+    offer = house.open_for(Side.BUY).digest(house.domain)
+    firsts = [BidRecord(250_000, 10, 0, index, 0) for index in BIDDERS]
+    fates = posted(house, offer, firsts)
+    assert fates == {i: BidRejection.ALREADY_SOLD if i in WINNERS else None for i in BIDDERS}
+    others = [index for index in BIDDERS if index not in WINNERS]
+    for index in others:  # one after the other: none counts for another
+        assert posted(house, offer, [BidRecord(240_000, 20, 0, index, 1)]) == {index: None}
+    for index in reversed(others):
+        assert posted(house, offer, [BidRecord(1, 0, 0, index, 2)]) == {index: None}
+        assert set(posted(house, offer, [BidRecord(1, 0, 0, index, 2)]).values()) == {BidRejection.WRONG_REVISION}
