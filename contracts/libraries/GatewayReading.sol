@@ -41,6 +41,14 @@ library GatewayReadings {
         }
     }
 
+    /// @notice The only reading of the data, and its signature, which may be missing; reverts when it is not whole.
+    function readOne(bytes calldata data) internal pure returns (GatewayReading reading, bytes calldata signature) {
+        if (data.length == BYTES) return (GatewayReading.wrap(uint120(bytes15(data))), data[BYTES:]);
+        uint256 next;
+        (reading, signature, next) = read(data, 0);
+        if (next != data.length) revert ISettlement.MalformedReadings(data.length);
+    }
+
     /// @notice Length of the signature that follows the reading. [byte]
     function signatureBytes(GatewayReading reading) internal pure returns (uint256) {
         return GatewayReading.unwrap(reading) >> 119 == 1 ? P256_SIGNATURE_BYTES : SIGNATURE_BYTES;

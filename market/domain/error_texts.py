@@ -242,6 +242,10 @@ CONTRACT_ERRORS: Final = _table(
         "EnrolmentExpired": (_S, "The enrolment of nanogrid {nanogrid} expired at {expiredAt}."),
         "GatewayInUse": (_C, "The gateway {gateway} serves nanogrid {nanogrid} already."),
         "OfferNotFinal": (_S, "The result of offer {offer} is not final."),
+        "WrongBinding": (
+            _S,
+            "The given terms, parties or roots are not those with which offer {offer} became final: ask bindingOf.",
+        ),
         "WrongAwardProof": (_I, "The awards from leaf {firstLeaf} on are not those of offer {offer}."),
         "WrongBaselines": (_I, "The baselines are not those anchored for offer {offer}."),
         "MalformedAwards": (_I, "{length} bytes are no whole number of award records."),

@@ -31,7 +31,7 @@ from market.domain.settled_records import SettlementReading
 from market.domain.signing import address_of, sign_message
 from market.domain.trees import AwardRange, award_range, baseline_leaf, baseline_root
 from market.domain.typed_data import Domain, Message
-from tests.attacks.submission import Submission, settle_call
+from tests.attacks.submission import Binding, Submission, settle_call
 from tests.contracts_properties.auction_house import (
     FIRST_INTERVAL,
     GAS,
@@ -346,6 +346,11 @@ class Arena(AuctionHouse):
     def settling_on(self, baselines: Sequence[int], offer: bytes, metered: Mapping[int, int]) -> ContractFunction:
         """The same on other baselines than those that were anchored."""
         return settle_call(self.settlement, replace(self.submission(offer, metered), baselines=baselines))
+
+    def binding(self, offer: bytes) -> Binding:
+        """What a settlement of the offer rests on."""
+        bound: Binding = tuple(self.settlement.functions.bindingOf(offer).call())
+        return bound
 
     def award_reading(self, index: int, active_wh: int, ordinal: int = 0) -> SettlementReading:
         """A seat's reading for the award with an ordinal, as its gateway signs it."""

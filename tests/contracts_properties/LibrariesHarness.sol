@@ -59,8 +59,21 @@ contract LibrariesHarness {
         return VectorProof.verify(root, first, content, leafBytes, leafCount, proof);
     }
 
-    function mark(uint256[] calldata ordinals) external pure returns (uint256 word) {
-        for (uint256 i = 0; i < ordinals.length; ++i) word = AwardMarks.withMark(word, ordinals[i]);
+    function verifyLeaf(bytes32 root, uint256 index, bytes32 leaf, uint256 leafCount, bytes32[] calldata proof)
+        external
+        pure
+        returns (bool)
+    {
+        return VectorProof.verifyLeaf(root, index, leaf, leafCount, proof);
+    }
+
+    function pathLength(uint256 index, uint256 leafCount) external pure returns (uint256) {
+        return VectorProof.pathLength(index, leafCount);
+    }
+
+    function marksLeft(uint256 count, uint256 word, uint256[] calldata ended) external pure returns (uint256 marks) {
+        marks = AwardMarks.firstOf(count, word);
+        for (uint256 i = 0; i < ended.length; ++i) marks = AwardMarks.withoutMark(marks, ended[i]);
     }
 
     function isMarked(uint256 word, uint256 ordinal) external pure returns (uint256 number, bool) {

@@ -21,7 +21,11 @@ from market.domain.trees import (
     baseline_leaf_contents,
     baseline_root,
     baseline_vector,
+    hash_pair,
+    path_length,
+    proof_of_leaf,
     proof_of_range,
+    root_of_leaves,
 )
 from tests.contracts_properties.harness import create_harness
 from tests.contracts_properties.plain_twins import twins
@@ -133,6 +137,34 @@ def test_consecutive_awards_are_proved_by_their_own_proof_only(
     assert not verifies(shown.first_leaf, bytes(changed), proof)
 
 
+@ON_A_NODE
+@given(leaves=st.lists(st.binary(min_size=32, max_size=32), min_size=1, max_size=70, unique=True), data=st.data())
+def test_one_leaf_is_proved_at_its_place_as_a_range_of_one_is(
+    harness: Contract, leaves: list[bytes], data: st.DataObject
+) -> None:
+    count, at = len(leaves), data.draw(st.integers(0, len(leaves) - 1))
+    root, proof = root_of_leaves(leaves), list(proof_of_leaf(leaves, at))
+    assert proof == list(proof_of_range(leaves, at, 1))
+
+    def verifies(index: int, leaf: bytes, shown: list[bytes], among: int = count) -> bool:
+        return bool(harness.functions.verifyLeaf(root, index, leaf, among, shown).call())
+
+    assert verifies(at, leaves[at], proof)
+    assert not verifies(at, leaves[at - 1], proof) or count == 1
+    assert not verifies(at, leaves[at], [*proof, root])
+    assert not verifies(at, leaves[at], proof[1:]) or not proof
+    assert not verifies(count, leaves[at], proof)
+    if proof:  # an inner node is no leaf: how long the proof must be follows from the place
+        assert not verifies(at, hash_pair(leaves[at], proof[0]), proof[1:])
+
+
+@ON_A_NODE
+@given(count=st.integers(1, 2**32), data=st.data())
+def test_the_length_of_a_proof_follows_from_the_place(harness: Contract, count: int, data: st.DataObject) -> None:
+    index = data.draw(st.one_of(st.integers(0, count - 1), st.integers(max(0, count - 20), count - 1)))
+    assert harness.functions.pathLength(index, count).call() == path_length(index, count)
+
+
 @pytest.mark.parametrize("count", [2, 3, 4, 7, 8])
 def test_an_inner_node_is_no_leaf(harness: Contract, count: int) -> None:
     # A leaf of five awards is 64 bytes long, as is the pair that an inner node hashes: a forger who finds a pair whose
@@ -152,8 +184,12 @@ def test_without_awards_nothing_is_proved(harness: Contract) -> None:
 
 
 @ON_A_NODE
-@given(places=st.sets(st.integers(0, 255), max_size=40))
-def test_marks_of_awards_do_not_touch_each_other(harness: Contract, places: set[int]) -> None:
-    word = harness.functions.mark([256 * 5 + place for place in places]).call()
-    for place in {0, 1, 63, 254, 255, *places}:
-        assert harness.functions.isMarked(word, 256 * 5 + place).call() == [5, place in places]
+@given(count=st.integers(1, 600), ended=st.sets(st.integers(0, 599), max_size=40))
+def test_awards_have_their_marks_until_they_end(harness: Contract, count: int, ended: set[int]) -> None:
+    for word in range((count + 255) // 256):
+        ordinals = range(256 * word, 256 * word + 256)
+        marks = harness.functions.marksLeft(count, word, [each for each in ended if each in ordinals]).call()
+        for ordinal in ordinals:
+            shown = [word, ordinal < count and ordinal not in ended]
+            assert marks >> ordinal % 256 & 1 == shown[1]
+        assert harness.functions.isMarked(marks, ordinals[-1]).call() == shown

@@ -38,7 +38,7 @@ from market.domain.settlement import (
     settle_revoked,
 )
 from market.domain.signing import address_of, sign_message
-from market.domain.trees import award_range, award_root, baseline_leaf, baseline_root, baseline_vector
+from market.domain.trees import award_proof, award_range, award_root, baseline_leaf, baseline_root, baseline_vector
 from market.domain.typed_data import Domain
 from tests.conftest import TEST_EPOCH, taken_by_nobody
 from tests.contracts_properties.auction_house import (
@@ -279,6 +279,7 @@ def hold(house: SettlingHouse, story: Story, offer: bytes, awards: Sequence[Awar
 def settle(house: SettlingHouse, story: Story, id_: bytes, interval: int, awards: Sequence[AwardRecord]) -> None:
     """Readings of all awards whose fate is to be read, in one batch but for those that settle alone."""
     batch, told = [], {}
+    binding = house.settlement.functions.bindingOf(id_).call()
     for ordinal, award in enumerate(awards):
         fate, terms = story.fates[ordinal], terms_of(story, award)
         message = reading(house, story, interval, award, fate.delivered)
@@ -292,13 +293,13 @@ def settle(house: SettlingHouse, story: Story, id_: bytes, interval: int, awards
         if fate.end in (READ, DISMISSED, ANNULLED, UPHELD):  # an upheld one is skipped as settled
             batch.append(award_reading(house, message, ordinal))
         elif fate.end == READ_ALONE:
-            baseline = baseline_leaf(story.baselines, award.index).argument()
-            given = (id_, baseline, award_range(awards, ordinal, ordinal).argument())
-            alone = award_reading(house, message, ordinal).argument()
-            receipt = house.send(house.settlement.functions.settleOne(*given, alone), house.oracle)
+            baseline, leaf = baseline_leaf(story.baselines, award.index), award_range(awards, ordinal, ordinal)
+            alone = award_reading(house, message, ordinal).pack()
+            shown = (binding, baseline.values, leaf.awards, alone, award_proof(leaf, baseline))
+            receipt = house.send(house.settlement.functions.settleAward(id_, *shown), house.oracle)
             house.assert_told(receipt, {ordinal: told.pop(ordinal)})
     flat, shown = baseline_vector(story.baselines), award_range(awards, 0, len(awards) - 1).argument()
-    given = (id_, flat, shown, pack_readings(batch))
+    given = (id_, binding, flat, shown, pack_readings(batch))
     house.assert_told(house.send(house.settlement.functions.settle(*given), house.oracle), told)
 
 

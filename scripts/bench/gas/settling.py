@@ -6,13 +6,14 @@ This module alone knows how settlement is called.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from dataclasses import replace
+from typing import Any, Final
 
 from market.domain.messages import Hold, Reading, Withdrawal
 from market.domain.products import Direction
 from market.domain.records import AwardRecord
-from market.domain.settled_records import SettlementReading, pack_readings
-from market.domain.trees import award_range, baseline_leaf, baseline_vector
+from market.domain.settled_records import ANNOUNCED, SettlementReading, pack_readings
+from market.domain.trees import award_proof, award_range, baseline_leaf, baseline_vector
 from scripts.bench.gas.auction import BASELINE_WH, Auction
 from scripts.bench.gas.node import GasBenchError, Sent, batches
 from scripts.bench.gas.scene import Scene, U, gateway_key
@@ -45,10 +46,11 @@ class Settling:
         now = self.scene.node.now()
         self.scene.node.at(now + self.scene.parameters.hold_window_s)
         award = self.auction.awards[ordinal]
-        baseline = baseline_leaf(self.baselines, award.index).argument()
-        *read, _ = self._signed_reading(ordinal, 1.0).argument()
-        announced = (*read, b"")  # its signature was checked when it was announced
-        call = ("settleOne", self.auction.id, baseline, self._range([ordinal]), announced)
+        leaf = award_range(self.auction.awards, ordinal, ordinal)
+        baseline = baseline_leaf(self.baselines, award.index)
+        announced = replace(self._signed_reading(ordinal, 1.0), signature=ANNOUNCED).pack_alone()
+        shown = (baseline.values, leaf.awards, announced, award_proof(leaf, baseline))
+        call = ("settleAward", self.auction.id, self._binding(), *shown)
         sent = self.scene.node.send(self.scene.anyone, self.scene.settlement, *call)
         self._require_settled([ordinal])
         return sent
@@ -74,9 +76,13 @@ class Settling:
         self._require_settled(ordinals)
         return sent
 
+    def _binding(self) -> Any:
+        return self.scene.settlement.functions.bindingOf(self.auction.id).call()
+
     def _settle_batch(self, ordinals: Sequence[int], delivered: float) -> Sent:
         readings = pack_readings(self._signed_reading(ordinal, delivered) for ordinal in ordinals)
-        call = ("settle", self.auction.id, baseline_vector(self.baselines), self._range(ordinals), readings)
+        vector = baseline_vector(self.baselines)
+        call = ("settle", self.auction.id, self._binding(), vector, self._range(ordinals), readings)
         sent = self.scene.node.send(self.scene.oracle, self.scene.settlement, *call)
         self._require_settled(ordinals)
         return sent

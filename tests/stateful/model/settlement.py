@@ -278,6 +278,9 @@ class SettlementModel:
     def move_escrow(self, sender: str, *_: Any) -> None:
         raise Refused("OnlyAuction", sender)
 
+    def open_awards(self, sender: str, *_: Any) -> None:
+        raise Refused("OnlyAuction", sender)
+
     def release(self, sender: str, *_: Any) -> None:
         raise Refused("OnlyAuction", sender)
 
