@@ -9,9 +9,10 @@ import httpx
 import pytest
 
 from gateway_agent.enrolment import signed_enrolment
-from gateway_agent.identity import Identity, load_or_create_identity
+from gateway_agent.identity import load_or_create_identity
 from market.desks.market_client import MarketClient
 from market.domain.enrolment_code import EnrolmentCode
+from market.domain.gateway_key import GatewayKey
 from market.domain.messages import Enrolment, access_request
 from market.domain.signing import sign_message
 from market.domain.typed_data import Domain
@@ -37,7 +38,7 @@ def nonce(http: httpx.Client) -> str:
     return str(http.post("/v1/auth/nonce").json()["nonce"])
 
 
-def enrolled(room: Room, http: httpx.Client, code: EnrolmentCode, identity: Identity) -> dict[str, Any]:
+def enrolled(room: Room, http: httpx.Client, code: EnrolmentCode, identity: GatewayKey) -> dict[str, Any]:
     body = signed_enrolment(code, identity, settlement(room), nonce(http))
     answer = http.post("/v1/enrolments", json=body)
     assert answer.status_code == 200, answer.text

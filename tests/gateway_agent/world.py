@@ -18,7 +18,8 @@ import aiomqtt
 from gateway_agent.configuration import ENROLMENT_FILE, KEY_FILE, SETTINGS_FILE
 from gateway_agent.drivers.simulated.plant import Battery, Plant, Pv, ShiftableLoad, initial_state
 from gateway_agent.drivers.simulated.profile import Series, SimulatedNanogrid, write_nanogrid
-from gateway_agent.identity import Identity, load_or_create_identity, write_secret
+from gateway_agent.identity import load_or_create_identity, write_secret
+from market.domain.gateway_key import GatewayKey
 from market.domain.hashing import keccak256
 from market.domain.signing import address_of
 from market.domain.typed_data import Domain
@@ -72,7 +73,7 @@ class Installed:
     """A gateway's folder, ready to run."""
 
     folder: Path
-    identity: Identity
+    identity: GatewayKey
 
     @property
     def gateway(self) -> str:
