@@ -18,9 +18,8 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from market.domain import signing
 from market.domain.errors import BadSignature
 from market.domain.typed_data import Domain, Message
-from market.domain.units import SIGNATURE_BYTES
+from market.domain.units import P256_SIGNATURE_BYTES, SIGNATURE_BYTES
 
-P256_SIGNATURE_BYTES: Final = 128
 KEY_BYTES: Final = 32
 
 _CURVE: Final = ec.SECP256R1()

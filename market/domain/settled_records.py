@@ -9,9 +9,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from market.domain.gateway_key import P256_SIGNATURE_BYTES
 from market.domain.settlement import Outcome
-from market.domain.units import SIGNATURE_BYTES, require_range
+from market.domain.units import P256_SIGNATURE_BYTES, SIGNATURE_BYTES, require_range
 
 READING_BYTES: Final = 15
 """Of a reading without its signature."""

@@ -15,10 +15,11 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from market.domain.errors import BadSignature, Category, MeritgridError
-from market.domain.gateway_key import P256_SIGNATURE_BYTES, gateway_of_message
+from market.domain.gateway_key import gateway_of_message
 from market.domain.messages import Enrolment, access_request
 from market.domain.signing import Signature, recover_message
 from market.domain.typed_data import CONTRACT_KEYS, checksum_address
+from market.domain.units import P256_SIGNATURE_BYTES
 from market.services.access import GATEWAY_ROLE, Scope, new_api_key, use_nonce
 from market.services.decisions import audit
 from market.services.market import Market

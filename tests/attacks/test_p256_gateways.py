@@ -15,8 +15,9 @@ from market.chain.precompiles import P256_PRECOMPILE, can_check_p256
 from market.domain.errors import Skip
 from market.domain.gateway_key import GatewayKey, KeyKind
 from market.domain.messages import Enrolment
-from market.domain.settled_records import P256_SIGNATURE_BYTES, SettlementReading
+from market.domain.settled_records import SettlementReading
 from market.domain.signing import sign_message
+from market.domain.units import P256_SIGNATURE_BYTES
 from scripts.demo.supervisor import free_port
 from tests.attacks.arena import Arena, Outcome, gateway_key, nanogrid, new_key
 from tests.attacks.submission import settle_call

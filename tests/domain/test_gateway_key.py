@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from market.domain.errors import BadSignature
 from market.domain.gateway_key import GatewayKey, KeyKind, gateway_of, kind_of
 from market.domain.hashing import keccak256
-from market.domain.settled_records import P256_SIGNATURE_BYTES, SettlementReading
+from market.domain.settled_records import SettlementReading
 from market.domain.signing import Signature, recover
+from market.domain.units import P256_SIGNATURE_BYTES
 
 ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
 GENERATOR = bytes.fromhex(
