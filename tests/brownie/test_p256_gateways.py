@@ -1,4 +1,4 @@
-"""A gateway with a P-256 key: it enrols, is paid alone and beside others, announces, is annulled; forged it is nobody."""
+"""A gateway with a P-256 key: it enrols, is paid alone and beside others, announces, is annulled; forged it is none."""
 
 import pytest
 from brownie import reverts
