@@ -32,7 +32,7 @@ AGGREGATOR_DEPOSIT_UEUR: Final = 50_000_000
 DELEGATE_DAYS: Final = 30
 CODE_LIFETIME_S: Final = 30 * 86_400
 P256_EVERY: Final = 5
-"""Every so many gateways have a P-256 key, as devices with a secure element do."""
+"""Every so many gateways have a P-256 key: both kinds take part."""
 _SECONDS_A_DAY: Final = 86_400
 
 Call = tuple[ContractFunction, str]
