@@ -146,6 +146,16 @@ def test_a_forged_p256_reading_is_not_announced(arena: Arena, forged: Callable[.
     arena.refuse(call, arena.attacker, "BadReadingSignature", nanogrid=nanogrid(1), interval=arena.interval)
 
 
+@pytest.mark.parametrize("length", [0, 64, 65, 96, 127, 129, 160])
+def test_a_p256_signature_of_another_length_is_nobodys(arena: Arena, length: int) -> None:
+    """Cut, or with something behind it: one reading has one signature."""
+    over(arena)
+    reading = arena.reading(1, 400)
+    signature = (arena.signed(P256, reading) + bytes(64))[:length]
+    call = arena.metering.functions.announceReading(reading.arguments(), signature)
+    arena.refuse(call, arena.attacker, "BadReadingSignature", nanogrid=nanogrid(1), interval=arena.interval)
+
+
 def test_a_p256_gateway_that_signs_twice_is_unseated(arena: Arena) -> None:
     over(arena)
     arena.send(arena.annulling(arena.reading(1, 400), arena.reading(1, 100), P256), arena.anyone)
