@@ -12,6 +12,7 @@ import {SettlementJudge} from "./SettlementJudge.sol";
 import {AwardEnd, AwardEnds} from "./libraries/AwardEnd.sol";
 import {AwardMarks} from "./libraries/AwardMarks.sol";
 import {BidRecord} from "./libraries/BidRecord.sol";
+import {GatewaySignature} from "./libraries/GatewaySignature.sol";
 import {Ledger} from "./libraries/Ledger.sol";
 import {OfferTerms} from "./libraries/OfferTerms.sol";
 import {PurchaseRun} from "./libraries/PurchaseRun.sol";
@@ -174,7 +175,9 @@ contract Settlement is ISettlement, EIP712, ReentrancyGuard {
         address code = _signerOf(message, codeSignature);
         if (enrolment.code == address(0) || code != enrolment.code) revert EnrolmentUnknown(nanogrid, code);
         if (block.timestamp > enrolment.expiresAt) revert EnrolmentExpired(nanogrid, enrolment.expiresAt);
-        address signer = _signerOf(message, gatewaySignature);
+        address signer = gatewaySignature.length == GatewaySignature.P256_BYTES
+            ? GatewaySignature.signerOf(_hashTypedDataV4(message), gatewaySignature)
+            : _signerOf(message, gatewaySignature);
         if (gateway == address(0) || signer != gateway) revert NotAccount(gateway, signer);
         delete _enrolments[nanogrid];
         _seatGateway(nanogrid, gateway);

@@ -175,11 +175,15 @@ interface ISettlement {
     error DeadlineNotReached(uint256 deadline);
 
     /* GATEWAYS */
+    /// @notice The operator seats a gateway without its signature (address 0: nobody). An address does not tell the key's kind: where the
+    /// chain has no P-256 precompile, no reading of a P-256 key that is seated so can be settled with its signature.
     function setGateway(uint48 nanogrid, address gateway) external;
     /// @notice The operator opens a one-time enrolment: `code` is the address of the one-time code's key.
     function openEnrolment(uint48 nanogrid, address code, uint64 expiresAt) external;
     /// @notice Binds a gateway's key to the seat. `codeSignature`: EIP-712 Enrolment(nanogrid, gateway) by the code's key;
-    /// `gatewaySignature`: the same message by the gateway's own key. Anyone may carry it; the code is used up.
+    /// `gatewaySignature`: the same message by the gateway's own key, 65 bytes of a secp256k1 key, or the 128 of a P-256 key (see
+    /// GatewaySignature), which is refused with MissingPrecompile where the chain cannot check it. Anyone may carry it; the code is
+    /// used up.
     function enrolGateway(
         uint48 nanogrid,
         address gateway,

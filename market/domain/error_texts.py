@@ -300,6 +300,10 @@ LIBRARY_ERRORS: Final = _table(
         "ERC20InvalidSpender": (_I, "{spender} cannot be a spender."),
         "ERC2612ExpiredSignature": (_S, "The permit expired at {deadline}."),
         "ERC2612InvalidSigner": (_F, "The permit is signed by {signer}, not by {owner}."),
+        "MissingPrecompile": (
+            _S,
+            "The chain cannot check signatures of P-256 keys: it has no precompile for them (EIP-7951).",
+        ),
         "InvalidAccountNonce": (_C, "The nonce of account {account} is {currentNonce}."),
         "SafeERC20FailedOperation": (_U, "The transfer of the token {token} failed."),
         "ReentrancyGuardReentrantCall": (_C, "The contract is in the middle of another call."),

@@ -10,12 +10,11 @@ from dataclasses import dataclass
 from typing import Final
 
 from market.domain.settlement import Outcome
-from market.domain.units import SIGNATURE_BYTES, require_range
+from market.domain.units import P256_SIGNATURE_BYTES, SIGNATURE_BYTES, require_range
 
 READING_BYTES: Final = 15
 """Of a reading without its signature."""
 RESULT_BYTES: Final = 15
-P256_SIGNATURE_BYTES: Final = 128
 ANNOUNCED: Final = bytes(SIGNATURE_BYTES)
 """In place of a signature."""
 MAX_ORDINAL: Final = 2**23 - 1

@@ -80,7 +80,6 @@ SUITES: Mapping[str, Suite] = {
             "AwardEnd",
             "AwardMarks",
             "GatewayReading",
-            "GatewaySignature",
             "OfferTerms",
             "PurchaseRun",
             "ReadingDigest",
@@ -89,6 +88,12 @@ SUITES: Mapping[str, Suite] = {
             "WordList",
         )
     },
+    f"{LIBRARIES}/GatewaySignature.sol": Suite(
+        ("contracts/SettlementJudge.sol", "contracts/Settlement.sol"),
+        (),
+        (),
+        ("tests/brownie/test_p256_gateways.py", *_SETTLEMENT_TESTS),
+    ),
     f"{LIBRARIES}/Ledger.sol": Suite(("contracts/Settlement.sol",), (), (), _SETTLEMENT_TESTS),
     f"{LIBRARIES}/Sweep.sol": Suite((_CLAIM_CHECK[0],), (), _CLAIM_CHECK[1], then=("contracts/ClaimChecker.sol",)),
     f"{LIBRARIES}/PostingLane.sol": Suite(("contracts/MeritOrderAuction.sol",), (), (), _AUCTION_TESTS),

@@ -3,12 +3,13 @@ pragma solidity 0.8.37;
 
 import {AwardMarks} from "../../contracts/libraries/AwardMarks.sol";
 import {Calendar} from "../../contracts/libraries/Calendar.sol";
+import {GatewaySignature} from "../../contracts/libraries/GatewaySignature.sol";
 import {Months} from "../../contracts/libraries/Months.sol";
 import {Products} from "../../contracts/libraries/Products.sol";
 import {VectorProof} from "../../contracts/libraries/VectorProof.sol";
 import {VectorTree} from "../../contracts/libraries/VectorTree.sol";
 
-/// @notice Lets tests call the pure libraries. Not part of the product.
+/// @notice Lets tests call the libraries that keep nothing. Not part of the product.
 contract LibrariesHarness {
     function before(uint256 moment, uint256 timeUnitS, uint256 hundredths) external pure returns (uint256) {
         return Calendar.before(moment, timeUnitS, hundredths);
@@ -74,6 +75,10 @@ contract LibrariesHarness {
     function marksLeft(uint256 count, uint256 word, uint256[] calldata ended) external pure returns (uint256 marks) {
         marks = AwardMarks.firstOf(count, word);
         for (uint256 i = 0; i < ended.length; ++i) marks = AwardMarks.withoutMark(marks, ended[i]);
+    }
+
+    function gatewayOf(bytes32 digest, bytes calldata signature) external view returns (address) {
+        return GatewaySignature.signerOf(digest, signature);
     }
 
     function isMarked(uint256 word, uint256 ordinal) external pure returns (uint256 number, bool) {

@@ -12,6 +12,9 @@ from web3.contract import Contract
 
 from market.chain.embedded import EmbeddedChain
 from market.domain.calendar import Calendar
+from market.domain.errors import BadSignature
+from market.domain.gateway_key import GatewayKey, KeyKind, gateway_of
+from market.domain.hashing import keccak256
 from market.domain.products import PRODUCTS, Product
 from market.domain.trees import (
     award_leaf_hashes,
@@ -35,6 +38,15 @@ ON_A_NODE = settings(
     deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 )
 TIME_UNITS = st.one_of(st.just(900), st.integers(1, 3600))
+P256_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
+P256_FIELD = 2**256 - 2**224 + 2**192 + 2**96 - 1
+P256_GENERATOR = (
+    0x6B17D1F2E12C4247F8BCE6E563A440F277037D812DEB33A0F4A13945D898C296,
+    0x4FE342E2FE1A7F9B8EE7EB4A7C0F9E162BCE33576B315ECECBB6406837BF51F5,
+)
+EDGES = (0, 1, P256_ORDER // 2, P256_ORDER // 2 + 1, P256_ORDER - 1, P256_ORDER, P256_FIELD, *P256_GENERATOR)
+DIGESTS = st.binary(min_size=32, max_size=32)
+GATEWAYS = st.builds(GatewayKey.of, st.binary(max_size=32).map(keccak256), st.sampled_from(KeyKind))
 BASELINES = st.lists(st.integers(-(2**31), 2**31 - 1), max_size=200)
 AWARD_FLATS = st.integers(0, 70).flatmap(lambda count: st.binary(min_size=12 * count, max_size=12 * count))
 
@@ -193,3 +205,41 @@ def test_awards_have_their_marks_until_they_end(harness: Contract, count: int, e
             shown = [word, ordinal < count and ordinal not in ended]
             assert marks >> ordinal % 256 & 1 == shown[1]
         assert harness.functions.isMarked(marks, ordinals[-1]).call() == shown
+
+
+# SIGNATURES OF GATEWAYS
+
+
+def gateway_or_nobody(digest: bytes, signature: bytes) -> str:
+    """The Python reference's answer, as the contract gives it."""
+    try:
+        return gateway_of(digest, signature)
+    except BadSignature:
+        return "0x" + "00" * 20
+
+
+@ON_A_NODE
+@given(key=GATEWAYS, digest=DIGESTS, data=st.data())
+def test_a_gateway_is_who_the_reference_says_also_where_bits_are_flipped(
+    harness: Contract, key: GatewayKey, digest: bytes, data: st.DataObject
+) -> None:
+    signature = key.sign(digest)
+    assert harness.functions.gatewayOf(digest, signature).call() == key.address
+    bit = data.draw(st.integers(0, 8 * len(signature) - 1))
+    flipped = (int.from_bytes(signature, "big") ^ 1 << bit).to_bytes(len(signature), "big")
+    assert harness.functions.gatewayOf(digest, flipped).call() == gateway_or_nobody(digest, flipped)
+
+
+@ON_A_NODE
+@given(digest=DIGESTS, signature=st.one_of(st.binary(max_size=200), st.binary(min_size=128, max_size=128)))
+def test_any_bytes_are_signed_by_whom_the_reference_says(harness: Contract, digest: bytes, signature: bytes) -> None:
+    assert harness.functions.gatewayOf(digest, signature).call() == gateway_or_nobody(digest, signature)
+
+
+@ON_A_NODE
+@given(digest=DIGESTS, words=st.lists(st.sampled_from(EDGES), min_size=4, max_size=4))
+def test_words_at_the_edges_are_signed_by_whom_the_reference_says(
+    harness: Contract, digest: bytes, words: list[int]
+) -> None:
+    signature = b"".join(word.to_bytes(32, "big") for word in words)
+    assert harness.functions.gatewayOf(digest, signature).call() == gateway_or_nobody(digest, signature)

@@ -43,8 +43,7 @@ abstract contract AwardHandlers is ClearingHandlers {
 
     function _signed(IMeteringOracle.Reading memory reading) internal view returns (bytes memory) {
         bytes32 message = keccak256(abi.encode(READING, reading));
-        (bytes32 r, bytes32 vs) = _compact(settlement.gatewayOf(reading.nanogrid), _digest(settlementDomain, message));
-        return abi.encodePacked(r, vs);
+        return _gatewaySignature(settlement.gatewayOf(reading.nanogrid), _digest(settlementDomain, message));
     }
 
     /* SETTLING */
@@ -85,7 +84,11 @@ abstract contract AwardHandlers is ClearingHandlers {
 
     function _packed(ISettlement.AwardReading memory given) private pure returns (bytes memory) {
         return abi.encodePacked(
-            uint24(given.ordinal), given.activeEnergyWh, given.reactiveEnergyVarh, given.sequence, given.signature
+            uint24(given.signature.length == 128 ? given.ordinal | 1 << 23 : given.ordinal),
+            given.activeEnergyWh,
+            given.reactiveEnergyVarh,
+            given.sequence,
+            given.signature
         );
     }
 
@@ -302,6 +305,7 @@ abstract contract AwardHandlers is ClearingHandlers {
         uint256 shown =
             SettlementReference.delivered(award.quantity, lot.offer.direction, result.baseline, result.metered);
         require(result.delivered == shown, "delivered is not what the reading shows");
+        if (onP256[settlement.gatewayOf(nanogrid)]) _mark("award read: P-256 gateway");
     }
 
     /// @dev One delivery of a nanogrid, interval and kind is paid for once, whether by an award or by a command.

@@ -5,10 +5,11 @@ This module alone knows how settlement is called.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
+from market.domain.gateway_key import GatewayKey
 from market.domain.messages import Hold, Reading, Withdrawal
 from market.domain.products import Direction
 from market.domain.records import AwardRecord
@@ -22,11 +23,16 @@ BATCH: Final = 200
 _SEQUENCE: Final = 1
 
 
+def gateway(nanogrid: int) -> GatewayKey:
+    """The gateway that each nanogrid has unless it is said otherwise, with a secp256k1 key."""
+    return GatewayKey.of(gateway_key(nanogrid))
+
+
 class Settling:
     """The settlement of one auction's awards, once its interval is over."""
 
-    def __init__(self, auction: Auction) -> None:
-        self.auction, self.scene = auction, auction.scene
+    def __init__(self, auction: Auction, gateway_of: Callable[[int], GatewayKey] = gateway) -> None:
+        self.auction, self.scene, self._gateway_of = auction, auction.scene, gateway_of
         self.baselines = [BASELINE_WH] * auction.portfolio.seats
 
     def settle(self, ordinals: Sequence[int], batch: int = BATCH, delivered: float = 1.0) -> list[Sent]:
@@ -101,7 +107,7 @@ class Settling:
         return Reading(self.auction.portfolio.nanogrid(award.index), self.auction.offer.interval, metered, 0, _SEQUENCE)
 
     def _signature(self, reading: Reading) -> bytes:
-        return self.scene.sign(gateway_key(reading.nanogrid), reading).compact()
+        return self._gateway_of(reading.nanogrid).sign_message(reading, self.scene.domain(Reading))
 
     def _after_interval(self) -> None:
         self.scene.node.at(max(self.auction.offer.interval + U, self.scene.node.now()))

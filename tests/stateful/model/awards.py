@@ -10,7 +10,7 @@ from market.domain.errors import Skip
 from market.domain.messages import Hold, Reading
 from market.domain.products import Direction, Kind, Side
 from market.domain.records import AwardRecord, pack_awards
-from market.domain.settled_records import P256_SIGNATURE_BYTES, READING_BYTES, AwardResult
+from market.domain.settled_records import READING_BYTES, AwardResult
 from market.domain.settlement import (
     AwardSettlement,
     command_price_ueur_kwh,
@@ -23,7 +23,7 @@ from market.domain.settlement import (
 )
 from market.domain.states import OfferStatus
 from market.domain.trees import award_range, award_root, baseline_root, baseline_values, leaf_hash, root_of_range
-from market.domain.units import RECORD_BYTES, RECORDS_PER_LEAF, SIGNATURE_BYTES
+from market.domain.units import P256_SIGNATURE_BYTES, RECORD_BYTES, RECORDS_PER_LEAF, SIGNATURE_BYTES
 from tests.stateful.model.bindings import STATUS_AT, Binding, require_bound
 from tests.stateful.model.refusal import ZERO_ADDRESS, Context, Refused
 from tests.stateful.model.registry import ORACLE
@@ -235,7 +235,7 @@ class AwardsModel:
         """Whether a reading counts: a verifier's by its signature, any other, or one without, by its announcement."""
         is_verifier = self.settlement.registry.has_role(ORACLE, sender)
         if is_verifier and any(signature[:32]):
-            signer = self.context.compact_signer(given, signature)
+            signer = self.context.gateway_signer(given, signature)
             is_gateways = signer is not None and signer == self.settlement.gateways.get(given.nanogrid)
             return Skip.NONE if is_gateways else Skip.BAD_SIGNATURE
         announced = self.settlement.metering.announced.get((given.nanogrid, given.interval))

@@ -6,10 +6,10 @@ from dataclasses import replace
 
 from market.domain.messages import Command, Hold, Reading
 from market.domain.products import Direction, Kind, Phase
-from market.domain.settled_records import ANNOUNCED, P256_SIGNATURE_BYTES, SettlementReading, pack_readings
+from market.domain.settled_records import ANNOUNCED, SettlementReading, pack_readings
 from market.domain.states import OfferStatus
 from market.domain.trees import award_range, baseline_leaf, baseline_vector
-from market.domain.units import RECORD_BYTES
+from market.domain.units import P256_SIGNATURE_BYTES, RECORD_BYTES
 from tests.stateful.actors import AGGREGATORS, BY_ADDRESS, DSOS, GATEWAYS, ORACLE, REFEREE, STRANGER, garbled
 from tests.stateful.model.auction import OfferBook
 from tests.stateful.model.awards import AwardReading, BaselineLeaf, Range
@@ -60,7 +60,7 @@ def _reading(turn: Turn, nanogrid: int, interval: int) -> Reading:
 
 
 def _signed(turn: Turn, reading: Reading, rarely: float = 0.06) -> bytes:
-    """64 bytes by the gateway that is seated now, or by another key."""
+    """By the gateway that is seated now, or by another key; 64 bytes, or 128 of a P-256 key."""
     gateway = BY_ADDRESS.get(turn.model.settlement.gateways.get(reading.nanogrid, ""), STRANGER)
     signature = turn.mostly(gateway, [STRANGER, *GATEWAYS], rarely).sign_compact(turn.model.context.digest(reading))
     return turn.mostly(signature, [garbled(signature, turn.chance)], 0.02)
