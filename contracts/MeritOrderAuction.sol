@@ -649,6 +649,7 @@ contract MeritOrderAuction is IMeritOrderAuction, EIP712 {
         delete _pending[_sessionOf(offered)];
         emit Finalised(offer, standingRoot, standing, reserveUeur, freedUeur);
         _free(offer, offered, uint40(offered.quantity - awarded), freedUeur);
+        settlement.openAwards(offer);
     }
 
     /// @dev Marks who won, and sums what the awards reserve for their payer and what they award.

@@ -4,7 +4,9 @@ pragma solidity 0.8.37;
 import {IMeteringOracle} from "./interfaces/IMeteringOracle.sol";
 import {IParticipantRegistry} from "./interfaces/IParticipantRegistry.sol";
 import {ISettlement} from "./interfaces/ISettlement.sol";
+import {Announcement} from "./libraries/Announcement.sol";
 import {Calendar} from "./libraries/Calendar.sol";
+import {GatewayReadings} from "./libraries/GatewayReading.sol";
 import {GatewaySignature} from "./libraries/GatewaySignature.sol";
 import {ReadingDigest} from "./libraries/ReadingDigest.sol";
 import {IAccessControl} from "@openzeppelin/contracts/access/IAccessControl.sol";
@@ -33,7 +35,7 @@ contract MeteringOracle is IMeteringOracle {
 
     mapping(uint32 portfolio => mapping(uint32 interval => mapping(uint8 kind => Anchor))) private _baselines;
     mapping(uint48 nanogrid => mapping(uint32 interval => Announcement)) private _announced;
-    /// @dev Bitmaps over the portfolio's nanogrid indices, so that a settlement reads 256 of them at once.
+    /// @dev The same as in the announcements, in bitmaps over the portfolio's nanogrid indices: a batch reads 256 of them at once.
     mapping(uint32 portfolio => mapping(uint32 interval => mapping(uint256 word => uint256))) private _annulled;
 
     constructor(address registry_, address settlement_, uint32 readingDeadlineS_) {
@@ -85,15 +87,14 @@ contract MeteringOracle is IMeteringOracle {
         _requireInterval(interval);
         _requireOver(interval);
         if (block.timestamp > uint256(interval) + readingDeadlineS) revert AnnouncedTooLate(nanogrid, interval);
-        if (_announced[nanogrid][interval].announcedAt != 0) revert ReadingAlreadyAnnounced(nanogrid, interval);
+        Announcement announced = _announced[nanogrid][interval];
+        if (announced.announcedAt() != 0) revert ReadingAlreadyAnnounced(nanogrid, interval);
         _requireGateway(reading, signature);
 
-        _announced[nanogrid][interval] = Announcement({
-            activeEnergyWh: reading.activeEnergyWh,
-            reactiveEnergyVarh: reading.reactiveEnergyVarh,
-            sequence: reading.sequence,
-            announcedAt: uint64(block.timestamp)
-        });
+        _announced[nanogrid][interval] = announced.withReading(
+            GatewayReadings.pack(0, reading.activeEnergyWh, reading.reactiveEnergyVarh, reading.sequence),
+            block.timestamp
+        );
         emit ReadingAnnounced(nanogrid, interval, keccak256(abi.encode(reading)), msg.sender);
     }
 
@@ -116,6 +117,7 @@ contract MeteringOracle is IMeteringOracle {
 
         (uint32 portfolio, uint256 index) = _placeOf(nanogrid);
         _annulled[portfolio][interval][index >> 8] |= 1 << (index & 0xff);
+        _announced[nanogrid][interval] = _announced[nanogrid][interval].asAnnulled();
         emit ReadingsAnnulled(nanogrid, interval, msg.sender);
         settlement.unseatGateway(nanogrid);
     }
@@ -133,14 +135,13 @@ contract MeteringOracle is IMeteringOracle {
     }
 
     /// @inheritdoc IMeteringOracle
-    function announcedOf(uint48 nanogrid, uint32 interval) external view returns (Announcement memory) {
+    function announcedOf(uint48 nanogrid, uint32 interval) external view returns (Announcement) {
         return _announced[nanogrid][interval];
     }
 
     /// @inheritdoc IMeteringOracle
     function isAnnulled(uint48 nanogrid, uint32 interval) external view returns (bool) {
-        (uint32 portfolio, uint256 index) = _placeOf(nanogrid);
-        return _annulled[portfolio][interval][index >> 8] >> (index & 0xff) & 1 == 1;
+        return _announced[nanogrid][interval].isAnnulled();
     }
 
     /// @inheritdoc IMeteringOracle

@@ -12,13 +12,16 @@ import {SettlementJudge} from "./SettlementJudge.sol";
 import {AwardEnd, AwardEnds} from "./libraries/AwardEnd.sol";
 import {AwardMarks} from "./libraries/AwardMarks.sol";
 import {BidRecord} from "./libraries/BidRecord.sol";
+import {GatewaySignature} from "./libraries/GatewaySignature.sol";
 import {Ledger} from "./libraries/Ledger.sol";
+import {OfferTerms} from "./libraries/OfferTerms.sol";
 import {PurchaseRun} from "./libraries/PurchaseRun.sol";
 import {SettlementMath} from "./libraries/SettlementMath.sol";
 import {IAccessControl} from "@openzeppelin/contracts/access/IAccessControl.sol";
 import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
 import {IERC20Permit} from "@openzeppelin/contracts/token/ERC20/extensions/IERC20Permit.sol";
 import {SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol";
+import {LowLevelCall} from "@openzeppelin/contracts/utils/LowLevelCall.sol";
 import {ReentrancyGuard} from "@openzeppelin/contracts/utils/ReentrancyGuard.sol";
 import {ECDSA} from "@openzeppelin/contracts/utils/cryptography/ECDSA.sol";
 import {EIP712} from "@openzeppelin/contracts/utils/cryptography/EIP712.sol";
@@ -39,6 +42,9 @@ contract Settlement is ISettlement, EIP712, ReentrancyGuard {
     bytes32 private constant UNBONDING_TYPEHASH = keccak256("Unbonding(uint48 nanogrid,uint96 amountUeur,uint32 nonce)");
     bytes32 private constant HOLD_TYPEHASH = keccak256("Hold(bytes32 offer,uint32 ordinal,bytes32 reason)");
 
+    /// @dev Of an offer's id and its binding, one behind the other.
+    uint256 private constant KEY_BYTES = 7 * 32;
+
     bytes32 private constant SUSPENDED_BY_DEBT = "DEBT";
     bytes32 private constant SUSPENDED_BY_READINGS = "READINGS_ANNULLED";
 
@@ -54,19 +60,27 @@ contract Settlement is ISettlement, EIP712, ReentrancyGuard {
         bool settled;
     }
 
-    /// @dev One for each award at most, ever. Active until `endedAt` is set. Whether there is one shows in the award's mark.
-    /// The record spares the referee the proof.
+    /// @dev One for each award at most, ever. Active until `endedAt` is set. It takes the award's mark with it: from then on whether the
+    /// award has ended stands here. The record spares the referee the proof.
     struct HoldState {
         address holder;
         uint64 endedAt;
+        bool isSettled;
         BidRecord record;
         uint64 decideBy;
     }
 
-    /// @dev What a batch of awards comes to. [micro-euro]
+    /// @dev Awards of one offer that end together, and what they come to. [micro-euro]
+    /// @param key Of their marks
+    /// @param isBound The binding behind it is known to be the offer's; else it is as soon as an award has its mark
     struct Batch {
         PurchaseRun.Batch run;
+        bytes32 offer;
+        bytes32 key;
+        bool isBound;
         bool isSale;
+        address payer;
+        address aggregator;
         uint256 soldUeur;
         uint256 penaltiesUeur;
     }
@@ -91,10 +105,9 @@ contract Settlement is ISettlement, EIP712, ReentrancyGuard {
     mapping(uint48 nanogrid => Enrolment) private _enrolments;
     mapping(uint48 nanogrid => uint32) private _unbondingNonces;
     mapping(uint48 nanogrid => mapping(uint32 interval => CommandPayment)) private _commands;
-    /// @dev Marks of awards that are settled, and of those on which there is or was a hold. Apart, because a new word costs more than
-    /// the look at an empty one.
-    mapping(bytes32 offer => mapping(uint256 word => uint256)) private _settled;
-    mapping(bytes32 offer => mapping(uint256 word => uint256)) private _held;
+    /// @dev Marks of awards that have neither ended nor ever been held, by the hash of offer and binding: a mark is there only if the
+    /// auction made the offer final with just that binding.
+    mapping(bytes32 key => mapping(uint256 word => uint256)) private _open;
     mapping(bytes32 offer => mapping(uint32 ordinal => HoldState)) private _holds;
 
     constructor(
@@ -162,7 +175,9 @@ contract Settlement is ISettlement, EIP712, ReentrancyGuard {
         address code = _signerOf(message, codeSignature);
         if (enrolment.code == address(0) || code != enrolment.code) revert EnrolmentUnknown(nanogrid, code);
         if (block.timestamp > enrolment.expiresAt) revert EnrolmentExpired(nanogrid, enrolment.expiresAt);
-        address signer = _signerOf(message, gatewaySignature);
+        address signer = gatewaySignature.length == GatewaySignature.P256_BYTES
+            ? GatewaySignature.signerOf(_hashTypedDataV4(message), gatewaySignature)
+            : _signerOf(message, gatewaySignature);
         if (gateway == address(0) || signer != gateway) revert NotAccount(gateway, signer);
         delete _enrolments[nanogrid];
         _seatGateway(nanogrid, gateway);
@@ -363,117 +378,151 @@ contract Settlement is ISettlement, EIP712, ReentrancyGuard {
     /* SETTLEMENT */
 
     /// @inheritdoc ISettlement
-    function settle(bytes32 offer, bytes calldata baselines, AwardRange calldata awards, bytes calldata readings)
-        external
-    {
-        (ISettlementJudge.Parties memory parties, bytes memory ends) =
-            judge.byReadings(msg.sender, offer, baselines, awards, readings);
-        _book(offer, parties, ends);
+    function openAwards(bytes32 offer) external onlyAuction {
+        Binding memory binding = judge.bindingOf(offer);
+        mapping(uint256 word => uint256) storage open = _open[_keyOf(offer, binding)];
+        uint256 count = binding.terms.awardCount();
+        for (uint256 word = 0; word << 8 < count; ++word) {
+            open[word] = AwardMarks.firstOf(count, word);
+        }
     }
 
     /// @inheritdoc ISettlement
-    function settleOne(
+    function settle(
         bytes32 offer,
-        BaselineLeaf calldata baseline,
-        AwardRange calldata award,
-        AwardReading calldata reading
+        Binding calldata binding,
+        bytes calldata baselines,
+        AwardRange calldata awards,
+        bytes calldata readings
     ) external {
-        (ISettlementJudge.Parties memory parties, bytes memory ends) =
-            judge.byReading(msg.sender, offer, baseline, award, reading);
-        _book(offer, parties, ends);
+        bytes memory ends = judge.byReadings(msg.sender, offer, binding, baselines, awards, readings);
+        _book(_batchOf(offer, _givenKey(), false, binding.terms, binding.payer, binding.aggregator), ends);
+    }
+
+    /// @inheritdoc ISettlement
+    function settleAward(
+        bytes32 offer,
+        Binding calldata binding,
+        bytes32,
+        bytes calldata,
+        bytes calldata,
+        bytes32[] calldata
+    ) external {
+        // The judge takes the same call with its caller behind it: to encode the arguments anew would cost 5 % more.
+        (bool isJudged, bytes32 end, bytes32 gateway) =
+            LowLevelCall.staticcallReturn64Bytes(address(judge), bytes.concat(msg.data, bytes20(msg.sender)));
+        if (!isJudged) LowLevelCall.bubbleRevert();
+        Batch memory batch =
+            _batchOf(offer, _givenKey(), false, binding.terms, binding.payer, binding.aggregator);
+        _book(batch, AwardEnds.listOf(AwardEnd.wrap(uint256(end)), address(uint160(uint256(gateway)))));
     }
 
     /// @inheritdoc ISettlement
     function expireAwards(bytes32 offer, AwardRange calldata awards) external {
-        (ISettlementJudge.Parties memory parties, bytes memory ends) = judge.byExpiry(offer, awards);
-        _book(offer, parties, ends);
+        (Binding memory binding, bytes memory ends) = judge.byExpiry(offer, awards);
+        bytes32 key = _keyOf(offer, binding);
+        _book(_batchOf(offer, key, true, binding.terms, binding.payer, binding.aggregator), ends);
     }
 
     /// @dev Books judged awards, in runs of those that end as most do, and once at the end the sums of payer, aggregator and escrow. A word
-    /// of marks is written when the next award has its marks in another one.
+    /// of marks is written when the next award has its mark in another one.
     // slither-disable-next-line reentrancy-no-eth -- the calls are the registry's setCover and suspendSeat, which call nobody
-    function _book(bytes32 offer, ISettlementJudge.Parties memory parties, bytes memory ends) private {
+    function _book(Batch memory batch, bytes memory ends) private {
         uint256 count = AwardEnds.countOf(ends);
-        if (count == 0) return;
-        Batch memory batch = _batchOf(parties, ends);
+        if (count == 0) {
+            _requireBound(batch);
+            return;
+        }
         PurchaseRun.Batch memory run = batch.run;
-        _openWord(offer, run, run.wordNumber);
+        run.ends = ends;
+        run.results = AwardEnds.resultsOf(count);
+        // slither-disable-next-line unused-return -- what it ends by is read with the others
+        (AwardEnd first,) = AwardEnds.at(ends, 0);
+        _openWord(batch, AwardMarks.wordOf(first.ordinal()));
         for (uint256 place = 0; place < count;) {
             (AwardEnd end, address gateway) = AwardEnds.at(ends, place);
             uint256 number = AwardMarks.wordOf(end.ordinal());
             if (number != run.wordNumber) {
-                _settled[offer][run.wordNumber] = run.settled;
-                _openWord(offer, run, number);
+                _open[batch.key][run.wordNumber] = run.open;
+                _openWord(batch, number);
             }
             uint256 next = batch.isSale ? place : PurchaseRun.book(run, _books.seats, place);
-            if (next == place) _bookOne(offer, parties, batch, end, gateway);
+            if (next == place) _bookOne(batch, end, gateway);
             place = next == place ? place + 1 : next;
         }
-        _settled[offer][run.wordNumber] = run.settled;
-        _bookTotals(offer, parties, batch);
-        if (run.results.length != 0) emit AwardsSettled(offer, run.results);
+        _open[batch.key][run.wordNumber] = run.open;
+        _bookTotals(batch);
+        if (run.results.length != 0) emit AwardsSettled(batch.offer, run.results);
     }
 
-    function _openWord(bytes32 offer, PurchaseRun.Batch memory run, uint256 number) private view {
-        run.wordNumber = number;
-        run.settled = _settled[offer][number];
-        run.held = _held[offer][number];
+    function _openWord(Batch memory batch, uint256 number) private view {
+        batch.run.wordNumber = number;
+        batch.run.open = _open[batch.key][number];
     }
 
-    function _batchOf(ISettlementJudge.Parties memory parties, bytes memory ends)
-        private
-        pure
-        returns (Batch memory batch)
-    {
-        // slither-disable-next-line unused-return -- what it ends by is read with the others
-        (AwardEnd first,) = AwardEnds.at(ends, 0);
-        batch.isSale = parties.terms.side() == IMeritOrderAuction.Side.SELL;
-        batch.run.ends = ends;
-        batch.run.results = AwardEnds.resultsOf(AwardEnds.countOf(ends));
-        batch.run.wordNumber = AwardMarks.wordOf(first.ordinal());
-        batch.run.firstNanogrid = uint256(parties.terms.portfolio()) << 16;
-        batch.run.requestPriceUeurKwh = parties.terms.requestPriceUeurKwh();
-    }
-
-    function _bookOne(
+    function _batchOf(
         bytes32 offer,
-        ISettlementJudge.Parties memory parties,
-        Batch memory batch,
-        AwardEnd end,
-        address gateway
-    ) private {
+        bytes32 key,
+        bool isBound,
+        OfferTerms terms,
+        address payer,
+        address aggregator
+    ) private pure returns (Batch memory batch) {
+        batch.offer = offer;
+        batch.key = key;
+        batch.isBound = isBound;
+        batch.isSale = terms.side() == IMeritOrderAuction.Side.SELL;
+        batch.payer = payer;
+        batch.aggregator = aggregator;
+        batch.run.firstNanogrid = uint256(terms.portfolio()) << 16;
+        batch.run.requestPriceUeurKwh = terms.requestPriceUeurKwh();
+    }
+
+    function _bookOne(Batch memory batch, AwardEnd end, address gateway) private {
         PurchaseRun.Batch memory run = batch.run;
-        uint256 ordinal = end.ordinal();
+        uint24 ordinal = end.ordinal();
         uint48 nanogrid = uint48(run.firstNanogrid) | end.record().index();
-        Skip skip = _skipOf(offer, end, run, !_books.seats[nanogrid].isServedBy(gateway));
+        bool isOpen = AwardMarks.isMarked(run.open, ordinal);
+        Skip skip = isOpen ? Skip.NONE : _skipWithoutMark(batch, end);
+        if (skip == Skip.NONE) skip = _books.seats[nanogrid].isServedBy(gateway) ? end.skip() : Skip.BAD_SIGNATURE;
         if (skip != Skip.NONE) {
-            emit AwardSkipped(offer, uint32(ordinal), uint8(skip));
+            emit AwardSkipped(batch.offer, ordinal, uint8(skip));
             return;
         }
-        run.settled = AwardMarks.withMark(run.settled, ordinal);
-        if (batch.isSale) _endSale(parties, nanogrid, end, batch);
+        if (isOpen) run.open = AwardMarks.withoutMark(run.open, ordinal);
+        else _holds[batch.offer][ordinal].isSettled = true;
+        if (batch.isSale) _endSale(nanogrid, end, batch);
         else _endPurchase(nanogrid, end, run);
-        batch.penaltiesUeur += _charge(nanogrid, parties.payer, SettlementMath.penaltyOf(end));
+        batch.penaltiesUeur += _charge(nanogrid, batch.payer, SettlementMath.penaltyOf(end));
         end.pushResult(run.results);
     }
 
-    /// @dev What the judge does not know: settled already, on hold, another gateway, or a hold that gave the reading more time.
-    /// @param isForeign The reading's signature is not that of the seat's gateway
-    function _skipOf(bytes32 offer, AwardEnd end, PurchaseRun.Batch memory run, bool isForeign)
-        private
-        view
-        returns (Skip)
-    {
-        uint256 ordinal = end.ordinal();
-        if (AwardMarks.isMarked(run.settled, ordinal)) return Skip.ALREADY_SETTLED;
-        if (AwardMarks.isMarked(run.held, ordinal)) {
-            uint64 endedAt = _holds[offer][uint32(ordinal)].endedAt;
-            if (endedAt == 0) return Skip.ON_HOLD;
-            if (end.isMissing() && block.timestamp < uint256(endedAt) + readingDeadlineS) {
-                return Skip.DEADLINE_NOT_REACHED;
-            }
-        }
-        return isForeign ? Skip.BAD_SIGNATURE : end.skip();
+    /// @dev An award without its mark has ended, or there is or was a hold on it, or the binding is not the offer's.
+    function _skipWithoutMark(Batch memory batch, AwardEnd end) private view returns (Skip) {
+        _requireBound(batch);
+        HoldState storage hold = _holds[batch.offer][end.ordinal()];
+        if (hold.holder == address(0) || hold.isSettled) return Skip.ALREADY_SETTLED;
+        uint256 endedAt = hold.endedAt;
+        if (endedAt == 0) return Skip.ON_HOLD;
+        bool isEarly = end.isMissing() && block.timestamp < endedAt + readingDeadlineS;
+        return isEarly ? Skip.DEADLINE_NOT_REACHED : Skip.NONE;
+    }
+
+    function _requireBound(Batch memory batch) private view {
+        if (batch.isBound) return;
+        Binding memory binding = judge.bindingOf(batch.offer);
+        if (!binding.terms.isFinal()) revert OfferNotFinal(batch.offer);
+        if (_keyOf(batch.offer, binding) != batch.key) revert WrongBinding(batch.offer);
+        batch.isBound = true;
+    }
+
+    /// @dev Of the offer and the binding with which a call begins, hashed as they came: the same as `_keyOf` when they are whole words.
+    function _givenKey() private pure returns (bytes32) {
+        return keccak256(msg.data[4:4 + KEY_BYTES]);
+    }
+
+    function _keyOf(bytes32 offer, Binding memory binding) private pure returns (bytes32) {
+        return keccak256(abi.encode(offer, binding));
     }
 
     /// @dev BUY: of the award's escrow the seat is paid, the aggregator gets its margin, and the payer the rest.
@@ -487,21 +536,19 @@ contract Settlement is ISettlement, EIP712, ReentrancyGuard {
     }
 
     /// @dev SELL: the seat pays the aggregator, from its balance, then its bond, then as debt.
-    function _endSale(ISettlementJudge.Parties memory parties, uint48 nanogrid, AwardEnd end, Batch memory batch)
-        private
-    {
+    function _endSale(uint48 nanogrid, AwardEnd end, Batch memory batch) private {
         uint256 dueUeur = SettlementMath.saleOf(end);
         uint256 takenUeur = _books.debitSeat(nanogrid, dueUeur);
-        batch.soldUeur += takenUeur + _charge(nanogrid, parties.aggregator, dueUeur - takenUeur);
+        batch.soldUeur += takenUeur + _charge(nanogrid, batch.aggregator, dueUeur - takenUeur);
     }
 
-    function _bookTotals(bytes32 offer, ISettlementJudge.Parties memory parties, Batch memory batch) private {
+    function _bookTotals(Batch memory batch) private {
         PurchaseRun.Batch memory run = batch.run;
         uint256 refundedUeur = run.reservesUeur - run.spentUeur;
         uint256 marginUeur = run.spentUeur - run.paidUeur;
-        if (run.reservesUeur != 0) _books.escrows[offer] -= run.reservesUeur;
-        _books.creditAccount(parties.payer, refundedUeur + batch.penaltiesUeur);
-        _books.creditAccount(parties.aggregator, marginUeur + batch.soldUeur);
+        if (run.reservesUeur != 0) _books.escrows[batch.offer] -= run.reservesUeur;
+        _books.creditAccount(batch.payer, refundedUeur + batch.penaltiesUeur);
+        _books.creditAccount(batch.aggregator, marginUeur + batch.soldUeur);
     }
 
     /* COMMANDS */
@@ -574,13 +621,19 @@ contract Settlement is ISettlement, EIP712, ReentrancyGuard {
         uint32 ordinal = hold.ordinal;
         address signer = _signerOf(keccak256(abi.encode(HOLD_TYPEHASH, offer, ordinal, hold.reason)), signature);
         BidRecord record = judge.checkHold(offer, ordinal, award, signer);
-        if (isSettled(offer, ordinal)) revert AlreadySettled(offer, ordinal);
+        HoldState storage hold_ = _holds[offer][ordinal];
+        if (hold_.holder != address(0)) {
+            if (hold_.isSettled) revert AlreadySettled(offer, ordinal);
+            revert HoldExists(offer, ordinal);
+        }
+        mapping(uint256 word => uint256) storage open = _open[_keyOf(offer, judge.bindingOf(offer))];
         uint256 number = AwardMarks.wordOf(ordinal);
-        uint256 held = _held[offer][number];
-        if (AwardMarks.isMarked(held, ordinal)) revert HoldExists(offer, ordinal);
-        _held[offer][number] = AwardMarks.withMark(held, ordinal);
+        uint256 marks = open[number];
+        if (!AwardMarks.isMarked(marks, ordinal)) revert AlreadySettled(offer, ordinal);
+        open[number] = AwardMarks.withoutMark(marks, ordinal);
         uint64 decideBy = uint64(block.timestamp + holdTermS);
-        _holds[offer][ordinal] = HoldState({holder: signer, endedAt: 0, record: record, decideBy: decideBy});
+        _holds[offer][ordinal] =
+            HoldState({holder: signer, endedAt: 0, isSettled: false, record: record, decideBy: decideBy});
         _books.lock(_holdEscrowId(offer, ordinal), signer, holdBondUeur);
         emit HoldPlaced(offer, ordinal, signer, hold.reason, decideBy);
     }
@@ -607,10 +660,9 @@ contract Settlement is ISettlement, EIP712, ReentrancyGuard {
         address holder = hold.holder;
         hold.endedAt = uint64(block.timestamp);
         emit HoldDecided(offer, ordinal, upheld, lapsed);
-        (ISettlementJudge.Parties memory parties, bytes memory ends) = judge.byHold(offer, ordinal, hold.record);
-        // slither-disable-next-line unused-return -- an upheld hold asks for no gateway
-        (AwardEnd end,) = AwardEnds.at(ends, 0);
-        uint48 nanogrid = uint48(parties.terms.portfolio()) << 16 | end.record().index();
+        Binding memory binding = judge.bindingOf(offer);
+        AwardEnd end = SettlementMath.heldBack(AwardEnds.open(hold.record, ordinal));
+        uint48 nanogrid = uint48(binding.terms.portfolio()) << 16 | end.record().index();
         _books.escrows[_holdEscrowId(offer, ordinal)] -= holdBondUeur;
         if (!upheld) {
             _books.creditSeat(nanogrid, holdBondUeur);
@@ -619,7 +671,9 @@ contract Settlement is ISettlement, EIP712, ReentrancyGuard {
         uint256 chargedUeur = _books.chargeBond(nanogrid, holder, holdBondUeur);
         _books.creditAccount(holder, holdBondUeur + chargedUeur);
         if (chargedUeur != 0) _updateCover(nanogrid);
-        _book(offer, parties, ends);
+        bytes32 key = _keyOf(offer, binding);
+        Batch memory batch = _batchOf(offer, key, true, binding.terms, binding.payer, binding.aggregator);
+        _book(batch, AwardEnds.listOf(end, address(0)));
     }
 
     function _activeHold(bytes32 offer, uint32 ordinal) private view returns (HoldState storage hold) {
@@ -699,8 +753,17 @@ contract Settlement is ISettlement, EIP712, ReentrancyGuard {
     }
 
     /// @inheritdoc ISettlement
-    function isSettled(bytes32 offer, uint32 ordinal) public view returns (bool) {
-        return AwardMarks.isMarked(_settled[offer][AwardMarks.wordOf(ordinal)], ordinal);
+    function bindingOf(bytes32 offer) external view returns (Binding memory) {
+        return judge.bindingOf(offer);
+    }
+
+    /// @inheritdoc ISettlement
+    function isSettled(bytes32 offer, uint32 ordinal) external view returns (bool) {
+        Binding memory binding = judge.bindingOf(offer);
+        if (!binding.terms.isFinal() || ordinal >= binding.terms.awardCount()) return false;
+        HoldState storage hold = _holds[offer][ordinal];
+        if (hold.holder != address(0)) return hold.isSettled;
+        return !AwardMarks.isMarked(_open[_keyOf(offer, binding)][AwardMarks.wordOf(ordinal)], ordinal);
     }
 
     /// @inheritdoc ISettlement

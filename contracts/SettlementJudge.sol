@@ -7,6 +7,7 @@ import {IMeteringOracle} from "./interfaces/IMeteringOracle.sol";
 import {IParticipantRegistry} from "./interfaces/IParticipantRegistry.sol";
 import {ISettlement} from "./interfaces/ISettlement.sol";
 import {ISettlementJudge} from "./interfaces/ISettlementJudge.sol";
+import {Announcement} from "./libraries/Announcement.sol";
 import {AwardEnd, AwardEnds} from "./libraries/AwardEnd.sol";
 import {BidRecord, BidRecords} from "./libraries/BidRecord.sol";
 import {GatewayReading, GatewayReadings} from "./libraries/GatewayReading.sol";
@@ -20,6 +21,7 @@ import {VectorProof} from "./libraries/VectorProof.sol";
 import {VectorTree} from "./libraries/VectorTree.sol";
 import {WordList} from "./libraries/WordList.sol";
 import {IAccessControl} from "@openzeppelin/contracts/access/IAccessControl.sol";
+import {MerkleProof} from "@openzeppelin/contracts/utils/cryptography/MerkleProof.sol";
 
 contract SettlementJudge is ISettlementJudge {
     bytes32 private constant ORACLE_ROLE = keccak256("ORACLE");
@@ -29,24 +31,15 @@ contract SettlementJudge is ISettlementJudge {
 
     /// @dev What the awards of one offer have in common, read once.
     /// @param mayBeCommanded The node was RED at some time, so that commands may exist
-    /// @param revoked The node was RED before the interval, which has begun: earlier the DSO may still take it back
+    /// @param isRevoked The node was RED before the interval, which has begun: earlier the DSO may still take it back
     /// @param caller Whose readings are judged; `fromVerifier`: who is the verifier, whose signed readings need not wait
-    /// @param annulled Bitmap of annulled readings by nanogrid index, word by word
     struct Case {
         bytes32 offer;
-        bytes32 awardsRoot;
         OfferTerms terms;
-        uint32 node;
         bool mayBeCommanded;
-        bool revoked;
-        Parties parties;
-        uint48 firstNanogrid;
-        bool isDown;
-        bool isReactive;
+        bool isRevoked;
         address caller;
         bool fromVerifier;
-        bytes annulled;
-        ReadingDigest.Draft draft;
     }
 
     ISettlement private immutable _settlement;
@@ -86,58 +79,52 @@ contract SettlementJudge is ISettlementJudge {
     function byReadings(
         address caller,
         bytes32 offer,
+        ISettlement.Binding calldata binding,
         bytes calldata baselines,
         ISettlement.AwardRange calldata awards,
         bytes calldata readings
-    ) external view returns (Parties memory parties, bytes memory ends) {
-        Case memory case_ = _caseOf(offer);
-        OfferTerms terms = case_.terms;
-        parties = case_.parties;
-        _requireOver(terms.interval());
-        _checkBaselines(case_, baselines, awards.proof[:0]);
+    ) external view returns (bytes memory) {
+        Case memory case_ = _caseOf(offer, binding.terms);
+        _requireOver(binding.terms.interval());
+        _checkBaselines(offer, binding, baselines, awards.proof[:0]);
         case_.caller = caller;
         case_.fromVerifier = _isVerifier(caller);
-        case_.annulled = _annulledWords(terms, baselines.length / BASELINE_BYTES);
-        ends = _judgeReadings(case_, baselines, _checkAwards(case_, awards), awards.firstLeaf, readings);
+        ReadingRun.Batch memory run = _runOf(binding.terms, uint256(awards.firstLeaf) * LEAF_ITEMS);
+        run.records = _checkAwards(offer, binding.terms, binding.awardsRoot, awards);
+        run.annulled = _annulledWords(binding.terms, baselines.length / BASELINE_BYTES);
+        run.ends = AwardEnds.roomFor(readings.length / GatewayReadings.LEAST_BYTES);
+        _judgeReadings(case_, run, baselines, readings);
+        return run.ends;
     }
 
     /// @inheritdoc ISettlementJudge
-    function byReading(
-        address caller,
+    function settleAward(
         bytes32 offer,
-        ISettlement.BaselineLeaf calldata baseline,
-        ISettlement.AwardRange calldata award,
-        ISettlement.AwardReading calldata reading
-    ) external view returns (Parties memory parties, bytes memory ends) {
-        Case memory case_ = _caseOf(offer);
-        OfferTerms terms = case_.terms;
-        parties = case_.parties;
-        _requireOver(terms.interval());
-        bytes memory records = _checkAwards(case_, award);
-        AwardEnd end =
-            AwardEnds.open(_recordAt(offer, award.firstLeaf, records, reading.ordinal), reading.ordinal);
-        uint16 index = end.record().index();
-        case_.caller = caller;
-        case_.fromVerifier = reading.signature.length != 0 && _isVerifier(caller);
-        case_.annulled = WordList.make((index >> 8) + 1);
-        WordList.put(
-            case_.annulled, index >> 8, _metering.annulledWord(terms.portfolio(), terms.interval(), index >> 8)
-        );
-        int32 value = _provenValue(offer, terms.portfolio(), terms.interval(), terms.kind(), index, baseline);
-        address gateway;
-        (end, gateway) = _judgeReading(case_, end, value, _packed(reading), reading.signature);
-        ends = AwardEnds.listOf(end, gateway);
+        ISettlement.Binding calldata binding,
+        bytes32 baselines,
+        bytes calldata awards,
+        bytes calldata reading,
+        bytes32[] calldata proof
+    ) external view returns (AwardEnd end, address gateway) {
+        Case memory case_ = _caseOf(offer, binding.terms);
+        _requireOver(binding.terms.interval());
+        (GatewayReading read, bytes calldata signature) = GatewayReadings.readOne(reading);
+        int32 baseline;
+        (end, baseline) = _openProven(offer, binding, baselines, awards, read.ordinal(), proof);
+        case_.caller = address(bytes20(msg.data[msg.data.length - 20:]));
+        case_.fromVerifier = signature.length != 0 && _isVerifier(case_.caller);
+        return _judgeReading(case_, end, baseline, read, signature);
     }
 
     /// @inheritdoc ISettlementJudge
     function byExpiry(bytes32 offer, ISettlement.AwardRange calldata awards)
         external
         view
-        returns (Parties memory parties, bytes memory ends)
+        returns (ISettlement.Binding memory binding, bytes memory ends)
     {
-        Case memory case_ = _caseOf(offer);
-        parties = case_.parties;
-        bytes memory records = _checkAwards(case_, awards);
+        binding = bindingOf(offer);
+        Case memory case_ = _caseOf(offer, binding.terms);
+        bytes memory records = _checkAwards(offer, binding.terms, binding.awardsRoot, awards);
         uint256 count = records.length / BidRecords.BYTES;
         uint256 first = uint256(awards.firstLeaf) * LEAF_ITEMS;
         ends = AwardEnds.roomFor(count);
@@ -148,74 +135,57 @@ contract SettlementJudge is ISettlementJudge {
     }
 
     /// @inheritdoc ISettlementJudge
-    function byHold(bytes32 offer, uint32 ordinal, BidRecord record)
-        external
-        view
-        returns (Parties memory parties, bytes memory ends)
-    {
-        parties = _caseOf(offer).parties;
-        ends = AwardEnds.listOf(SettlementMath.heldBack(AwardEnds.open(record, ordinal)), address(0));
-    }
-
-    /// @inheritdoc ISettlementJudge
     function checkHold(bytes32 offer, uint32 ordinal, ISettlement.AwardRange calldata award, address signer)
         external
         view
         returns (BidRecord record)
     {
-        Case memory case_ = _caseOf(offer);
-        bytes memory records = _checkAwards(case_, award);
-        record = _recordAt(offer, award.firstLeaf, records, ordinal);
-        bool isParty = signer == case_.parties.aggregator || signer == case_.parties.payer
-            || signer == _registry.nodeOf(case_.node).dso || _isVerifier(signer);
+        ISettlement.Binding memory binding = bindingOf(offer);
+        if (!binding.terms.isFinal()) revert ISettlement.OfferNotFinal(offer);
+        bytes memory records = _checkAwards(offer, binding.terms, binding.awardsRoot, award);
+        record = _recordAt(offer, uint256(award.firstLeaf) * LEAF_ITEMS, records, ordinal);
+        bool isParty = signer == binding.aggregator || signer == binding.payer
+            || signer == _registry.nodeOf(binding.terms.node()).dso || _isVerifier(signer);
         if (signer == address(0) || !isParty) revert ISettlement.NotHoldParty(offer, signer);
     }
 
     /// @dev In runs of what is most common; what stands between them is judged by itself.
-    /// @param records Of the awards from the leaf `firstLeaf` on
     function _judgeReadings(
         Case memory case_,
+        ReadingRun.Batch memory run,
         bytes calldata baselines,
-        bytes memory records,
-        uint256 firstLeaf,
         bytes calldata readings
-    ) private view returns (bytes memory ends) {
-        ends = AwardEnds.roomFor(readings.length / GatewayReadings.LEAST_BYTES);
-        ReadingRun.Batch memory run = _runOf(case_, ends, records, firstLeaf);
+    ) private view {
         bool isPlain = case_.fromVerifier && !case_.mayBeCommanded;
         (uint256 offset, uint256 count) = (0, 0);
         while (true) {
             if (isPlain) (offset, count) = ReadingRun.judge(run, baselines, readings, offset, count);
             if (offset >= readings.length) break;
-            GatewayReading reading;
-            bytes calldata signature;
-            (reading, signature, offset) = GatewayReadings.read(readings, offset);
+            (GatewayReading reading, bytes calldata signature, uint256 next) = GatewayReadings.read(readings, offset);
             uint256 ordinal = reading.ordinal();
-            AwardEnd end = AwardEnds.open(_recordAt(case_.offer, firstLeaf, records, ordinal), ordinal);
+            AwardEnd end = AwardEnds.open(_recordAt(case_.offer, run.firstOrdinal, run.records, ordinal), ordinal);
             int32 baseline = _valueAt(case_.offer, baselines, end.record().index());
             address gateway;
             (end, gateway) = _judgeReading(case_, end, baseline, reading, signature);
-            AwardEnds.put(ends, count++, end, gateway);
+            AwardEnds.put(run.ends, count++, end, gateway);
+            offset = next;
         }
-        WordList.cut(ends, 2 * count); // fewer than there is room for where signatures are longer
+        WordList.cut(run.ends, 2 * count); // fewer than there is room for where signatures are longer
     }
 
-    function _runOf(Case memory case_, bytes memory ends, bytes memory records, uint256 firstLeaf)
+    function _runOf(OfferTerms terms, uint256 firstOrdinal)
         private
         view
         returns (ReadingRun.Batch memory run)
     {
         run.typehash = ReadingDigest.TYPEHASH;
-        run.interval = case_.terms.interval();
+        run.interval = terms.interval();
         run.prefix = ReadingRun.PREFIX;
         run.domainSeparator = _domainSeparator;
-        run.ends = ends;
-        run.records = records;
-        run.annulled = case_.annulled;
-        run.firstOrdinal = firstLeaf * LEAF_ITEMS;
-        run.firstNanogrid = case_.firstNanogrid;
-        run.sign = case_.isDown ? -1 : int256(1);
-        run.meteredShift = case_.isReactive ? ReadingRun.REACTIVE_SHIFT : ReadingRun.ACTIVE_SHIFT;
+        run.firstOrdinal = firstOrdinal;
+        run.firstNanogrid = _nanogridOf(terms.portfolio(), 0);
+        run.sign = terms.isDown() ? -1 : int256(1);
+        run.meteredShift = terms.isReactive() ? ReadingRun.REACTIVE_SHIFT : ReadingRun.ACTIVE_SHIFT;
     }
 
     /// @return The award's end, and who must be the seat's gateway for it. The verifier's readings need the gateway's signature. Anybody
@@ -228,27 +198,27 @@ contract SettlementJudge is ISettlementJudge {
         GatewayReading reading,
         bytes calldata signature
     ) private view returns (AwardEnd, address gateway) {
-        uint256 index = end.record().index();
-        uint48 nanogrid = case_.firstNanogrid | uint48(index);
+        OfferTerms terms = case_.terms;
+        uint32 interval = terms.interval();
+        uint48 nanogrid = _nanogridOf(terms.portfolio(), end.record().index());
         if (case_.mayBeCommanded && _isRevoked(case_, nanogrid)) return (SettlementMath.revoked(end), address(0));
-        if (WordList.at(case_.annulled, index >> 8) >> (index & 0xff) & 1 == 1) {
-            return (SettlementMath.annulled(end), address(0));
-        }
+        Announcement announced = _metering.announcedOf(nanogrid, interval);
+        if (announced.isAnnulled()) return (SettlementMath.annulled(end), address(0));
         if (case_.fromVerifier && GatewaySignature.isGiven(signature)) {
-            bytes32 digest = ReadingDigest.digest(case_.draft, _domainSeparator, nanogrid, reading);
+            bytes32 digest = ReadingDigest.digest(ReadingDigest.draftFor(interval), _domainSeparator, nanogrid, reading);
             gateway = GatewaySignature.signerOf(digest, signature);
             if (gateway == address(0)) return (end.skipped(ISettlement.Skip.BAD_SIGNATURE), gateway);
         } else {
-            ISettlement.Skip skip = _checkAnnounced(case_.caller, nanogrid, case_.terms.interval(), reading);
+            ISettlement.Skip skip = _checkAnnounced(case_.caller, announced, reading);
             if (skip != ISettlement.Skip.NONE) return (end.skipped(skip), gateway);
         }
-        int32 metered = case_.isReactive ? reading.reactiveEnergyVarh() : reading.activeEnergyWh();
-        return (SettlementMath.byReading(end, case_.isDown, baseline, metered), gateway);
+        int32 metered = terms.isReactive() ? reading.reactiveEnergyVarh() : reading.activeEnergyWh();
+        return (SettlementMath.byReading(end, terms.isDown(), baseline, metered), gateway);
     }
 
     function _judgeMissing(Case memory case_, AwardEnd end) private view returns (AwardEnd) {
         uint32 interval = case_.terms.interval();
-        uint48 nanogrid = case_.firstNanogrid | end.record().index();
+        uint48 nanogrid = _nanogridOf(case_.terms.portfolio(), end.record().index());
         if (case_.mayBeCommanded && _isRevoked(case_, nanogrid)) return SettlementMath.revoked(end);
         if (_metering.isAnnulled(nanogrid, interval)) return SettlementMath.annulled(end);
         end = SettlementMath.missing(end, case_.terms.side());
@@ -258,26 +228,29 @@ contract SettlementJudge is ISettlementJudge {
 
     /// @dev By RED before the interval, or by a command of its own.
     function _isRevoked(Case memory case_, uint48 nanogrid) private view returns (bool) {
-        return case_.revoked || _signals.commandOf(nanogrid, case_.terms.interval()).quantity != 0;
+        return case_.isRevoked || _signals.commandOf(nanogrid, case_.terms.interval()).quantity != 0;
     }
 
-    function _caseOf(bytes32 offer) private view returns (Case memory case_) {
-        Parties memory parties = case_.parties;
+    /// @inheritdoc ISettlementJudge
+    function bindingOf(bytes32 offer) public view returns (ISettlement.Binding memory binding) {
         OfferTerms terms;
-        (terms, case_.awardsRoot, parties.aggregator, parties.payer) = _auction.termsOf(offer);
+        (terms, binding.awardsRoot, binding.aggregator, binding.payer) = _auction.termsOf(offer);
+        if (terms.node() == 0) terms = terms.withNode(_registry.portfolioOf(terms.portfolio()).node);
+        binding.terms = terms;
+        // slither-disable-next-line unused-return -- a root is anchored once and in time, or never: here only what it proves matters
+        (binding.baselineRoot,, binding.baselineCount) =
+            _metering.baselineOf(terms.portfolio(), terms.interval(), terms.kind());
+    }
+
+    function _caseOf(bytes32 offer, OfferTerms terms) private view returns (Case memory case_) {
         if (!terms.isFinal()) revert ISettlement.OfferNotFinal(offer);
-        parties.terms = terms;
-        case_.node = terms.requestPriceUeurKwh() == 0 ? _registry.portfolioOf(terms.portfolio()).node : terms.node();
         uint32 interval = terms.interval();
-        uint256 redSince = _signals.redSince(case_.node, interval);
+        uint256 redSince = _signals.redSince(terms.node(), interval);
         case_.offer = offer;
         case_.terms = terms;
-        case_.firstNanogrid = _nanogridOf(terms.portfolio(), 0);
-        case_.isDown = terms.direction() == IMeritOrderAuction.Direction.DOWN;
-        case_.isReactive = terms.kind() == Products.REACTIVE;
-        case_.draft = ReadingDigest.draftFor(interval);
-        case_.mayBeCommanded = redSince != 0;
-        case_.revoked = redSince != 0 && redSince < interval && block.timestamp >= interval;
+        if (redSince == 0) return case_;
+        case_.mayBeCommanded = true;
+        case_.isRevoked = redSince < interval && block.timestamp >= interval;
     }
 
     /* COMMANDS */
@@ -294,7 +267,8 @@ contract SettlementJudge is ISettlementJudge {
     ) external view returns (CommandJudgement memory judgement) {
         _requireOver(interval);
         GatewayReading packed = _packed(reading);
-        if (_metering.isAnnulled(nanogrid, interval)) {
+        Announcement announced = _metering.announcedOf(nanogrid, interval);
+        if (announced.isAnnulled()) {
             revert ISettlement.CommandNotSettleable(nanogrid, interval, ISettlement.Skip.ANNULLED_READING);
         }
         // slither-disable-next-line uninitialized-local -- NONE: nothing speaks against it
@@ -307,14 +281,17 @@ contract SettlementJudge is ISettlementJudge {
                 revert ISettlement.BadReadingSignature(nanogrid, interval);
             }
         } else {
-            skip = _checkAnnounced(caller, nanogrid, interval, packed);
+            skip = _checkAnnounced(caller, announced, packed);
         }
         if (skip != ISettlement.Skip.NONE) revert ISettlement.CommandNotSettleable(nanogrid, interval, skip);
         IGridSignals.Command memory command = _signals.commandOf(nanogrid, interval);
         uint8 kind = Products.kindOf(command.product);
         // forge-lint: disable-next-line(unsafe-typecast) the parts of the id
         (uint32 portfolio, uint16 index) = (uint32(nanogrid >> 16), uint16(nanogrid));
-        judgement.baseline = _provenValue(awardOffer, portfolio, interval, kind, index, baseline);
+        // slither-disable-next-line unused-return -- a root is anchored once and in time, or never: here only what it proves matters
+        (bytes32 root,, uint16 count) = _metering.baselineOf(portfolio, interval, kind);
+        if (baseline.leafIndex != index / LEAF_ITEMS) revert ISettlement.WrongBaselines(awardOffer);
+        judgement.baseline = _provenValue(awardOffer, root, count, index, baseline.values, baseline.proof);
         judgement.metered = kind == Products.ACTIVE ? reading.activeEnergyWh : reading.reactiveEnergyVarh;
         judgement.delivered = SettlementMath.delivered(
             command.quantity,
@@ -346,9 +323,11 @@ contract SettlementJudge is ISettlementJudge {
         priceUeurKwh = _registry.seatOf(nanogrid).emergencyPriceUeurKwh;
         if (!_auction.hasWon(nanogrid, interval, kind)) return priceUeurKwh;
         if (awardOffer == 0) revert ISettlement.ReplacedAwardMissing(nanogrid, interval);
-        Case memory case_ = _caseOf(awardOffer);
-        OfferTerms terms = case_.terms;
-        BidRecord record = _recordAt(awardOffer, award.firstLeaf, _checkAwards(case_, award), ordinal);
+        ISettlement.Binding memory binding = bindingOf(awardOffer);
+        OfferTerms terms = binding.terms;
+        if (!terms.isFinal()) revert ISettlement.OfferNotFinal(awardOffer);
+        bytes memory records = _checkAwards(awardOffer, terms, binding.awardsRoot, award);
+        BidRecord record = _recordAt(awardOffer, uint256(award.firstLeaf) * LEAF_ITEMS, records, ordinal);
         if (
             _nanogridOf(terms.portfolio(), record.index()) != nanogrid || terms.interval() != interval
                 || terms.kind() != kind
@@ -359,17 +338,13 @@ contract SettlementJudge is ISettlementJudge {
 
     /* READINGS */
 
-    function _checkAnnounced(address caller, uint48 nanogrid, uint32 interval, GatewayReading reading)
+    function _checkAnnounced(address caller, Announcement announced, GatewayReading reading)
         private
         view
         returns (ISettlement.Skip)
     {
-        IMeteringOracle.Announcement memory announced = _metering.announcedOf(nanogrid, interval);
-        bool agrees = announced.announcedAt != 0 && announced.activeEnergyWh == reading.activeEnergyWh()
-            && announced.reactiveEnergyVarh == reading.reactiveEnergyVarh()
-            && announced.sequence == reading.sequence();
-        if (!agrees) return ISettlement.Skip.NOT_ANNOUNCED;
-        bool isOver = block.timestamp >= announced.announcedAt + _holdWindowS || _isVerifier(caller);
+        if (!announced.isOf(reading)) return ISettlement.Skip.NOT_ANNOUNCED;
+        bool isOver = block.timestamp >= announced.announcedAt() + _holdWindowS || _isVerifier(caller);
         return isOver ? ISettlement.Skip.NONE : ISettlement.Skip.HOLD_WINDOW_OPEN;
     }
 
@@ -392,9 +367,9 @@ contract SettlementJudge is ISettlementJudge {
     function _readingDeadlineOf(uint48 nanogrid, uint32 interval) private view returns (uint256 deadline) {
         deadline = uint256(interval) + _readingDeadlineS;
         if (block.timestamp < deadline) return deadline;
-        uint64 announcedAt = _metering.announcedOf(nanogrid, interval).announcedAt;
+        uint256 announcedAt = _metering.announcedOf(nanogrid, interval).announcedAt();
         if (announcedAt == 0) return deadline;
-        uint256 extended = uint256(announcedAt) + _holdWindowS + _readingDeadlineS;
+        uint256 extended = announcedAt + _holdWindowS + _readingDeadlineS;
         return extended > deadline ? extended : deadline;
     }
 
@@ -409,19 +384,23 @@ contract SettlementJudge is ISettlementJudge {
     /* BASELINES */
 
     /// @param noProof An empty one: the vector is whole
-    function _checkBaselines(Case memory case_, bytes calldata baselines, bytes32[] calldata noProof) private view {
-        OfferTerms terms = case_.terms;
-        // slither-disable-next-line unused-return -- a root is anchored once and in time, or never: here only what it proves matters
-        (bytes32 root,, uint16 count) = _metering.baselineOf(terms.portfolio(), terms.interval(), terms.kind());
-        uint256 leafCount = (uint256(count) + LEAF_ITEMS - 1) / LEAF_ITEMS;
+    function _checkBaselines(
+        bytes32 offer,
+        ISettlement.Binding calldata binding,
+        bytes calldata baselines,
+        bytes32[] calldata noProof
+    ) private pure {
+        uint256 count = binding.baselineCount;
+        uint256 leafCount = _leaves(count);
         // slither-disable-next-line divide-before-multiply -- whole leaves are meant: the last one is padded
         bytes memory padded = new bytes(leafCount * VectorTree.BASELINE_LEAF_BYTES);
-        if (baselines.length != uint256(count) * BASELINE_BYTES) revert ISettlement.WrongBaselines(case_.offer);
+        if (baselines.length != count * BASELINE_BYTES) revert ISettlement.WrongBaselines(offer);
         assembly ("memory-safe") {
             calldatacopy(add(padded, 32), baselines.offset, baselines.length)
         }
+        bytes32 root = binding.baselineRoot;
         if (!VectorProof.verify(root, 0, padded, VectorTree.BASELINE_LEAF_BYTES, leafCount, noProof)) {
-            revert ISettlement.WrongBaselines(case_.offer);
+            revert ISettlement.WrongBaselines(offer);
         }
     }
 
@@ -438,33 +417,70 @@ contract SettlementJudge is ISettlementJudge {
 
     function _provenValue(
         bytes32 offer,
-        uint32 portfolio,
-        uint32 interval,
-        uint8 kind,
-        uint16 index,
-        ISettlement.BaselineLeaf calldata leaf
-    ) private view returns (int32) {
-        // slither-disable-next-line unused-return -- a root is anchored once and in time, or never: here only what it proves matters
-        (bytes32 root,, uint16 count) = _metering.baselineOf(portfolio, interval, kind);
-        uint256 leafCount = (uint256(count) + LEAF_ITEMS - 1) / LEAF_ITEMS;
-        bytes memory values = abi.encodePacked(leaf.values);
-        if (
-            index >= count || leaf.leafIndex != index / LEAF_ITEMS
-                || !VectorProof.verify(
-                    root, leaf.leafIndex, values, VectorTree.BASELINE_LEAF_BYTES, leafCount, leaf.proof
-                )
-        ) {
+        bytes32 root,
+        uint256 count,
+        uint256 index,
+        bytes32 values,
+        bytes32[] calldata proof
+    ) private pure returns (int32) {
+        uint256 leafIndex = index / LEAF_ITEMS;
+        // forge-lint: disable-next-line(unsafe-typecast) an index has 16 bits
+        bytes32 leaf = VectorTree.leaf(uint32(leafIndex), abi.encodePacked(values));
+        if (index >= count || !VectorProof.verifyLeaf(root, leafIndex, leaf, _leaves(count), proof)) {
             revert ISettlement.WrongBaselines(offer);
         }
         // forge-lint: disable-next-line(unsafe-typecast) two's complement on the wire
         // slither-disable-next-line weak-prng -- the place of a value in its leaf, nothing random
-        return int32(uint32(uint256(leaf.values) >> (224 - 32 * (index % LEAF_ITEMS))));
+        return int32(uint32(uint256(values) >> (224 - 32 * (index % LEAF_ITEMS))));
+    }
+
+    function _leaves(uint256 items) private pure returns (uint256) {
+        return (items + LEAF_ITEMS - 1) / LEAF_ITEMS;
     }
 
     /* PROOFS OF AWARDS */
 
+    /// @dev One award out of its leaf, and its baseline out of its own. Behind the nodes of the award's proof are the baseline's.
+    function _openProven(
+        bytes32 offer,
+        ISettlement.Binding calldata binding,
+        bytes32 baselines,
+        bytes calldata awards,
+        uint256 ordinal,
+        bytes32[] calldata proof
+    ) private pure returns (AwardEnd end, int32 baseline) {
+        uint256 used;
+        (end, used) = _provenAward(offer, binding, ordinal, awards, proof);
+        uint256 index = end.record().index();
+        baseline = _provenValue(offer, binding.baselineRoot, binding.baselineCount, index, baselines, proof[used:]);
+    }
+
+    /// @dev One award out of its leaf.
+    /// @return end The award, open
+    /// @return used Nodes of the proof that are the award's
+    function _provenAward(
+        bytes32 offer,
+        ISettlement.Binding calldata binding,
+        uint256 ordinal,
+        bytes calldata awards,
+        bytes32[] calldata proof
+    ) private pure returns (AwardEnd end, uint256 used) {
+        uint256 count = binding.terms.awardCount();
+        if (ordinal >= count) revert ISettlement.AwardNotGiven(offer, ordinal);
+        bytes memory records = awards;
+        uint256 leafIndex = ordinal / LEAF_ITEMS;
+        used = VectorProof.pathLength(leafIndex, _leaves(count));
+        // forge-lint: disable-next-line(unsafe-typecast) an ordinal has 23 bits
+        bytes32 leaf = VectorTree.leaf(uint32(leafIndex), records);
+        if (used > proof.length || !MerkleProof.verifyCalldata(proof[:used], binding.awardsRoot, leaf)) {
+            revert ISettlement.WrongAwardProof(offer, uint32(leafIndex));
+        }
+        // The leaf is the tree's, so that the record lies within it.
+        end = AwardEnds.open(BidRecords.readMemory(records, ordinal % LEAF_ITEMS * BidRecords.BYTES), ordinal);
+    }
+
     /// @dev The awards stand at their place among the offer's: whole leaves, of which only the offer's last one may be shorter.
-    function _checkAwards(Case memory case_, ISettlement.AwardRange calldata awards)
+    function _checkAwards(bytes32 offer, OfferTerms terms, bytes32 root, ISettlement.AwardRange calldata awards)
         private
         pure
         returns (bytes memory records)
@@ -473,23 +489,32 @@ contract SettlementJudge is ISettlementJudge {
         if (records.length == 0 || records.length % BidRecords.BYTES != 0) {
             revert ISettlement.MalformedAwards(records.length);
         }
-        uint256 leafCount = (uint256(case_.terms.awardCount()) + LEAF_ITEMS - 1) / LEAF_ITEMS;
-        uint256 firstLeaf = awards.firstLeaf;
-        if (!VectorProof.verify(
-                case_.awardsRoot, firstLeaf, records, VectorTree.AWARD_LEAF_BYTES, leafCount, awards.proof
-            )) {
-            revert ISettlement.WrongAwardProof(case_.offer, awards.firstLeaf);
+        uint256 leafCount = _leaves(terms.awardCount());
+        if (!_isProven(root, awards.firstLeaf, records, leafCount, awards.proof)) {
+            revert ISettlement.WrongAwardProof(offer, awards.firstLeaf);
         }
     }
 
-    /// @param records Of the awards from the leaf `firstLeaf` on
-    function _recordAt(bytes32 offer, uint256 firstLeaf, bytes memory records, uint256 ordinal)
+    function _isProven(
+        bytes32 root,
+        uint32 firstLeaf,
+        bytes memory records,
+        uint256 leafCount,
+        bytes32[] calldata proof
+    ) private pure returns (bool) {
+        if (records.length > VectorTree.AWARD_LEAF_BYTES) {
+            return VectorProof.verify(root, firstLeaf, records, VectorTree.AWARD_LEAF_BYTES, leafCount, proof);
+        }
+        return VectorProof.verifyLeaf(root, firstLeaf, VectorTree.leaf(firstLeaf, records), leafCount, proof);
+    }
+
+    /// @param records Of the awards from the ordinal `first` on
+    function _recordAt(bytes32 offer, uint256 first, bytes memory records, uint256 ordinal)
         private
         pure
         returns (BidRecord)
     {
         unchecked {
-            uint256 first = firstLeaf * LEAF_ITEMS;
             uint256 offset = (ordinal - first) * BidRecords.BYTES; // beyond the records when the ordinal is before the first
             if (ordinal < first || offset >= records.length) revert ISettlement.AwardNotGiven(offer, ordinal);
             return BidRecords.readMemory(records, offset);

@@ -36,7 +36,7 @@ WAITING: Final = "WAITING"
 CONFIRMED: Final = "CONFIRMED"
 REFUSED: Final = "REFUSED"
 
-PASSING_REFUSALS: Final = frozenset({"out-of-order", "interval-not-over", "unknown-gateway"})
+PASSING_REFUSALS: Final = frozenset({"out-of-order", "interval-not-over", "unknown-gateway", "unsupported-key"})
 """Codes of refusals after which a reading is sent again."""
 
 _ROOM_SHARE: Final = 0.9

@@ -29,6 +29,7 @@ from gateway_agent.identity import UnsafeFile, load_identity, load_or_create_ide
 from market.cli_refusals import local_refusal, refusal, refusal_of
 from market.clock import ClockRefused, clock_from
 from market.domain.errors import MeritgridError
+from market.domain.gateway_key import KeyKind
 
 app = typer.Typer(help="The agent at the nanogrid: measures, signs, bids and follows dispatch.", no_args_is_help=True)
 console = Console()
@@ -76,6 +77,10 @@ def enrol_command(
     code: Annotated[str, typer.Option(help="The one-time code that the operator gave out for this nanogrid.")],
     market: Annotated[str, typer.Option(help="Address of the market, for example https://market.example.")],
     data: Folder = DEFAULT_FOLDER,
+    key_kind: Annotated[
+        KeyKind | None,
+        typer.Option(help="Kind of the key, when it is made: secp256k1 (default), or p256 if the chain can check it."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Bind this gateway to its nanogrid. Makes the gateway's own key on the first start; may be repeated.
@@ -88,7 +93,7 @@ def enrol_command(
     with _refusals(as_json), waiting, httpx.Client(timeout=60.0) as client:
         # What the installer wrote comes first: a code is good for one time, a wrong file must not cost it.
         driver_of(load_settings(data).driver, data)
-        enrolled = enrol(data, code, market.rstrip("/"), client)
+        enrolled = enrol(data, code, market.rstrip("/"), client, key_kind)
     document = {"nanogrid": enrolled.nanogrid, "gateway": enrolled.gateway, "node": enrolled.node}
     _say(document, as_json, f"Gateway {enrolled.gateway} serves nanogrid {enrolled.nanogrid}.")
 
@@ -102,7 +107,7 @@ def delegate_key_command(data: Folder = DEFAULT_FOLDER, as_json: AsJson = False)
     Example: meritgrid gateway delegate-key --data /var/lib/meritgrid/gateway
     """
     with _refusals(as_json):
-        address = load_or_create_identity(data / DELEGATE_KEY_FILE).address
+        address = load_or_create_identity(data / DELEGATE_KEY_FILE, KeyKind.SECP256K1).address
     _say({"address": address, "file": DELEGATE_KEY_FILE}, as_json, f"{address} ({data / DELEGATE_KEY_FILE})")
 
 

@@ -13,8 +13,9 @@ import httpx
 from pydantic import ValidationError
 
 from gateway_agent.configuration import ENROLMENT_FILE, KEY_FILE, BadConfiguration, Enrolled, problems_of
-from gateway_agent.identity import Identity, load_or_create_identity, write_secret
+from gateway_agent.identity import load_or_create_identity, write_secret
 from market.domain.enrolment_code import EnrolmentCode
+from market.domain.gateway_key import GatewayKey, KeyKind
 from market.domain.messages import Enrolment, access_request
 from market.domain.problems import problem_document
 from market.domain.signing import sign_message
@@ -34,13 +35,13 @@ class EnrolmentRefused(Exception):
             self.problem = self.problem | response.json()
 
 
-def enrol(folder: Path, code_text: str, market_url: str, client: httpx.Client) -> Enrolled:
-    """Enrols the gateway of a folder, makes its key if need be, and writes enrolment.json.
+def enrol(folder: Path, code_text: str, market_url: str, client: httpx.Client, kind: KeyKind | None = None) -> Enrolled:
+    """Enrols the gateway of a folder, makes its key if need be (of this kind), and writes enrolment.json.
 
     Raises MalformedCode, UnsafeFile, EnrolmentRefused, BadConfiguration (an answer that cannot be used), httpx errors.
     """
     code = EnrolmentCode.parse(code_text)
-    identity = load_or_create_identity(folder / KEY_FILE)
+    identity = load_or_create_identity(folder / KEY_FILE, kind)
     market = _answer(client.get(f"{market_url}/v1/market"))
     settlement = Domain(int(market["chain_id"]), str(market["contracts"]["settlement"]))
     nonce = str(_answer(client.post(f"{market_url}/v1/auth/nonce"))["nonce"])
@@ -58,7 +59,7 @@ def enrol(folder: Path, code_text: str, market_url: str, client: httpx.Client) -
     return enrolled
 
 
-def signed_enrolment(code: EnrolmentCode, identity: Identity, settlement: Domain, nonce: str) -> dict[str, Any]:
+def signed_enrolment(code: EnrolmentCode, identity: GatewayKey, settlement: Domain, nonce: str) -> dict[str, Any]:
     """Body of POST /v1/enrolments: the Enrolment message signed by the code's key and by the gateway's, and the
     market's nonce by the gateway's, since what is on the chain is anybody's to repeat."""
     message = Enrolment(code.nanogrid, identity.address)
@@ -67,10 +68,14 @@ def signed_enrolment(code: EnrolmentCode, identity: Identity, settlement: Domain
         "nanogrid": code.nanogrid,
         "gateway": identity.address,
         "code_signature": sign_message(code.private_key, message, settlement).hex(),
-        "gateway_signature": sign_message(identity.private_key, message, settlement).hex(),
+        "gateway_signature": _hex(identity.sign_message(message, settlement)),
         "nonce": nonce,
-        "access_signature": sign_message(identity.private_key, asked, settlement).hex(),
+        "access_signature": _hex(identity.sign_message(asked, settlement)),
     }
+
+
+def _hex(signature: bytes) -> str:
+    return "0x" + signature.hex()
 
 
 def _answer(response: httpx.Response) -> dict[str, Any]:

@@ -30,6 +30,7 @@ from gateway_agent.outbox import Outbox
 from gateway_agent.signer import Signer
 from market.clock import Clock
 from market.domain.errors import MeritgridError
+from market.domain.gateway_key import KeyKind
 from market.domain.states import DispatchState
 from oracle.messages import DispatchSnapshot, Liveness, Plan, PlantSummary, Receipts, SignedReading
 
@@ -69,7 +70,7 @@ class Parts:
             enrolled.nanogrid,
             enrolled.settlement,
             enrolled.auction,
-            load_identity(folder / key_file) if key_file is not None else None,
+            load_identity(folder / key_file, KeyKind.SECP256K1) if key_file is not None else None,
         )
         driver = driver_of(settings.driver, folder)
         buffer = Buffer(folder / BUFFER_FILE, settings.storage.most_megabytes)

@@ -1,52 +1,58 @@
-"""The gateway's own key: a file of mode 600 with a secp256k1 private key, made on the first start."""
+"""The gateway's own key, in a file of mode 600 that is made on the first start.
+
+A secp256k1 key stands in it as 0x and 64 hexadecimal digits, a P-256 key as PEM (PKCS #8), which names its curve.
+"""
 
 from __future__ import annotations
 
 import os
 import stat
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from market.domain.signing import address_of, new_private_key
+from market.domain.gateway_key import KEY_BYTES, GatewayKey, KeyKind
 
 _OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
-_KEY_BYTES: Final = 32
+_PEM: Final = "-----BEGIN"
 
 
 class UnsafeFile(Exception):
     """A secret that others can read, or a file that is no secret of this gateway."""
 
 
-@dataclass(frozen=True, slots=True)
-class Identity:
-    """A private key (32 bytes) and its address (EIP-55)."""
-
-    private_key: bytes
-    address: str
-
-    def __repr__(self) -> str:
-        return f"Identity({self.address})"
+def load_identity(path: Path, kind: KeyKind | None = None) -> GatewayKey:
+    """The key of a file; UnsafeFile when others may read it, it holds none (of this kind); FileNotFoundError."""
+    text = read_secret(path).strip()
+    key = _from_pem(path, text) if text.startswith(_PEM) else _from_hex(path, text)
+    if kind is not None and key.kind is not kind:
+        raise UnsafeFile(f"{path} holds a key of the kind {key.kind}; it must be {kind}")
+    return key
 
 
-def load_identity(path: Path) -> Identity:
-    """The key of a file; UnsafeFile when others may read it or it holds no key; FileNotFoundError."""
-    key = read_secret(path).strip().removeprefix("0x")
-    try:
-        raw = bytes.fromhex(key)
-    except ValueError:
-        raise UnsafeFile(f"{path} does not hold a private key in hexadecimal") from None
-    if len(raw) != _KEY_BYTES:
-        raise UnsafeFile(f"{path} holds {len(raw)} bytes, a private key has {_KEY_BYTES}")
-    return Identity(raw, address_of(raw))
-
-
-def load_or_create_identity(path: Path) -> Identity:
-    """The key of a file, which is made with mode 600 when there is none yet."""
+def load_or_create_identity(path: Path, kind: KeyKind | None = None) -> GatewayKey:
+    """The key of a file, which is made with mode 600 when there is none yet: of this kind, secp256k1 unless stated."""
     if not path.exists():
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        write_secret(path, "0x" + new_private_key().hex() + "\n")
-    return load_identity(path)
+        key = GatewayKey.new(kind or KeyKind.SECP256K1)
+        write_secret(path, key.to_pem() if key.kind is KeyKind.P256 else f"0x{key.private_key.hex()}\n")
+    return load_identity(path, kind)
+
+
+def _from_hex(path: Path, text: str) -> GatewayKey:
+    try:
+        raw = bytes.fromhex(text.removeprefix("0x"))
+    except ValueError:
+        raise UnsafeFile(f"{path} does not hold a private key in hexadecimal") from None
+    if len(raw) != KEY_BYTES:
+        raise UnsafeFile(f"{path} holds {len(raw)} bytes, a private key has {KEY_BYTES}")
+    return GatewayKey.of(raw)
+
+
+def _from_pem(path: Path, text: str) -> GatewayKey:
+    try:
+        return GatewayKey.from_pem(text)
+    except ValueError as problem:
+        raise UnsafeFile(f"{path} does not hold a private key that can be used: {problem}") from None
 
 
 def read_secret(path: Path) -> str:

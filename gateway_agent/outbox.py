@@ -7,7 +7,7 @@ from typing import Final
 
 from gateway_agent.buffer import WAITING, Buffer
 from gateway_agent.link import Publish
-from oracle.messages import MAX_READINGS, Channel, ReadingBatch
+from oracle.messages import READINGS_THAT_FIT, Channel, ReadingBatch
 
 _RESEND_AFTER_S: Final = 3.0
 _LONGEST_PAUSE_S: Final = 30.0
@@ -61,7 +61,7 @@ class Outbox:
                 self._buffer.acknowledged(number)
 
     async def _send_readings(self, publish: Publish) -> None:
-        waiting = self._buffer.waiting(MAX_READINGS)
+        waiting = self._buffer.waiting(READINGS_THAT_FIT)
         digests = tuple(digest for digest, _ in waiting)
         now = asyncio.get_running_loop().time()
         if digests[:1] != self._sent[:1]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from gateway_agent.identity import Identity
+from market.domain.gateway_key import GatewayKey
 from market.domain.messages import Bid, Reading
 from market.domain.signing import sign_message
 from market.domain.typed_data import Domain
@@ -13,13 +13,14 @@ from oracle.messages import Liveness, PlantSummary, Quality, SignedAcknowledgeme
 
 @dataclass(frozen=True)
 class Signer:
-    """Signs for one gateway: its own messages with its own key, bids with the seat's delegate or owner key."""
+    """Signs for one gateway: its own messages with its own key, bids with the seat's delegate or owner key, which is a
+    secp256k1 key."""
 
-    identity: Identity
+    identity: GatewayKey
     nanogrid: int
     settlement: Domain
     auction: Domain
-    bidder: Identity | None = None
+    bidder: GatewayKey | None = None
 
     @property
     def gateway(self) -> str:
@@ -28,7 +29,7 @@ class Signer:
 
     def reading(self, reading: Reading, previous_hash: str, quality: Quality) -> SignedReading:
         """The reading, signed, as the next link of the hash chain."""
-        signature = sign_message(self.identity.private_key, reading, self.settlement).compact()
+        signature = self.identity.sign_message(reading, self.settlement)
         return SignedReading(
             nanogrid=reading.nanogrid,
             interval=reading.interval,
@@ -43,7 +44,7 @@ class Signer:
     def acknowledgement(self, dispatch: str, state: str, at: int, reason: str) -> SignedAcknowledgement:
         """The state of a dispatch since `at` [epoch s]."""
         return SignedAcknowledgement.signed(
-            self.identity.private_key,
+            self.identity,
             self.settlement,
             nanogrid=self.nanogrid,
             dispatch=dispatch,
@@ -63,7 +64,7 @@ class Signer:
     ) -> Status:
         """Birth, goodbye or last will."""
         return Status.sealed(
-            self.identity.private_key,
+            self.identity,
             self.settlement,
             gateway=self.gateway,
             nanogrid=self.nanogrid,

@@ -418,6 +418,8 @@ def change_gateway(
 ) -> None:
     """Unseat a nanogrid's gateway at once (a stolen one), or seat another key. Usually a new one enrols by a code.
 
+    An address does not tell the kind of its key: seat no P-256 gateway where the chain cannot check it.
+
     Example: meritgrid operator change gateway --nanogrid 65543 --key-file operator.key
     """
     arguments = {"nanogrid": nanogrid, "gateway": gateway}

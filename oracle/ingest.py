@@ -18,6 +18,7 @@ from sqlalchemy.orm import Session
 
 from market.domain.calendar import Calendar
 from market.domain.errors import BadSignature, MeritgridError
+from market.domain.gateway_key import KeyKind, kind_of
 from market.domain.hashing import keccak256
 from market.domain.states import DispatchState
 from market.domain.typed_data import Domain, checksum_address
@@ -91,7 +92,7 @@ class _Place:
 @dataclass(frozen=True)
 class Ingest:
     """Takes messages in. now: the market's time [epoch s]; changed: is told whose dispatches moved; came: who is online
-    (again)."""
+    (again); takes_p256: the chain can check signatures of P-256 keys."""
 
     engine: Engine
     settlement: Domain
@@ -100,6 +101,7 @@ class Ingest:
     now: Callable[[], float]
     changed: Callable[[str], None] = lambda _: None
     came: Callable[[str], None] = lambda _: None
+    takes_p256: bool = True
 
     def take(self, topic: str, payload: bytes) -> list[Outgoing]:
         """Handle one message; what it returns is published after the commit."""
@@ -147,6 +149,9 @@ class Ingest:
         signer = reading.signer(self.settlement)
         if signer.lower() != gateway:
             raise BadSignature("The reading is not signed by the gateway on whose topic it came.")
+        if not self.takes_p256 and kind_of(bytes.fromhex(reading.signature[2:])) is KeyKind.P256:
+            # The operator may have seated its address; the contract would refuse every batch that holds it.
+            raise ReadingRefused("unsupported-key", "The chain cannot check signatures of P-256 keys.")
         seat = session.get(Nanogrid, reading.nanogrid)
         if seat is None or not serves(session, signer, reading.nanogrid):
             raise ReadingRefused("unknown-gateway", f"{signer} does not serve nanogrid {reading.nanogrid} (any more).")

@@ -1,7 +1,8 @@
 """The wire format between oracle and gateways: every MQTT message, its topic, its limits and what of it is signed.
 
-Payloads are JSON objects of at most 16 KiB with a version. Signatures are compact (EIP-2098) in hexadecimal, over
-EIP-712 messages in the domain of Settlement: a reading is signed as `Reading`, an acknowledgement as `Acknowledgement`,
+Payloads are JSON objects of at most 16 KiB with a version. Signatures are in hexadecimal, compact (EIP-2098, 64 bytes)
+or, where a gateway with a P-256 key signs, r, s, x and y (128 bytes; see market/domain/gateway_key.py), over EIP-712
+messages in the domain of Settlement: a reading is signed as `Reading`, an acknowledgement as `Acknowledgement`,
 a dispatch as `Dispatch`; receipts, snapshots, plans and statuses are sealed as a whole by an `Envelope`, so that
 nothing in them can be changed or left out unnoticed. Load convention everywhere: + is withdrawal, - is injection.
 """
@@ -21,12 +22,15 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from market.domain import messages as typed
 from market.domain import signing
 from market.domain.errors import MeritgridError, Violation
+from market.domain.gateway_key import GatewayKey, gateway_of, gateway_of_message
 from market.domain.hashing import keccak256
 from market.domain.states import DispatchState
 from market.domain.typed_data import Domain
 
 MAX_PAYLOAD_BYTES: Final = 16 * 1024
 MAX_READINGS: Final = 32
+READINGS_THAT_FIT: Final = 31
+"""Of the longest ones, with signatures of P-256 keys, in a payload."""
 MAX_DISPATCHES: Final = 12
 MAX_PLAN_ENTRIES: Final = 200
 MAX_REASON_CHARACTERS: Final = 200
@@ -38,6 +42,7 @@ _TOPIC: Final = re.compile(r"meritgrid/v1/gw/(0x[0-9a-f]{40})/([a-z]+)")
 
 Bytes32 = Annotated[str, Field(pattern=r"^0x[0-9a-f]{64}$")]
 CompactSignature = Annotated[str, Field(pattern=r"^0x[0-9a-f]{128}$")]
+GatewaySignature = Annotated[str, Field(pattern=r"^0x([0-9a-f]{128}|[0-9a-f]{256})$")]
 AnySignature = Annotated[str, Field(pattern=r"^0x[0-9a-f]{128}([0-9a-f]{2})?$")]
 Address = Annotated[str, Field(pattern=r"^0x[0-9a-f]{40}$")]
 Nanogrid = Annotated[int, Field(ge=0, lt=2**48)]
@@ -46,6 +51,8 @@ Int32 = Annotated[int, Field(ge=-(2**31), lt=2**31)]
 Sequence32 = Annotated[int, Field(ge=1, lt=2**32)]
 Count = Annotated[int, Field(ge=0, lt=2**32)]
 Reason = Annotated[str, Field(max_length=MAX_REASON_CHARACTERS)]
+SigningKey = GatewayKey | bytes
+"""Of a gateway; or a secp256k1 key's 32 bytes, which is all that the oracle has."""
 StateName = Literal["NEW", "ACCEPTED", "REJECTED", "REVOKED", "STARTED", "SUCCEEDED", "ABORTED"]
 
 
@@ -131,11 +138,10 @@ class SealedMessage(WireMessage):
     signature: CompactSignature
 
     @classmethod
-    def sealed(cls, key: bytes, domain: Domain, **fields: Any) -> Self:
-        """The message with these fields, sealed by a private key of 32 bytes."""
+    def sealed(cls, key: SigningKey, domain: Domain, **fields: Any) -> Self:
+        """The message with these fields, sealed."""
         draft = cls(signature="0x" + "00" * 64, **fields)
-        signature = signing.sign(key, draft.seal_digest(domain)).compact()
-        return draft.model_copy(update={"signature": "0x" + signature.hex()})
+        return draft.model_copy(update={"signature": _signature(key, draft.seal_digest(domain))})
 
     def seal_digest(self, domain: Domain) -> bytes:
         """The digest that `signature` signs, 32 bytes."""
@@ -144,8 +150,8 @@ class SealedMessage(WireMessage):
         return typed.Envelope(self.gateway, keccak256(self.CHANNEL.value.encode()), keccak256(canonical)).digest(domain)
 
     def sealed_by(self, domain: Domain) -> str:
-        """Address (EIP-55) of whoever sealed it; BadSignature where none can be recovered."""
-        return signing.recover(self.seal_digest(domain), bytes.fromhex(self.signature[2:]))
+        """Address (EIP-55) of whoever sealed it; BadSignature where the seal is nobody's."""
+        return gateway_of(self.seal_digest(domain), bytes.fromhex(self.signature[2:]))
 
 
 class SignedReading(_Part):
@@ -161,7 +167,7 @@ class SignedReading(_Part):
     sequence: Sequence32
     previous_hash: Bytes32
     quality: Quality = Quality.MEASURED
-    signature: CompactSignature
+    signature: GatewaySignature
 
     def reading(self) -> typed.Reading:
         """The message that contracts check."""
@@ -174,8 +180,8 @@ class SignedReading(_Part):
         return "0x" + self.reading().digest(domain).hex()
 
     def signer(self, domain: Domain) -> str:
-        """Address (EIP-55) that signed; BadSignature where none can be recovered."""
-        return signing.recover_message(self.reading(), domain, bytes.fromhex(self.signature[2:]))
+        """Address (EIP-55) that signed; BadSignature where the signature is nobody's."""
+        return gateway_of_message(self.reading(), domain, bytes.fromhex(self.signature[2:]))
 
     def entry_hash(self, domain: Domain) -> str:
         """keccak256(previous_hash + digest + quality), 0x hex: the next reading's `previous_hash`."""
@@ -323,14 +329,13 @@ class SignedAcknowledgement(WireMessage):
     state: Annotated[StateName, Field(description="S2 InstructionStatus")]
     at: EpochS
     reason: Reason = ""
-    signature: CompactSignature
+    signature: GatewaySignature
 
     @classmethod
-    def signed(cls, key: bytes, domain: Domain, **fields: Any) -> Self:
-        """The acknowledgement with these fields, signed by the gateway's private key of 32 bytes."""
+    def signed(cls, key: SigningKey, domain: Domain, **fields: Any) -> Self:
+        """The acknowledgement with these fields, signed by the gateway."""
         draft = cls(signature="0x" + "00" * 64, **fields)
-        signature = signing.sign_message(key, draft.acknowledgement(), domain).compact()
-        return draft.model_copy(update={"signature": "0x" + signature.hex()})
+        return draft.model_copy(update={"signature": _signature(key, draft.acknowledgement().digest(domain))})
 
     @property
     def dispatch_state(self) -> DispatchState:
@@ -344,8 +349,8 @@ class SignedAcknowledgement(WireMessage):
         )
 
     def signer(self, domain: Domain) -> str:
-        """Address (EIP-55) that signed; BadSignature where none can be recovered."""
-        return signing.recover_message(self.acknowledgement(), domain, bytes.fromhex(self.signature[2:]))
+        """Address (EIP-55) that signed; BadSignature where the signature is nobody's."""
+        return gateway_of_message(self.acknowledgement(), domain, bytes.fromhex(self.signature[2:]))
 
 
 class PlantSummary(_Part):
@@ -368,6 +373,7 @@ class Status(SealedMessage):
     CHANNEL = Channel.STATUS
 
     nanogrid: Nanogrid
+    signature: GatewaySignature
     state: Liveness
     at: EpochS
     software_version: Annotated[str, Field(max_length=40)]
@@ -442,6 +448,11 @@ def parse(topic: str, payload: bytes) -> Received:
         violation = Violation("/gateway", message.gateway, f"must be the gateway of the topic, {gateway}")
         raise MessageRefused("message-malformed", "The message is malformed", (violation,))
     return Received(gateway, channel, message)
+
+
+def _signature(key: SigningKey, digest: bytes) -> str:
+    gateway_key = key if isinstance(key, GatewayKey) else GatewayKey.of(key)
+    return "0x" + gateway_key.sign(digest).hex()
 
 
 def reason_hash(reason: str) -> bytes:

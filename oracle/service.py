@@ -24,6 +24,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from market.chain.bindings import open_contracts
 from market.chain.indexer import Indexer
+from market.chain.precompiles import can_check_p256
 from market.chain.sender import TransactionSender
 from market.clock import ClockRefused, SimulatedClock
 from market.domain.calendar import Moment
@@ -69,7 +70,14 @@ class OracleService:
         self._moved: set[str] = set()
         self._came: set[str] = set()
         self._ingest = Ingest(
-            engine, self._oracle.settlement, key, contracts.calendar, self._clock.now, self._moved.add, self._came.add
+            engine,
+            self._oracle.settlement,
+            key,
+            contracts.calendar,
+            self._clock.now,
+            self._moved.add,
+            self._came.add,
+            can_check_p256(contracts.web3),
         )
         self._stop = threading.Event()
         self._connected = asyncio.Event()

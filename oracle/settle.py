@@ -121,9 +121,9 @@ def anchor_readings(oracle: Oracle, interval: int) -> None:
 
 def _settle_batch(oracle: Oracle, opened: _Open, awards: Sequence[Award], readings: Mapping[int, Reading]) -> None:
     signed = pack_readings(_reading(opened.gateways, readings[award.nanogrid], award.ordinal) for award in awards)
-    function = oracle.contracts.settlement.functions.settle(
-        _bytes32(opened.offer), baseline_vector(opened.baseline), _range(opened, awards), signed
-    )
+    settlement, offer = oracle.contracts.settlement.functions, _bytes32(opened.offer)
+    binding = settlement.bindingOf(offer).call()
+    function = settlement.settle(offer, binding, baseline_vector(opened.baseline), _range(opened, awards), signed)
     _send(oracle, function, "settle", opened.offer, *opened.key_of(awards))
 
 

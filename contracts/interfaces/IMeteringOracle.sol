@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
+import {Announcement} from "../libraries/Announcement.sol";
+
 /// @notice Anchors of baselines and of all readings, announced readings, and readings annulled because a gateway signed two that differ.
 interface IMeteringOracle {
     /// @notice A gateway's EIP-712 message (domain of Settlement): net energy of one interval at the connection point, + = withdrawal.
@@ -10,14 +12,6 @@ interface IMeteringOracle {
         int32 activeEnergyWh;
         int32 reactiveEnergyVarh;
         uint32 sequence;
-    }
-
-    /// @notice What was announced of a nanogrid's interval, and when (0: never).
-    struct Announcement {
-        int32 activeEnergyWh;
-        int32 reactiveEnergyVarh;
-        uint32 sequence;
-        uint64 announcedAt;
     }
 
     /// @param root Merkle root over the portfolio's baseline values (8 int32 a leaf, by nanogrid index)
@@ -60,7 +54,7 @@ interface IMeteringOracle {
         external
         view
         returns (bytes32 root, uint64 anchoredAt, uint16 count);
-    function announcedOf(uint48 nanogrid, uint32 interval) external view returns (Announcement memory);
+    function announcedOf(uint48 nanogrid, uint32 interval) external view returns (Announcement);
     function isAnnulled(uint48 nanogrid, uint32 interval) external view returns (bool);
     /// @notice Which nanogrids' readings are annulled: bit i stands for the portfolio's index 256 word + i.
     function annulledWord(uint32 portfolio, uint32 interval, uint256 word) external view returns (uint256 indices);

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
+import {OfferTerms} from "../libraries/OfferTerms.sol";
+
 /// @notice All money of the market: balances of seats and of accounts, bonds, escrow, pay as bid, penalties, holds, expiry, withdrawals.
 /// @dev Pull payments only. Tokens held >= everything owed, under any order of calls.
 interface ISettlement {
@@ -33,6 +35,20 @@ interface ISettlement {
         uint32 firstLeaf;
         bytes awards;
         bytes32[] proof;
+    }
+
+    /// @notice What an offer's settlement rests on. It is fixed when the result is final; Settlement keeps its hash and compares what
+    /// callers give, which costs less than to read it from three contracts for every settlement.
+    /// @param terms The auction's (termsOf), with the node also where the offer is INTERNAL
+    /// @param payer Who pays for the energy: the request's DSO, or the aggregator for INTERNAL
+    /// @param baselineCount Values in the portfolio's baseline vector, and their root
+    struct Binding {
+        OfferTerms terms;
+        address payer;
+        address aggregator;
+        uint16 baselineCount;
+        bytes32 awardsRoot;
+        bytes32 baselineRoot;
     }
 
     /// @notice A gateway's reading for the award with that ordinal.
@@ -131,6 +147,8 @@ interface ISettlement {
     error EnrolmentExpired(uint48 nanogrid, uint64 expiredAt);
     error GatewayInUse(address gateway, uint48 nanogrid);
     error OfferNotFinal(bytes32 offer);
+    /// @notice Thrown when the given binding is not the offer's: see bindingOf.
+    error WrongBinding(bytes32 offer);
     error WrongAwardProof(bytes32 offer, uint32 firstLeaf);
     error WrongBaselines(bytes32 offer);
     error MalformedAwards(uint256 length);
@@ -157,11 +175,15 @@ interface ISettlement {
     error DeadlineNotReached(uint256 deadline);
 
     /* GATEWAYS */
+    /// @notice The operator seats a gateway without its signature (address 0: nobody). An address does not tell the key's kind: where the
+    /// chain has no P-256 precompile, no reading of a P-256 key that is seated so can be settled with its signature.
     function setGateway(uint48 nanogrid, address gateway) external;
     /// @notice The operator opens a one-time enrolment: `code` is the address of the one-time code's key.
     function openEnrolment(uint48 nanogrid, address code, uint64 expiresAt) external;
     /// @notice Binds a gateway's key to the seat. `codeSignature`: EIP-712 Enrolment(nanogrid, gateway) by the code's key;
-    /// `gatewaySignature`: the same message by the gateway's own key. Anyone may carry it; the code is used up.
+    /// `gatewaySignature`: the same message by the gateway's own key, 65 bytes of a secp256k1 key, or the 128 of a P-256 key (see
+    /// GatewaySignature), which is refused with MissingPrecompile where the chain cannot check it. Anyone may carry it; the code is
+    /// used up.
     function enrolGateway(
         uint48 nanogrid,
         address gateway,
@@ -210,19 +232,33 @@ interface ISettlement {
     function payAvailability(address dso, uint48 nanogrid, uint256 amountUeur) external;
 
     /* SETTLEMENT */
+    /// @notice Called by the auction when a result is final: from now on its awards can be settled.
+    function openAwards(bytes32 offer) external;
     /// @notice Settles awards by signed readings against the portfolio's whole baseline vector (4 bytes a nanogrid, big endian).
     /// The verifier's readings settle at once; anybody else's only when announced and after the hold window.
     /// An award that cannot settle is skipped with AwardSkipped, so that a retry is harmless.
+    /// @param binding The offer's: see bindingOf
     /// @param readings 79 bytes each: ordinal uint24 | activeEnergyWh int32 | reactiveEnergyVarh int32 | sequence uint32 | signature
     /// (64 bytes; 128 where the ordinal's highest bit is set; zero for a reading that was announced). Cheapest in ascending ordinals
-    function settle(bytes32 offer, bytes calldata baselines, AwardRange calldata awards, bytes calldata readings)
-        external;
-    /// @notice The same for one award, with a Merkle proof of its baseline.
-    function settleOne(
+    function settle(
         bytes32 offer,
-        BaselineLeaf calldata baseline,
-        AwardRange calldata award,
-        AwardReading calldata reading
+        Binding calldata binding,
+        bytes calldata baselines,
+        AwardRange calldata awards,
+        bytes calldata readings
+    ) external;
+    /// @notice The same for one award, with Merkle proofs of the award and of its baseline.
+    /// @param baselines The leaf of the baseline vector: eight int32, big endian
+    /// @param awards The leaf of the awards: at most eight records
+    /// @param reading As one of `settle`; without a signature where it was announced
+    /// @param proof The award's leaf's nodes, then the baselines'
+    function settleAward(
+        bytes32 offer,
+        Binding calldata binding,
+        bytes32 baselines,
+        bytes calldata awards,
+        bytes calldata reading,
+        bytes32[] calldata proof
     ) external;
     /// @param awardOffer The offer of the live award that the command replaced (0: none); its price counts where it is higher
     /// @param award The leaf of that award, whose ordinal is `reading.ordinal`
@@ -261,6 +297,8 @@ interface ISettlement {
     function holdOf(bytes32 offer, uint32 ordinal) external view returns (address holder, uint64 decideBy);
     /// @notice The escrow of a command's reserve.
     function commandEscrowId(uint48 nanogrid, uint32 interval) external pure returns (bytes32);
+    /// @notice What a settlement of the offer must give; its terms are final only when the offer is.
+    function bindingOf(bytes32 offer) external view returns (Binding memory);
     function isSettled(bytes32 offer, uint32 ordinal) external view returns (bool);
     /// @notice Everything that the contract owes; never above the tokens that it holds.
     function totalOwed() external view returns (uint256);

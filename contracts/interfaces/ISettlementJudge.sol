@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
+import {AwardEnd} from "../libraries/AwardEnd.sol";
 import {BidRecord} from "../libraries/BidRecord.sol";
-import {OfferTerms} from "../libraries/OfferTerms.sol";
 import {ISettlement} from "./ISettlement.sol";
 
 /// @notice What Settlement's bookings rest on: checks awards, baselines, readings and deadlines, and says how each award and command
@@ -10,13 +10,6 @@ import {ISettlement} from "./ISettlement.sol";
 /// @dev Apart from Settlement because both together are above the 24,576 bytes of EIP-170. Errors are those of ISettlement. Whether an
 /// award is settled already or on hold, Settlement knows. `ends`: a list of AwardEnds.
 interface ISettlementJudge {
-    /// @param payer Who pays for the energy: the request's DSO, or the aggregator for INTERNAL
-    struct Parties {
-        OfferTerms terms;
-        address payer;
-        address aggregator;
-    }
-
     struct CommandJudgement {
         uint24 delivered;
         int32 baseline;
@@ -24,32 +17,34 @@ interface ISettlementJudge {
         uint256 dueUeur;
     }
 
-    /// @notice Awards by readings, against the whole baseline vector.
+    /// @notice What a settlement of the offer must give; its terms are final only when the offer is.
+    function bindingOf(bytes32 offer) external view returns (ISettlement.Binding memory);
+    /// @notice Awards by readings, against the whole baseline vector. Settlement checks the binding.
     function byReadings(
         address caller,
         bytes32 offer,
+        ISettlement.Binding calldata binding,
         bytes calldata baselines,
         ISettlement.AwardRange calldata awards,
         bytes calldata readings
-    ) external view returns (Parties memory parties, bytes memory ends);
-    /// @notice One award by its reading and a proven baseline.
-    function byReading(
-        address caller,
+    ) external view returns (bytes memory ends);
+    /// @notice One award by its reading and a proven baseline: Settlement's own call, with the address of its caller as 20 bytes behind
+    /// the arguments. Settlement checks the binding.
+    /// @return end How the award ends
+    /// @return gateway Who must be the seat's gateway for that (0: nobody)
+    function settleAward(
         bytes32 offer,
-        ISettlement.BaselineLeaf calldata baseline,
-        ISettlement.AwardRange calldata award,
-        ISettlement.AwardReading calldata reading
-    ) external view returns (Parties memory parties, bytes memory ends);
+        ISettlement.Binding calldata binding,
+        bytes32 baselines,
+        bytes calldata awards,
+        bytes calldata reading,
+        bytes32[] calldata proof
+    ) external view returns (AwardEnd end, address gateway);
     /// @notice All awards of a range without a reading.
     function byExpiry(bytes32 offer, ISettlement.AwardRange calldata awards)
         external
         view
-        returns (Parties memory parties, bytes memory ends);
-    /// @notice An award whose hold the referee upheld.
-    function byHold(bytes32 offer, uint32 ordinal, BidRecord record)
-        external
-        view
-        returns (Parties memory parties, bytes memory ends);
+        returns (ISettlement.Binding memory binding, bytes memory ends);
     /// @notice Reverts unless the award exists and the signer may hold it.
     function checkHold(bytes32 offer, uint32 ordinal, ISettlement.AwardRange calldata award, address signer)
         external

@@ -2,6 +2,7 @@
 pragma solidity 0.8.37;
 
 import {ISettlement} from "../interfaces/ISettlement.sol";
+import {GatewaySignature} from "./GatewaySignature.sol";
 
 /// @notice What a gateway measured and signed for an award, in 15 bytes, most significant first:
 /// signature kind 1 | ordinal 23 | activeEnergyWh 32 | reactiveEnergyVarh 32 | sequence 32. Energies in Wh and varh.
@@ -10,12 +11,12 @@ type GatewayReading is uint256;
 using GatewayReadings for GatewayReading global;
 
 /// @notice Reads the readings of a settlement: 15 bytes each, then a signature of 64 bytes (secp256k1, compact), or of 128 bytes
-/// (P-256: r, s, x, y; not taken as yet, see GatewaySignature) where the signature kind is 1.
+/// (P-256: r, s, x, y) where the signature kind is 1: see GatewaySignature.
 /// @dev Its plain twin, which tests hold it to: tests/contracts_properties/plain/GatewayReading.sol.
 library GatewayReadings {
     uint256 internal constant BYTES = 15;
-    uint256 internal constant SIGNATURE_BYTES = 64;
-    uint256 internal constant P256_SIGNATURE_BYTES = 128;
+    uint256 internal constant SIGNATURE_BYTES = GatewaySignature.SECP256K1_BYTES;
+    uint256 internal constant P256_SIGNATURE_BYTES = GatewaySignature.P256_BYTES;
     /// @notice Of a reading with the shorter signature.
     uint256 internal constant LEAST_BYTES = BYTES + SIGNATURE_BYTES;
 
@@ -39,6 +40,14 @@ library GatewayReadings {
             // slither-disable-next-line write-after-write -- two parts of one reference
             signature.length := size
         }
+    }
+
+    /// @notice The only reading of the data, and its signature, which may be missing; reverts when it is not whole.
+    function readOne(bytes calldata data) internal pure returns (GatewayReading reading, bytes calldata signature) {
+        if (data.length == BYTES) return (GatewayReading.wrap(uint120(bytes15(data))), data[BYTES:]);
+        uint256 next;
+        (reading, signature, next) = read(data, 0);
+        if (next != data.length) revert ISettlement.MalformedReadings(data.length);
     }
 
     /// @notice Length of the signature that follows the reading. [byte]

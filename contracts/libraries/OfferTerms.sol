@@ -23,21 +23,30 @@ library OfferTermsFields {
         return IMeritOrderAuction.Side(uint8(OfferTerms.unwrap(terms) >> 240));
     }
 
-    function direction(OfferTerms terms) internal pure returns (IMeritOrderAuction.Direction) {
-        return IMeritOrderAuction.Direction(uint8(OfferTerms.unwrap(terms) >> 232));
+    function isDown(OfferTerms terms) internal pure returns (bool) {
+        return uint8(OfferTerms.unwrap(terms) >> 232) == uint8(IMeritOrderAuction.Direction.DOWN);
     }
 
     function kind(OfferTerms terms) internal pure returns (uint8) {
         return Products.kindOf(uint8(OfferTerms.unwrap(terms) >> 224));
     }
 
+    function isReactive(OfferTerms terms) internal pure returns (bool) {
+        return terms.kind() == Products.REACTIVE;
+    }
+
     function portfolio(OfferTerms terms) internal pure returns (uint32) {
         return uint32(OfferTerms.unwrap(terms) >> 192);
     }
 
-    /// @notice The request's node; 0 for INTERNAL, which does not name it.
+    /// @notice The request's node; 0 for INTERNAL, which does not name it, until `withNode`.
     function node(OfferTerms terms) internal pure returns (uint32) {
         return uint32(OfferTerms.unwrap(terms) >> 160);
+    }
+
+    /// @notice The terms of an INTERNAL offer with the portfolio's node.
+    function withNode(OfferTerms terms, uint32 node_) internal pure returns (OfferTerms) {
+        return OfferTerms.wrap(OfferTerms.unwrap(terms) | uint256(node_) << 160);
     }
 
     function interval(OfferTerms terms) internal pure returns (uint32) {

@@ -4,6 +4,7 @@ pragma solidity 0.8.37;
 import {VectorTree} from "./VectorTree.sol";
 import {WordList} from "./WordList.sol";
 import {Hashes} from "@openzeppelin/contracts/utils/cryptography/Hashes.sol";
+import {MerkleProof} from "@openzeppelin/contracts/utils/cryptography/MerkleProof.sol";
 import {Math} from "@openzeppelin/contracts/utils/math/Math.sol";
 
 /// @notice Proofs that consecutive leaves stand at their place in the tree of awards or of baselines (shape: see the protocol page).
@@ -23,6 +24,27 @@ library VectorProof {
     ) internal pure returns (bool) {
         // Without leaves the root is 0, as it is for a proof that does not fit.
         return root != 0 && rootOfRange(first, content, leafBytes, leafCount, proof) == root;
+    }
+
+    /// @notice Whether one leaf stands at its place in the tree of that root: as `verify` for a range of one, without its lists.
+    function verifyLeaf(bytes32 root, uint256 index, bytes32 leaf, uint256 leafCount, bytes32[] calldata proof)
+        internal
+        pure
+        returns (bool)
+    {
+        if (index >= leafCount || proof.length != pathLength(index, leafCount)) return false;
+        return MerkleProof.verifyCalldata(proof, root, leaf);
+    }
+
+    /// @notice How many nodes prove a leaf: those up to its peak, all peaks to the right as one, each peak to the left. The leaf is one of
+    /// the tree's.
+    function pathLength(uint256 index, uint256 leafCount) internal pure returns (uint256 length) {
+        // The highest bit in which they differ is the leaf's peak: the index lies behind those above it.
+        length = Math.log2(index ^ leafCount);
+        uint256 left = leafCount >> length >> 1;
+        // slither-disable-next-line incorrect-shift -- one bit, moved by the height
+        if (leafCount & ((1 << length) - 1) != 0) ++length;
+        for (; left != 0; left &= left - 1) ++length;
     }
 
     /// @notice The root of the tree of `leafCount` leaves in which `content` stands from the leaf `first` on, `leafBytes` a leaf (the last

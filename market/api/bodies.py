@@ -11,6 +11,13 @@ from market.services.access import Scope
 from market.services.accounts import TokenPermit
 
 HexSignature = Annotated[str, Field(pattern=r"^0x[0-9a-fA-F]{128}([0-9a-fA-F]{2})?$", description="64 or 65 bytes")]
+GatewayHexSignature = Annotated[
+    str,
+    Field(
+        pattern=r"^0x[0-9a-fA-F]{128}([0-9a-fA-F]{2}|[0-9a-fA-F]{128})?$",
+        description="64 or 65 bytes of a secp256k1 key, or 128 of a P-256 key: r, s, x, y",
+    ),
+]
 Address = Annotated[str, Field(pattern=r"^0x[0-9a-fA-F]{40}$"), AfterValidator(checksum_address)]
 Hash = Annotated[str, Field(pattern=r"^0x[0-9a-fA-F]{64}$", description="32 bytes")]
 Number = Annotated[int, Field(ge=0, lt=2**63)]
@@ -138,6 +145,6 @@ class EnrolmentOfGateway(Body):
     nanogrid: Number
     gateway: Address
     code_signature: HexSignature
-    gateway_signature: HexSignature
+    gateway_signature: GatewayHexSignature
     nonce: Annotated[str, Field(min_length=8, max_length=64)]
-    access_signature: HexSignature
+    access_signature: GatewayHexSignature

@@ -121,8 +121,8 @@ def decode_error(data: bytes | str | None) -> MeritgridError:
     except DecodingError:
         values = ()
     arguments = {
-        parameter["name"]: _plain(kind, value)
-        for parameter, kind, value in zip(entry["inputs"], kinds, values, strict=False)
+        parameter["name"] or f"argument_{place}": _plain(kind, value)
+        for place, (parameter, kind, value) in enumerate(zip(entry["inputs"], kinds, values, strict=False))
     }
     return contract_error(entry["name"], arguments)
 

@@ -131,6 +131,7 @@ def start_anvil(
     accounts: int = 10,
     base_fee_wei: int = 0,
     block_gas_limit: int = BLOCK_GAS_LIMIT,
+    hardfork: str = HARDFORK,
     states_kept: int = STATES_KEPT,
     log: IO[bytes] | None = None,
 ) -> EmbeddedChain:
@@ -145,6 +146,7 @@ def start_anvil(
         accounts: number of funded development accounts.
         base_fee_wei: base fee of the first block; 0 lets transactions be free.
         block_gas_limit: gas of a block.
+        hardfork: EVM rules, as anvil names them.
         states_kept: how many past blocks' states can be asked for; each is a whole copy in memory.
         log: where the node's output goes; None: nowhere.
 
@@ -153,7 +155,7 @@ def start_anvil(
     """
     _refuse_taken_port(port)
     command = [str(find_anvil()), "--host", "127.0.0.1", "--port", str(port), "--chain-id", str(CHAIN_ID)]
-    command += ["--hardfork", HARDFORK, "--enable-tx-gas-limit", "--gas-limit", str(block_gas_limit)]
+    command += ["--hardfork", hardfork, "--enable-tx-gas-limit", "--gas-limit", str(block_gas_limit)]
     command += ["--base-fee", str(base_fee_wei), "--gas-price", "0", "--disable-min-priority-fee"]
     command += ["--accounts", str(accounts), "--prune-history", str(states_kept)]
     if state_file is not None:

@@ -242,6 +242,10 @@ CONTRACT_ERRORS: Final = _table(
         "EnrolmentExpired": (_S, "The enrolment of nanogrid {nanogrid} expired at {expiredAt}."),
         "GatewayInUse": (_C, "The gateway {gateway} serves nanogrid {nanogrid} already."),
         "OfferNotFinal": (_S, "The result of offer {offer} is not final."),
+        "WrongBinding": (
+            _S,
+            "The given terms, parties or roots are not those with which offer {offer} became final: ask bindingOf.",
+        ),
         "WrongAwardProof": (_I, "The awards from leaf {firstLeaf} on are not those of offer {offer}."),
         "WrongBaselines": (_I, "The baselines are not those anchored for offer {offer}."),
         "MalformedAwards": (_I, "{length} bytes are no whole number of award records."),
@@ -296,6 +300,10 @@ LIBRARY_ERRORS: Final = _table(
         "ERC20InvalidSpender": (_I, "{spender} cannot be a spender."),
         "ERC2612ExpiredSignature": (_S, "The permit expired at {deadline}."),
         "ERC2612InvalidSigner": (_F, "The permit is signed by {signer}, not by {owner}."),
+        "MissingPrecompile": (
+            _S,
+            "The chain cannot check signatures of P-256 keys: it has no precompile for them (EIP-7951).",
+        ),
         "InvalidAccountNonce": (_C, "The nonce of account {account} is {currentNonce}."),
         "SafeERC20FailedOperation": (_U, "The transfer of the token {token} failed."),
         "ReentrancyGuardReentrantCall": (_C, "The contract is in the middle of another call."),

@@ -10,12 +10,11 @@ from dataclasses import dataclass
 from typing import Final
 
 from market.domain.settlement import Outcome
-from market.domain.units import SIGNATURE_BYTES, require_range
+from market.domain.units import P256_SIGNATURE_BYTES, SIGNATURE_BYTES, require_range
 
 READING_BYTES: Final = 15
 """Of a reading without its signature."""
 RESULT_BYTES: Final = 15
-P256_SIGNATURE_BYTES: Final = 128
 ANNOUNCED: Final = bytes(SIGNATURE_BYTES)
 """In place of a signature."""
 MAX_ORDINAL: Final = 2**23 - 1
@@ -53,9 +52,19 @@ class SettlementReading:
             )
         )
 
+    def pack_alone(self) -> bytes:
+        """As `settleAward` takes it: 15 bytes of one that was announced."""
+        packed = self.pack()
+        return packed[:READING_BYTES] if self.signature == ANNOUNCED else packed
+
     def argument(self) -> tuple[int, int, int, int, bytes]:
-        """As `settleOne` and `settleCommand` take it."""
+        """As `settleCommand` takes it."""
         return self.ordinal, self.active_energy_wh, self.reactive_energy_varh, self.sequence, self.signature
+
+
+def ordinal_of(packed: bytes) -> int:
+    """The ordinal of a packed reading."""
+    return int.from_bytes(packed[:3], "big") % _P256_FLAG
 
 
 def pack_readings(readings: Iterable[SettlementReading]) -> bytes:

@@ -108,5 +108,10 @@ def recover_message(message: Message, domain: Domain, signature: Signature | byt
     return recover(message.digest(domain), signature)
 
 
+def address_of_point(point: bytes) -> str:
+    """Address (EIP-55) of a public key: x and y, 64 bytes."""
+    return checksum_address("0x" + keccak256(point)[-20:].hex())
+
+
 def _address(public_key: PublicKey) -> str:
-    return checksum_address("0x" + keccak256(public_key.format(compressed=False)[1:])[-20:].hex())
+    return address_of_point(public_key.format(compressed=False)[1:])

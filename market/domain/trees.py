@@ -256,6 +256,19 @@ def baseline_leaf(values: Sequence[int] | bytes, nanogrid_index: int) -> Baselin
     return BaselineLeaf(leaf_index, contents[leaf_index], proof)
 
 
+def path_length(leaf_index: int, leaf_count: int) -> int:
+    """How many nodes prove a leaf: those up to its peak, all peaks to the right as one, each peak to the left."""
+    require_range("leaf_index", leaf_index, 0, leaf_count - 1)
+    height = (leaf_index ^ leaf_count).bit_length() - 1
+    to_its_left, to_its_right = leaf_count >> height + 1, leaf_count & (1 << height) - 1
+    return height + to_its_left.bit_count() + bool(to_its_right)
+
+
+def award_proof(award: AwardRange, baseline: BaselineLeaf) -> list[bytes]:
+    """The nodes that prove an award's leaf and its baseline's, as `settleAward` takes them."""
+    return [*award.proof, *baseline.proof]
+
+
 def reading_leaf(salt: bytes, reading_digest: bytes) -> bytes:
     """Salted leaf of a signed reading: keccak256(salt + keccak256(EIP-712 digest of the reading))."""
     if len(salt) != 32 or len(reading_digest) != 32:

@@ -15,9 +15,11 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from market.domain.errors import BadSignature, Category, MeritgridError
+from market.domain.gateway_key import gateway_of_message
 from market.domain.messages import Enrolment, access_request
 from market.domain.signing import Signature, recover_message
 from market.domain.typed_data import CONTRACT_KEYS, checksum_address
+from market.domain.units import P256_SIGNATURE_BYTES
 from market.services.access import GATEWAY_ROLE, Scope, new_api_key, use_nonce
 from market.services.decisions import audit
 from market.services.market import Market
@@ -39,7 +41,8 @@ class EnrolmentUnknown(MeritgridError):
 @dataclass(frozen=True, slots=True)
 class EnrolmentRequest:
     """What a gateway sends. Code's and gateway's signatures over Enrolment are public once they are on the chain;
-    `access_signature` over the market's one-time nonce shows that it is the gateway that asks now."""
+    `access_signature` over the market's one-time nonce shows that it is the gateway that asks now. In 0x hex: the
+    gateway's of 64 or 65 bytes, or of the 128 of a P-256 key."""
 
     nanogrid: int
     gateway: str
@@ -55,26 +58,25 @@ def enrol(market: Market, request: EnrolmentRequest) -> dict[str, Any]:
     Raises:
         BadSignature: the gateway has not signed. EnrolmentUnknown: no such code is open.
         NotSignedIn: the nonce is unknown, used or expired.
-        ContractRefused: the code is used up or expired, or the gateway serves another nanogrid.
+        ContractRefused: the code is used up or expired, the gateway serves another nanogrid, or its key is a P-256 key,
+            which this chain cannot check.
     """
-    nanogrid, code_signature, gateway_signature = request.nanogrid, request.code_signature, request.gateway_signature
+    nanogrid, code_signature = request.nanogrid, Signature.from_hex(request.code_signature)
+    gateway_signature = _gateway_signature(request.gateway_signature)
     message = Enrolment(nanogrid, checksum_address(request.gateway))
     domain = market.domain(message)
-    if recover_message(message, domain, Signature.from_hex(gateway_signature)) != message.gateway:
+    if gateway_of_message(message, domain, gateway_signature) != message.gateway:
         raise BadSignature("The gateway's own key has not signed this enrolment.")
     asked = access_request(message.gateway, request.nonce)
-    if recover_message(asked, domain, Signature.from_hex(request.access_signature)) != message.gateway:
+    if gateway_of_message(asked, domain, _gateway_signature(request.access_signature)) != message.gateway:
         raise BadSignature("The gateway's own key has not signed the nonce.")
-    code = recover_message(message, domain, Signature.from_hex(code_signature))
+    code = recover_message(message, domain, code_signature)
     with market.sessions() as session:
         use_nonce(session, request.nonce, market.now_s())
     market.index()
     if not _is_bound(market, nanogrid, message.gateway, code):
         function = market.contracts.settlement.functions.enrolGateway(
-            nanogrid,
-            message.gateway,
-            Signature.from_hex(code_signature).to_bytes(),
-            Signature.from_hex(gateway_signature).to_bytes(),
+            nanogrid, message.gateway, code_signature.to_bytes(), _on_chain(gateway_signature)
         )
         market.relay(function, f"enrol:{nanogrid}:{message.gateway}:{code}")
         market.index()
@@ -83,6 +85,18 @@ def enrol(market: Market, request: EnrolmentRequest) -> dict[str, Any]:
             raise EnrolmentUnknown(nanogrid)
     with market.sessions() as session:
         return _access(market, session, nanogrid, message.gateway)
+
+
+def _gateway_signature(text: str) -> bytes:
+    """64 or 128 bytes; BadSignature."""
+    signature = bytes.fromhex(text.removeprefix("0x"))
+    return signature if len(signature) == P256_SIGNATURE_BYTES else Signature.from_bytes(signature).compact()
+
+
+def _on_chain(gateway_signature: bytes) -> bytes:
+    """As `enrolGateway` takes it."""
+    is_p256 = len(gateway_signature) == P256_SIGNATURE_BYTES
+    return gateway_signature if is_p256 else Signature.from_bytes(gateway_signature).to_bytes()
 
 
 def _is_bound(market: Market, nanogrid: int, gateway: str, code: str) -> bool:

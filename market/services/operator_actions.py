@@ -230,7 +230,8 @@ class OpenEnrolment(Action):
 
 
 class SetGateway(Action):
-    """A gateway's key without a code, or none (address 0)."""
+    """A gateway's key without a code, or none (address 0). Its address does not tell whether it is a P-256 key, which
+    the chain may be unable to check: only an enrolment does."""
 
     action: Literal["set_gateway"]
     nanogrid: NanogridId

@@ -16,6 +16,7 @@ from gateway_agent.enrolment import enrol
 from market.chain.bindings import Contracts
 from market.chain.sender import TransactionSender
 from market.domain.enrolment_code import EnrolmentCode
+from market.domain.gateway_key import KeyKind
 from market.domain.intervals import next_interval
 from market.domain.messages import Delegation
 from market.domain.signing import sign_message
@@ -30,6 +31,8 @@ DSO_DEPOSIT_UEUR: Final = 2_000_000_000
 AGGREGATOR_DEPOSIT_UEUR: Final = 50_000_000
 DELEGATE_DAYS: Final = 30
 CODE_LIFETIME_S: Final = 30 * 86_400
+P256_EVERY: Final = 5
+"""Every so many gateways have a P-256 key: both kinds take part."""
 _SECONDS_A_DAY: Final = 86_400
 
 Call = tuple[ContractFunction, str]
@@ -144,5 +147,6 @@ def enrol_gateways(
     """Enrol each gateway with its code, as its installer would; `told`: how many are."""
     with httpx.Client(timeout=60.0) as client:
         for number, (index, code) in enumerate(codes.items(), 1):
-            enrol(layout.gateway(index), code.text, market_url, client)
+            kind = KeyKind.P256 if index % P256_EVERY == P256_EVERY - 1 else KeyKind.SECP256K1
+            enrol(layout.gateway(index), code.text, market_url, client, kind)
             told(f"{number} of {len(codes)}")

@@ -87,7 +87,9 @@ def _attacks(*names: str) -> tuple[str, ...]:
 
 _ATTACKS_ON_ALL = _attacks("custom_errors", "deadlines", "signatures", "replay", "front_running", "gaming_the_auction")
 _ATTACKS_ON_AUCTIONS = _attacks("relayer", "stolen_delegate", "forged_claims", "forged_records", "griefing")
-_ATTACKS_ON_MONEY = _attacks("lying_gateways", "bad_faith_holds", "operator", "reentrancy", "dust")
+_ATTACKS_ON_MONEY = _attacks(
+    *("forged_bindings", "p256_gateways", "lying_gateways", "bad_faith_holds", "operator", "reentrancy", "dust")
+)
 _LARGE = f"{PROPERTIES}/test_large_portfolio.py"
 COLLECTED_FILES = (*HARNESS_TESTS, _LARGE, *_ATTACKS_ON_ALL, *_ATTACKS_ON_AUCTIONS, *_ATTACKS_ON_MONEY)
 
@@ -95,11 +97,11 @@ _AUCTION = tuple(f"test_auction_{part}" for part in ("bids", "offers", "clearing
 _SETTLEMENT = tuple(f"test_settlement_{part}" for part in ("awards", "accounts", "commands", "holds"))
 _BROWNIE_FIRST: Mapping[str, tuple[str, ...]] = {
     "MeritOrderAuction": _AUCTION,
-    "Settlement": (*_SETTLEMENT, "test_seat_transfers"),
+    "Settlement": (*_SETTLEMENT, "test_p256_gateways", "test_seat_transfers"),
     "ParticipantRegistry": ("test_participant_registry", "test_seat_transfers"),
     "GridSignals": ("test_grid_signals",),
     "CapacityRegister": ("test_capacity_register",),
-    "MeteringOracle": ("test_metering_oracle",),
+    "MeteringOracle": ("test_metering_oracle", "test_p256_gateways"),
     "SettlementToken": ("test_settlement_token",),
 }
 BROWNIE_FILES = tuple(

@@ -9,9 +9,10 @@ import httpx
 import pytest
 
 from gateway_agent.enrolment import signed_enrolment
-from gateway_agent.identity import Identity, load_or_create_identity
+from gateway_agent.identity import load_or_create_identity
 from market.desks.market_client import MarketClient
 from market.domain.enrolment_code import EnrolmentCode
+from market.domain.gateway_key import GatewayKey, KeyKind
 from market.domain.messages import Enrolment, access_request
 from market.domain.signing import sign_message
 from market.domain.typed_data import Domain
@@ -37,7 +38,7 @@ def nonce(http: httpx.Client) -> str:
     return str(http.post("/v1/auth/nonce").json()["nonce"])
 
 
-def enrolled(room: Room, http: httpx.Client, code: EnrolmentCode, identity: Identity) -> dict[str, Any]:
+def enrolled(room: Room, http: httpx.Client, code: EnrolmentCode, identity: GatewayKey) -> dict[str, Any]:
     body = signed_enrolment(code, identity, settlement(room), nonce(http))
     answer = http.post("/v1/enrolments", json=body)
     assert answer.status_code == 200, answer.text
@@ -45,15 +46,27 @@ def enrolled(room: Room, http: httpx.Client, code: EnrolmentCode, identity: Iden
     return document
 
 
+@pytest.mark.parametrize("kind", KeyKind)
 def test_a_gateway_enrols_and_may_ask_again_when_the_answer_was_lost(
-    room: Room, http: httpx.Client, code: EnrolmentCode, tmp_path: Path
+    room: Room, http: httpx.Client, code: EnrolmentCode, tmp_path: Path, kind: KeyKind
 ) -> None:
-    identity = load_or_create_identity(tmp_path / "gateway.key")
+    identity = load_or_create_identity(tmp_path / "gateway.key", kind)
     first, second = (enrolled(room, http, code, identity) for _ in range(2))
     assert first["nanogrid"] == second["nanogrid"] == nanogrid(0)
     for answer, status in ((first, 401), (second, 200)):
         read = http.get(f"/v1/nanogrids/{nanogrid(0)}", headers={"Authorization": f"Bearer {answer['api_key']}"})
         assert read.status_code == status
+
+
+@pytest.mark.parametrize("signature", ["gateway_signature", "access_signature"])
+def test_a_p256_gateway_is_not_enrolled_by_another_p256_key(
+    room: Room, http: httpx.Client, code: EnrolmentCode, tmp_path: Path, signature: str
+) -> None:
+    own, other = (load_or_create_identity(tmp_path / f"{name}.key", KeyKind.P256) for name in ("own", "other"))
+    body = signed_enrolment(code, own, settlement(room), nonce(http))
+    forged = other.sign_message(Enrolment(nanogrid(0), own.address), settlement(room))
+    answer = http.post("/v1/enrolments", json=body | {signature: "0x" + forged.hex()})
+    assert (answer.status_code, answer.json()["type"].rsplit("/", 1)[1]) == (422, "bad-signature")
 
 
 @pytest.mark.parametrize("forged_by", ["stranger", "nobody"])

@@ -23,6 +23,7 @@ from web3.types import TxReceipt
 
 from market.chain.bindings import decode_error
 from market.domain.errors import ContractRefused
+from market.domain.gateway_key import GatewayKey
 from market.domain.merit_order import Clearing, claim_of, clear_greedy
 from market.domain.messages import Bid, Offer, Reading, Request, SeatTransfer
 from market.domain.products import Direction, Phase, Product, Side
@@ -31,7 +32,7 @@ from market.domain.settled_records import SettlementReading
 from market.domain.signing import address_of, sign_message
 from market.domain.trees import AwardRange, award_range, baseline_leaf, baseline_root
 from market.domain.typed_data import Domain, Message
-from tests.attacks.submission import Submission, settle_call
+from tests.attacks.submission import Binding, Submission, settle_call
 from tests.contracts_properties.auction_house import (
     FIRST_INTERVAL,
     GAS,
@@ -57,6 +58,9 @@ HONEST_BIDS = (
     BidRecord(250_000, 500, 0, 3),
 )
 """On 1000 Wh: 1 wins whole, 2 the rest of 600 Wh, 3 (reserved, but dearer) nothing."""
+
+SigningKey = GatewayKey | bytes
+"""Of a gateway; bytes: a secp256k1 key."""
 
 
 def gateway_key(index: int) -> bytes:
@@ -311,14 +315,15 @@ class Arena(AuctionHouse):
     def reading(self, index: int, active_wh: int, sequence: int = 1, reactive_varh: int = 0) -> Reading:
         return Reading(nanogrid(index), self.interval, active_wh, reactive_varh, sequence)
 
-    def signed(self, key: bytes, message: Message) -> bytes:
-        """Compact signature over a message of Settlement's domain."""
-        return sign_message(key, message, self.settlement_domain).compact()
+    def signed(self, key: SigningKey, message: Message) -> bytes:
+        """A gateway's signature over a message of Settlement's domain."""
+        gateway = key if isinstance(key, GatewayKey) else GatewayKey.of(key)
+        return gateway.sign_message(message, self.settlement_domain)
 
-    def announcing(self, reading: Reading, key: bytes) -> ContractFunction:
+    def announcing(self, reading: Reading, key: SigningKey) -> ContractFunction:
         return self.metering.functions.announceReading(reading.arguments(), self.signed(key, reading))
 
-    def annulling(self, first: Reading, second: Reading, key: bytes) -> ContractFunction:
+    def annulling(self, first: Reading, second: Reading, key: SigningKey) -> ContractFunction:
         return self.metering.functions.annulReadings(
             first.arguments(), self.signed(key, first), second.arguments(), self.signed(key, second)
         )
@@ -328,7 +333,7 @@ class Arena(AuctionHouse):
         return {award.index: award.quantity for award in self.clearing(offer).awards}
 
     def submission(
-        self, offer: bytes, metered: Mapping[int, int], keys: Mapping[int, bytes] | None = None
+        self, offer: bytes, metered: Mapping[int, int], keys: Mapping[int, SigningKey] | None = None
     ) -> Submission:
         """Readings of nanogrid indices for the offer's awards, signed by their gateways."""
         awards = self.clearing(offer).awards
@@ -346,6 +351,11 @@ class Arena(AuctionHouse):
     def settling_on(self, baselines: Sequence[int], offer: bytes, metered: Mapping[int, int]) -> ContractFunction:
         """The same on other baselines than those that were anchored."""
         return settle_call(self.settlement, replace(self.submission(offer, metered), baselines=baselines))
+
+    def binding(self, offer: bytes) -> Binding:
+        """What a settlement of the offer rests on."""
+        bound: Binding = tuple(self.settlement.functions.bindingOf(offer).call())
+        return bound
 
     def award_reading(self, index: int, active_wh: int, ordinal: int = 0) -> SettlementReading:
         """A seat's reading for the award with an ordinal, as its gateway signs it."""

@@ -13,6 +13,9 @@ from market.domain.records import AwardRecord
 from market.domain.settled_records import SettlementReading, pack_readings
 from market.domain.trees import award_range, baseline_vector
 
+Binding = tuple[int, str, str, int, bytes, bytes]
+"""What Settlement binds an offer's settlement to: terms, payer, aggregator, number of baselines, both roots."""
+
 
 @dataclass(frozen=True)
 class Submission:
@@ -24,8 +27,8 @@ class Submission:
     readings: Sequence[tuple[int, Reading, bytes]]
 
 
-def settle_call(settlement: Contract, submission: Submission) -> ContractFunction:
-    """The call of `settle`."""
+def settle_call(settlement: Contract, submission: Submission, binding: Binding | None = None) -> ContractFunction:
+    """The call of `settle`, by the offer's binding or another one."""
     ordinals = [ordinal for ordinal, _, _ in submission.readings]
     shown = award_range(submission.awards, min(ordinals), max(ordinals))
     readings = pack_readings(
@@ -33,6 +36,7 @@ def settle_call(settlement: Contract, submission: Submission) -> ContractFunctio
         for ordinal, reading, signature in submission.readings
     )
     vector = baseline_vector(submission.baselines)
+    binding = binding or settlement.functions.bindingOf(submission.offer).call()
     return settlement.functions.settle(
-        submission.offer, vector, (shown.first_leaf, shown.awards, shown.proof), readings
+        submission.offer, binding, vector, (shown.first_leaf, shown.awards, shown.proof), readings
     )

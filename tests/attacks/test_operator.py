@@ -70,6 +70,7 @@ def theft(arena: Arena, offer: bytes) -> list[tuple[ContractFunction, str]]:
     return [
         (functions.release(offer, arena.operator, 1), "OnlyAuction"),
         (functions.moveEscrow(offer, NO_REASON, 1), "OnlyAuction"),
+        (functions.openAwards(offer), "OnlyAuction"),
         (functions.lock(NO_REASON, arena.dso, 1), "OnlyAuction"),
         (functions.reserveForCommand(nanogrid(1), arena.interval, arena.dso, 1), "OnlyModule"),
         (functions.payAvailability(arena.dso, nanogrid(1), 1), "OnlyModule"),

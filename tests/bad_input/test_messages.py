@@ -17,6 +17,7 @@ from sqlalchemy import Engine, create_engine, func, select
 
 from gateway_agent.buffer import Buffer
 from gateway_agent.configuration import BUFFER_FILE, ENROLMENT_FILE, KEY_FILE
+from gateway_agent.identity import load_identity
 from market.domain.hashing import keccak256
 from market.domain.signing import address_of
 from market.domain.typed_data import Domain
@@ -80,7 +81,7 @@ class Scene:
 
     def meter(self, index: int) -> Meter:
         """The gateway's own key and chain, as they stand."""
-        key = bytes.fromhex((self.folder(index) / KEY_FILE).read_text().strip().removeprefix("0x"))
+        key = load_identity(self.folder(index) / KEY_FILE)
         buffer = Buffer(self.folder(index) / BUFFER_FILE)
         try:
             head = buffer.head()

@@ -5,6 +5,7 @@ Only market's core and its deployment plan are imported: this runs in Brownie's 
 
 from brownie import accounts, chain, network, project, web3
 from eth_account import Account
+from p256 import P256Gateway
 
 from market.chain.deployment import DeploymentParameters
 from market.chain.embedded import set_block_time
@@ -130,7 +131,9 @@ class Stage:
         return bytes(Account.unsafe_sign_hash(message.digest(self.domain(message)), account.private_key).signature)
 
     def sign_as_gateway(self, account, message):
-        """64 bytes: r and vs (EIP-2098)."""
+        """64 bytes: r and vs (EIP-2098); or the 128 of a P-256 key."""
+        if isinstance(account, P256Gateway):
+            return account.sign(message.digest(self.domain(message)))
         return b"".join(self.sign_compact(account, message))
 
     def sign_compact(self, account, message):

@@ -295,6 +295,7 @@ def test_escrow_is_the_auctions_alone(stage):
         (stage.settlement.lock, (bytes(32), stage.dso, 1)),
         (stage.settlement.moveEscrow, (bytes(32), bytes(32), 1)),
         (stage.settlement.release, (bytes(32), stage.dso, 1)),
+        (stage.settlement.openAwards, (bytes(32),)),
     ):
         with reverts(thrown("OnlyAuction", stage.operator)):
             call(*arguments, {"from": stage.operator})

@@ -109,9 +109,7 @@ def test_internal_flexibility_is_paid_by_the_aggregator_without_margin(stage):
 def test_settling_one_needs_only_its_own_baseline(stage):
     trade = Trade(stage)
     trade.to_settling()
-    transaction = stage.settlement.settleOne(
-        trade.id, trade.baseline_leaf(1), trade.range, trade.reading(1, 200).argument(), {"from": stage.oracle}
-    )
+    transaction = trade.settle_award(1, 200)
     expected = settle_award(trade.terms(1), BASELINES[1], trade.metered(1, 200))
     assert_result_is(result_of(trade, transaction), expected)
     assert stage.settlement.seatBalance(stage.seat(1)) == expected.paid_ueur
@@ -382,21 +380,18 @@ def test_an_offer_that_is_not_final_cannot_be_settled(stage):
 def test_baselines_must_be_those_that_were_anchored(stage):
     trade = Trade(stage)
     trade.to_settling()
-    reading = trade.reading(1, 200)
     for wrong in (trade.baselines[:-4], trade.baselines + bytes(4), bytes(12), b""):
         with reverts(thrown("WrongBaselines", trade.id)):
-            stage.settlement.settle(trade.id, wrong, trade.range, reading.pack(), {"from": stage.oracle})
-    leaf = trade.baseline_leaf(1)
-    for wrong in ((1, leaf[1], leaf[2]), (0, bytes(32), []), (0, leaf[1], [bytes(32)])):
+            trade.settle((1, 200), baselines=wrong)
+    for wrong in ({"baselines": bytes(32)}, {"proof": [bytes(32)]}):
         with reverts(thrown("WrongBaselines", trade.id)):
-            stage.settlement.settleOne(trade.id, wrong, trade.range, reading.argument(), {"from": stage.oracle})
+            trade.settle_award(1, 200, **wrong)
 
 
 def test_awards_must_be_those_of_the_result(stage):
     trade = Trade(stage)
     trade.to_settling()
     first, awards, proof = trade.range
-    reading = trade.reading(1, 200).pack()
     for wrong, error in (
         ((first, awards[:-12], proof), ("WrongAwardProof", trade.id, 0)),
         ((1, awards, proof), ("WrongAwardProof", trade.id, 1)),
@@ -407,7 +402,34 @@ def test_awards_must_be_those_of_the_result(stage):
         ((first, awards[:-1], proof), ("MalformedAwards", 35)),
     ):
         with reverts(thrown(*error)):
-            stage.settlement.settle(trade.id, trade.baselines, wrong, reading, {"from": stage.oracle})
+            trade.settle((1, 200), awards=wrong)
+    for wrong in (awards[:-12], awards[12:], b"", awards * 3):
+        with reverts(thrown("WrongAwardProof", trade.id, 0)):
+            trade.settle_award(1, 200, awards=wrong)
+
+
+def test_a_settlement_rests_on_what_was_final(stage):
+    """No offer was made final with somebody else as payer or aggregator, another price, or more baselines."""
+    trade = Trade(stage)
+    trade.to_settling()
+    terms, payer, aggregator, count, *roots = trade.binding
+    others = (
+        (terms, stage.stranger, aggregator, count, *roots),
+        (terms, payer, stage.stranger, count, *roots),
+        (terms ^ 1 << 64, payer, aggregator, count, *roots),
+        (terms, payer, aggregator, count + 1, *roots),
+    )
+    for wrong in others:
+        error = ("WrongBaselines", trade.id) if wrong[3] != count else ("WrongBinding", trade.id)
+        with reverts(thrown(*error)):
+            trade.settle((1, 200), binding=wrong)
+        with reverts(thrown("WrongBinding", trade.id)):
+            trade.settle_award(1, 200, binding=wrong)
+    with reverts(thrown("WrongBinding", trade.id)):
+        trade.settle(binding=others[0], readings=[])
+    trade.settle((1, 200))
+    with reverts(thrown("WrongBinding", trade.id)):
+        trade.settle((1, 200), binding=others[0])
 
 
 def test_a_reading_names_an_award_that_is_there(stage):
@@ -416,6 +438,8 @@ def test_a_reading_names_an_award_that_is_there(stage):
     for ordinal in (3, 8, 2**23 - 1):
         with reverts(thrown("AwardNotGiven", trade.id, ordinal)):
             trade.settle(readings=[replace(trade.reading(1, 200), ordinal=ordinal)])
+        with reverts(thrown("AwardNotGiven", trade.id, ordinal)):
+            trade.settle_award(1, 200, reading=replace(trade.reading(1, 200), ordinal=ordinal).pack())
 
 
 def test_readings_are_whole(stage):
@@ -424,4 +448,6 @@ def test_readings_are_whole(stage):
     whole = trade.reading(1, 200).pack()
     for wrong in (whole[:-1], whole + bytes(1), whole + bytes(15)):
         with reverts(thrown("MalformedReadings", len(wrong))):
-            stage.settlement.settle(trade.id, trade.baselines, trade.range, wrong, {"from": stage.oracle})
+            trade.settle(packed=wrong)
+        with reverts(thrown("MalformedReadings", len(wrong))):
+            trade.settle_award(1, 200, reading=wrong)

@@ -13,7 +13,7 @@ from market.domain.products import Direction, Product, Side
 from market.domain.records import BidRecord, PostedBid, pack_awards, pack_bids
 from market.domain.settled_records import SettlementReading, pack_readings, unpack_results
 from market.domain.settlement import AwardTerms
-from market.domain.trees import award_range, baseline_leaf, baseline_root, baseline_vector
+from market.domain.trees import award_proof, award_range, baseline_leaf, baseline_root, baseline_vector
 
 REQUEST_PRICE_UEUR_KWH = 200_000
 BIDS = ((100, 100_000), (200, 120_000), (300, 150_000))
@@ -134,6 +134,11 @@ class Trade:
         return award_range(self.awards, 0, len(self.awards) - 1).argument()
 
     @property
+    def binding(self):
+        """What a settlement rests on."""
+        return self.stage.settlement.bindingOf(self.id)
+
+    @property
     def baselines(self):
         return baseline_vector(BASELINES)
 
@@ -154,12 +159,30 @@ class Trade:
         signature = self.stage.sign_as_gateway(gateway or self.stage.gateways[index], message)
         return SettlementReading(self.ordinal(index), message.active_energy_wh, 0, sequence, signature)
 
-    def settle(self, *delivered, sender=None, readings=None):
-        """Settles by readings of (index, delivered); the verifier sends them."""
+    def settle(self, *delivered, sender=None, readings=None, packed=None, **others):
+        """Settles by readings of (index, delivered); the verifier sends them. others: wrong arguments."""
         if readings is None:
             readings = [self.reading(index, energy) for index, energy in delivered]
+        given = {"binding": self.binding, "baselines": self.baselines, "awards": self.range, **others}
         by = {"from": sender or self.stage.oracle}
-        return self.stage.settlement.settle(self.id, self.baselines, self.range, pack_readings(readings), by)
+        packed = pack_readings(readings) if packed is None else packed
+        return self.stage.settlement.settle(self.id, *given.values(), packed, by)
+
+    def settle_award(self, index, delivered, sender=None, **others):
+        """Settles one award with its proofs. others: wrong arguments."""
+        leaf, baseline = (
+            award_range(self.awards, self.ordinal(index), self.ordinal(index)),
+            baseline_leaf(BASELINES, index),
+        )
+        given = {
+            "binding": self.binding,
+            "baselines": baseline.values,
+            "awards": leaf.awards,
+            "reading": self.reading(index, delivered).pack_alone(),
+            "proof": award_proof(leaf, baseline),
+            **others,
+        }
+        return self.stage.settlement.settleAward(self.id, *given.values(), {"from": sender or self.stage.oracle})
 
     def announce(self, index, delivered, sequence=1):
         message = self.message(index, delivered, sequence)

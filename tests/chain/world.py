@@ -247,8 +247,10 @@ class World:
             for ordinal, index in enumerate(winners)
             if index in metered_wh
         ]
-        function = self.contracts.settlement.functions.settle(
+        settlement = self.contracts.settlement.functions
+        function = settlement.settle(
             offer,
+            settlement.bindingOf(offer).call(),
             baseline_vector(self.baselines[interval]),
             award_range(awards, 0, len(winners) - 1).argument(),
             pack_readings(readings),

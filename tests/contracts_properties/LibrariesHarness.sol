@@ -3,12 +3,13 @@ pragma solidity 0.8.37;
 
 import {AwardMarks} from "../../contracts/libraries/AwardMarks.sol";
 import {Calendar} from "../../contracts/libraries/Calendar.sol";
+import {GatewaySignature} from "../../contracts/libraries/GatewaySignature.sol";
 import {Months} from "../../contracts/libraries/Months.sol";
 import {Products} from "../../contracts/libraries/Products.sol";
 import {VectorProof} from "../../contracts/libraries/VectorProof.sol";
 import {VectorTree} from "../../contracts/libraries/VectorTree.sol";
 
-/// @notice Lets tests call the pure libraries. Not part of the product.
+/// @notice Lets tests call the libraries that keep nothing. Not part of the product.
 contract LibrariesHarness {
     function before(uint256 moment, uint256 timeUnitS, uint256 hundredths) external pure returns (uint256) {
         return Calendar.before(moment, timeUnitS, hundredths);
@@ -59,8 +60,25 @@ contract LibrariesHarness {
         return VectorProof.verify(root, first, content, leafBytes, leafCount, proof);
     }
 
-    function mark(uint256[] calldata ordinals) external pure returns (uint256 word) {
-        for (uint256 i = 0; i < ordinals.length; ++i) word = AwardMarks.withMark(word, ordinals[i]);
+    function verifyLeaf(bytes32 root, uint256 index, bytes32 leaf, uint256 leafCount, bytes32[] calldata proof)
+        external
+        pure
+        returns (bool)
+    {
+        return VectorProof.verifyLeaf(root, index, leaf, leafCount, proof);
+    }
+
+    function pathLength(uint256 index, uint256 leafCount) external pure returns (uint256) {
+        return VectorProof.pathLength(index, leafCount);
+    }
+
+    function marksLeft(uint256 count, uint256 word, uint256[] calldata ended) external pure returns (uint256 marks) {
+        marks = AwardMarks.firstOf(count, word);
+        for (uint256 i = 0; i < ended.length; ++i) marks = AwardMarks.withoutMark(marks, ended[i]);
+    }
+
+    function gatewayOf(bytes32 digest, bytes calldata signature) external view returns (address) {
+        return GatewaySignature.signerOf(digest, signature);
     }
 
     function isMarked(uint256 word, uint256 ordinal) external pure returns (uint256 number, bool) {

@@ -12,6 +12,9 @@ from web3.contract import Contract
 
 from market.chain.embedded import EmbeddedChain
 from market.domain.calendar import Calendar
+from market.domain.errors import BadSignature
+from market.domain.gateway_key import GatewayKey, KeyKind, gateway_of
+from market.domain.hashing import keccak256
 from market.domain.products import PRODUCTS, Product
 from market.domain.trees import (
     award_leaf_hashes,
@@ -21,7 +24,11 @@ from market.domain.trees import (
     baseline_leaf_contents,
     baseline_root,
     baseline_vector,
+    hash_pair,
+    path_length,
+    proof_of_leaf,
     proof_of_range,
+    root_of_leaves,
 )
 from tests.contracts_properties.harness import create_harness
 from tests.contracts_properties.plain_twins import twins
@@ -31,6 +38,15 @@ ON_A_NODE = settings(
     deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 )
 TIME_UNITS = st.one_of(st.just(900), st.integers(1, 3600))
+P256_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
+P256_FIELD = 2**256 - 2**224 + 2**192 + 2**96 - 1
+P256_GENERATOR = (
+    0x6B17D1F2E12C4247F8BCE6E563A440F277037D812DEB33A0F4A13945D898C296,
+    0x4FE342E2FE1A7F9B8EE7EB4A7C0F9E162BCE33576B315ECECBB6406837BF51F5,
+)
+EDGES = (0, 1, P256_ORDER // 2, P256_ORDER // 2 + 1, P256_ORDER - 1, P256_ORDER, P256_FIELD, *P256_GENERATOR)
+DIGESTS = st.binary(min_size=32, max_size=32)
+GATEWAYS = st.builds(GatewayKey.of, st.binary(max_size=32).map(keccak256), st.sampled_from(KeyKind))
 BASELINES = st.lists(st.integers(-(2**31), 2**31 - 1), max_size=200)
 AWARD_FLATS = st.integers(0, 70).flatmap(lambda count: st.binary(min_size=12 * count, max_size=12 * count))
 
@@ -133,6 +149,34 @@ def test_consecutive_awards_are_proved_by_their_own_proof_only(
     assert not verifies(shown.first_leaf, bytes(changed), proof)
 
 
+@ON_A_NODE
+@given(leaves=st.lists(st.binary(min_size=32, max_size=32), min_size=1, max_size=70, unique=True), data=st.data())
+def test_one_leaf_is_proved_at_its_place_as_a_range_of_one_is(
+    harness: Contract, leaves: list[bytes], data: st.DataObject
+) -> None:
+    count, at = len(leaves), data.draw(st.integers(0, len(leaves) - 1))
+    root, proof = root_of_leaves(leaves), list(proof_of_leaf(leaves, at))
+    assert proof == list(proof_of_range(leaves, at, 1))
+
+    def verifies(index: int, leaf: bytes, shown: list[bytes], among: int = count) -> bool:
+        return bool(harness.functions.verifyLeaf(root, index, leaf, among, shown).call())
+
+    assert verifies(at, leaves[at], proof)
+    assert not verifies(at, leaves[at - 1], proof) or count == 1
+    assert not verifies(at, leaves[at], [*proof, root])
+    assert not verifies(at, leaves[at], proof[1:]) or not proof
+    assert not verifies(count, leaves[at], proof)
+    if proof:  # an inner node is no leaf: how long the proof must be follows from the place
+        assert not verifies(at, hash_pair(leaves[at], proof[0]), proof[1:])
+
+
+@ON_A_NODE
+@given(count=st.integers(1, 2**32), data=st.data())
+def test_the_length_of_a_proof_follows_from_the_place(harness: Contract, count: int, data: st.DataObject) -> None:
+    index = data.draw(st.one_of(st.integers(0, count - 1), st.integers(max(0, count - 20), count - 1)))
+    assert harness.functions.pathLength(index, count).call() == path_length(index, count)
+
+
 @pytest.mark.parametrize("count", [2, 3, 4, 7, 8])
 def test_an_inner_node_is_no_leaf(harness: Contract, count: int) -> None:
     # A leaf of five awards is 64 bytes long, as is the pair that an inner node hashes: a forger who finds a pair whose
@@ -152,8 +196,50 @@ def test_without_awards_nothing_is_proved(harness: Contract) -> None:
 
 
 @ON_A_NODE
-@given(places=st.sets(st.integers(0, 255), max_size=40))
-def test_marks_of_awards_do_not_touch_each_other(harness: Contract, places: set[int]) -> None:
-    word = harness.functions.mark([256 * 5 + place for place in places]).call()
-    for place in {0, 1, 63, 254, 255, *places}:
-        assert harness.functions.isMarked(word, 256 * 5 + place).call() == [5, place in places]
+@given(count=st.integers(1, 600), ended=st.sets(st.integers(0, 599), max_size=40))
+def test_awards_have_their_marks_until_they_end(harness: Contract, count: int, ended: set[int]) -> None:
+    for word in range((count + 255) // 256):
+        ordinals = range(256 * word, 256 * word + 256)
+        marks = harness.functions.marksLeft(count, word, [each for each in ended if each in ordinals]).call()
+        for ordinal in ordinals:
+            shown = [word, ordinal < count and ordinal not in ended]
+            assert marks >> ordinal % 256 & 1 == shown[1]
+        assert harness.functions.isMarked(marks, ordinals[-1]).call() == shown
+
+
+# SIGNATURES OF GATEWAYS
+
+
+def gateway_or_nobody(digest: bytes, signature: bytes) -> str:
+    """The Python reference's answer, as the contract gives it."""
+    try:
+        return gateway_of(digest, signature)
+    except BadSignature:
+        return "0x" + "00" * 20
+
+
+@ON_A_NODE
+@given(key=GATEWAYS, digest=DIGESTS, data=st.data())
+def test_a_gateway_is_who_the_reference_says_also_where_bits_are_flipped(
+    harness: Contract, key: GatewayKey, digest: bytes, data: st.DataObject
+) -> None:
+    signature = key.sign(digest)
+    assert harness.functions.gatewayOf(digest, signature).call() == key.address
+    bit = data.draw(st.integers(0, 8 * len(signature) - 1))
+    flipped = (int.from_bytes(signature, "big") ^ 1 << bit).to_bytes(len(signature), "big")
+    assert harness.functions.gatewayOf(digest, flipped).call() == gateway_or_nobody(digest, flipped)
+
+
+@ON_A_NODE
+@given(digest=DIGESTS, signature=st.one_of(st.binary(max_size=200), st.binary(min_size=128, max_size=128)))
+def test_any_bytes_are_signed_by_whom_the_reference_says(harness: Contract, digest: bytes, signature: bytes) -> None:
+    assert harness.functions.gatewayOf(digest, signature).call() == gateway_or_nobody(digest, signature)
+
+
+@ON_A_NODE
+@given(digest=DIGESTS, words=st.lists(st.sampled_from(EDGES), min_size=4, max_size=4))
+def test_words_at_the_edges_are_signed_by_whom_the_reference_says(
+    harness: Contract, digest: bytes, words: list[int]
+) -> None:
+    signature = b"".join(word.to_bytes(32, "big") for word in words)
+    assert harness.functions.gatewayOf(digest, signature).call() == gateway_or_nobody(digest, signature)

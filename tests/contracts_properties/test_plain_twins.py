@@ -33,7 +33,7 @@ ON_NODES = settings(
 )
 SEEDS = st.integers(0, 2**32 - 1)
 REACHED: Counter[str] = Counter()
-MOST_BATCHES = 60
+MOST_BATCHES = 400
 
 
 @pytest.fixture(scope="module")

@@ -21,6 +21,7 @@ from web3.types import TxReceipt
 
 from market.chain.deployment import deploy
 from market.chain.embedded import start_anvil
+from market.domain.gateway_key import GatewayKey, KeyKind
 from market.domain.merit_order import claim_of, clear_greedy
 from market.domain.messages import Offer, Reading
 from market.domain.products import Direction, Side
@@ -37,8 +38,7 @@ from market.domain.settlement import (
     settle_missing,
     settle_revoked,
 )
-from market.domain.signing import address_of, sign_message
-from market.domain.trees import award_range, award_root, baseline_leaf, baseline_root, baseline_vector
+from market.domain.trees import award_proof, award_range, award_root, baseline_leaf, baseline_root, baseline_vector
 from market.domain.typed_data import Domain
 from tests.conftest import TEST_EPOCH, taken_by_nobody
 from tests.contracts_properties.auction_house import (
@@ -58,9 +58,9 @@ from tests.contracts_properties.plain_twins import deploy_plain
 READ, READ_ALONE, MISSING, ANNULLED, UPHELD, DISMISSED = "read", "alone", "missing", "annulled", "upheld", "dismissed"
 
 
-def gateway_key(index: int) -> bytes:
-    """Private key of a seat's gateway."""
-    return keccak(text=f"gateway {index}")
+def gateway_key(index: int) -> GatewayKey:
+    """A seat's gateway; every fourth has a P-256 key."""
+    return GatewayKey.of(keccak(text=f"gateway {index}"), KeyKind.P256 if index % 4 == 3 else KeyKind.SECP256K1)
 
 
 @dataclass
@@ -106,7 +106,7 @@ class SettlingHouse(AuctionHouse):
 
     def prepare(self) -> None:
         for index in range(SEATS):
-            seat_gateway = (PORTFOLIO << 16 | index, address_of(gateway_key(index)))
+            seat_gateway = (PORTFOLIO << 16 | index, gateway_key(index).address)
             self.send(self.settlement.functions.setGateway(*seat_gateway), self.operator)
         self.send(self.registry.functions.grantRole(keccak(text="REFEREE"), self.operator), self.operator)
         functions = self.settlement.functions
@@ -241,7 +241,7 @@ def reading(house: SettlingHouse, story: Story, interval: int, award: AwardRecor
 
 
 def award_reading(house: SettlingHouse, message: Reading, ordinal: int) -> SettlementReading:
-    signature = sign_message(gateway_key(message.nanogrid & 0xFFFF), message, house.reading_domain).compact()
+    signature = gateway_key(message.nanogrid & 0xFFFF).sign_message(message, house.reading_domain)
     return SettlementReading(ordinal, message.active_energy_wh, 0, message.sequence, signature)
 
 
@@ -251,9 +251,9 @@ def annul(house: SettlingHouse, interval: int, award: AwardRecord) -> None:
     shown: list[Any] = []
     for energy in (1, 2):
         message = Reading(nanogrid, interval, energy, 0, 1)
-        shown += [message.arguments(), sign_message(key, message, house.reading_domain).compact()]
+        shown += [message.arguments(), key.sign_message(message, house.reading_domain)]
     house.send(house.metering.functions.annulReadings(*shown), house.anyone)
-    house.send(house.settlement.functions.setGateway(nanogrid, address_of(key)), house.operator)
+    house.send(house.settlement.functions.setGateway(nanogrid, key.address), house.operator)
     house.send(house.registry.functions.reinstateSeat(nanogrid), house.operator)
 
 
@@ -279,6 +279,7 @@ def hold(house: SettlingHouse, story: Story, offer: bytes, awards: Sequence[Awar
 def settle(house: SettlingHouse, story: Story, id_: bytes, interval: int, awards: Sequence[AwardRecord]) -> None:
     """Readings of all awards whose fate is to be read, in one batch but for those that settle alone."""
     batch, told = [], {}
+    binding = house.settlement.functions.bindingOf(id_).call()
     for ordinal, award in enumerate(awards):
         fate, terms = story.fates[ordinal], terms_of(story, award)
         message = reading(house, story, interval, award, fate.delivered)
@@ -292,13 +293,13 @@ def settle(house: SettlingHouse, story: Story, id_: bytes, interval: int, awards
         if fate.end in (READ, DISMISSED, ANNULLED, UPHELD):  # an upheld one is skipped as settled
             batch.append(award_reading(house, message, ordinal))
         elif fate.end == READ_ALONE:
-            baseline = baseline_leaf(story.baselines, award.index).argument()
-            given = (id_, baseline, award_range(awards, ordinal, ordinal).argument())
-            alone = award_reading(house, message, ordinal).argument()
-            receipt = house.send(house.settlement.functions.settleOne(*given, alone), house.oracle)
+            baseline, leaf = baseline_leaf(story.baselines, award.index), award_range(awards, ordinal, ordinal)
+            alone = award_reading(house, message, ordinal).pack()
+            shown = (binding, baseline.values, leaf.awards, alone, award_proof(leaf, baseline))
+            receipt = house.send(house.settlement.functions.settleAward(id_, *shown), house.oracle)
             house.assert_told(receipt, {ordinal: told.pop(ordinal)})
     flat, shown = baseline_vector(story.baselines), award_range(awards, 0, len(awards) - 1).argument()
-    given = (id_, flat, shown, pack_readings(batch))
+    given = (id_, binding, flat, shown, pack_readings(batch))
     house.assert_told(house.send(house.settlement.functions.settle(*given), house.oracle), told)
 
 

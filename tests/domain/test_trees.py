@@ -17,6 +17,7 @@ from market.domain.trees import (
     baseline_values,
     baseline_vector,
     leaf_hash,
+    path_length,
     proof_of_leaf,
     proof_of_range,
     reading_leaf,
@@ -36,6 +37,7 @@ def test_every_leaf_is_proved_against_the_root(leaves: list[bytes]) -> None:
         proof = proof_of_leaf(leaves, at)
         assert verify(root, leaf, proof)
         assert not verify(root, keccak256(leaf), proof)
+        assert len(proof) == path_length(at, len(leaves))
 
 
 def test_the_root_folds_the_peaks_from_the_smallest() -> None:

@@ -11,6 +11,7 @@ import pytest
 from sqlalchemy import select
 
 from market.chain.sender import TransactionSender
+from market.domain.gateway_key import KeyKind, kind_of
 from market.domain.settlement import Outcome
 from market.store.database import migrate, open_engine, read_scope
 from market.store.facts import BidReceived, SignedDecision
@@ -73,6 +74,13 @@ def _require_causes(stage: Stage, evidence: Evidence) -> None:
     assert (stubborn, False) in failed, "measured in time, and not done"
 
 
+def _require_both_curves(evidence: Evidence) -> None:
+    """Gateways with keys on either curve have enrolled, measured, and been paid for their delivery."""
+    paid = {end.arguments["nanogrid"] for end in evidence.named("AwardSettled") if end.arguments["paidUeur"] > 0}
+    kinds = {kind_of(reading.signature) for reading in evidence.readings if reading.nanogrid in paid}
+    assert kinds == set(KeyKind)
+
+
 def _failing(evidence: Evidence) -> set[str]:
     return {name for name, findings in check(evidence).items() if findings}
 
@@ -103,6 +111,7 @@ async def test_evidence_that_was_tampered_with_fails(tmp_path: Path) -> None:
         honest = await asyncio.to_thread(collect_evidence, stage)
         await asyncio.to_thread(_require_nothing_staged, stage, set_up_until)
         _require_causes(stage, honest)
+        _require_both_curves(honest)
         await asyncio.to_thread(_transfer_to_settlement, stage, tmp_path)
         with_transfer = await asyncio.to_thread(collect_evidence, stage)
     assert _failing(honest) == set()

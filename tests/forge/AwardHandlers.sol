@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
+import {IMeritOrderAuction} from "contracts/interfaces/IMeritOrderAuction.sol";
 import {IMeteringOracle} from "contracts/interfaces/IMeteringOracle.sol";
 import {ISettlement} from "contracts/interfaces/ISettlement.sol";
+import {OfferTerms} from "contracts/libraries/OfferTerms.sol";
 import {ClearingHandlers} from "./ClearingHandlers.sol";
 import {MeritOrderReference} from "./MeritOrderReference.sol";
 import {SettlementReference} from "./SettlementReference.sol";
@@ -10,13 +12,14 @@ import {TreeReference} from "./TreeReference.sol";
 import {VM, Vm} from "./Vm.sol";
 
 /// @notice Awards come to their end: by readings of the verifier, by announced ones of anybody, by expiry.
-/// @dev The only file that knows the shape of `settle`, `settleOne`, `expireAwards` and of their event.
+/// @dev The only file that knows the shape of `settle`, `settleAward`, `expireAwards` and of their event.
 abstract contract AwardHandlers is ClearingHandlers {
     bytes32 internal constant READING = keccak256(
         "Reading(uint48 nanogrid,uint32 interval,int32 activeEnergyWh,int32 reactiveEnergyVarh,uint32 sequence)"
     );
 
     mapping(bytes32 sold => IMeteringOracle.Reading) internal announced;
+    bool private _forgedBinding;
 
     /* WHAT GATEWAYS SIGN */
 
@@ -40,8 +43,7 @@ abstract contract AwardHandlers is ClearingHandlers {
 
     function _signed(IMeteringOracle.Reading memory reading) internal view returns (bytes memory) {
         bytes32 message = keccak256(abi.encode(READING, reading));
-        (bytes32 r, bytes32 vs) = _compact(settlement.gatewayOf(reading.nanogrid), _digest(settlementDomain, message));
-        return abi.encodePacked(r, vs);
+        return _gatewaySignature(settlement.gatewayOf(reading.nanogrid), _digest(settlementDomain, message));
     }
 
     /* SETTLING */
@@ -62,20 +64,44 @@ abstract contract AwardHandlers is ClearingHandlers {
         for (uint256 i = first * 8 + _draw(4) / 3; i < last; ++i) {
             readings = bytes.concat(readings, _packedReading(lot, i, by));
         }
-        bytes memory baselines =
-            vectors[_vectorKey(lot.offer.portfolio, lot.offer.interval, _kindOf(lot.offer.product))];
-        _book(id, by, abi.encodeCall(settlement.settle, (id, baselines, _range(lot.awards, first, end), readings)));
+        _book(id, by, _settleCall(id, _range(lot.awards, first, end), readings));
+    }
+
+    function _settleCall(bytes32 id, ISettlement.AwardRange memory range, bytes memory readings)
+        private
+        returns (bytes memory)
+    {
+        IMeritOrderAuction.Offer storage offer = lots[id].offer;
+        bytes memory baselines = vectors[_vectorKey(offer.portfolio, offer.interval, _kindOf(offer.product))];
+        return abi.encodeCall(settlement.settle, (id, _bindingOf(id), baselines, range, readings));
     }
 
     function _packedReading(Lot storage lot, uint256 ordinal, address by) private view returns (bytes memory) {
         ISettlement.AwardReading memory given = _awardReading(lot, ordinal, by);
+        if (given.signature.length == 0) given.signature = new bytes(64);
+        return _packed(given);
+    }
+
+    function _packed(ISettlement.AwardReading memory given) private pure returns (bytes memory) {
         return abi.encodePacked(
-            uint24(given.ordinal),
+            uint24(given.signature.length == 128 ? given.ordinal | 1 << 23 : given.ordinal),
             given.activeEnergyWh,
             given.reactiveEnergyVarh,
             given.sequence,
-            given.signature.length == 0 ? new bytes(64) : given.signature
+            given.signature
         );
+    }
+
+    /// @dev Rarely with something else in it, which nothing may accept.
+    function _bindingOf(bytes32 id) private returns (ISettlement.Binding memory binding) {
+        binding = settlement.bindingOf(id);
+        if (_draw(16) != 0) return binding;
+        uint256 what = _draw(4);
+        if (what == 0) binding.payer = stranger;
+        else if (what == 1) binding.aggregator = stranger;
+        else if (what == 2) binding.baselineCount += 8;
+        else binding.terms = OfferTerms.wrap(OfferTerms.unwrap(binding.terms) ^ 1 << 64);
+        _forgedBinding = true;
     }
 
     function settlesAlone(uint256 number) external turn(number) {
@@ -91,7 +117,18 @@ abstract contract AwardHandlers is ClearingHandlers {
         ISettlement.BaselineLeaf memory baseline =
             _baselineLeaf(nanogrid, lot.offer.interval, _kindOf(lot.offer.product));
         ISettlement.AwardRange memory leaf = _leafOf(lot.awards, ordinal);
-        _book(id, by, abi.encodeCall(settlement.settleOne, (id, baseline, leaf, reading)));
+        _book(id, by, _aloneCall(id, baseline, leaf, _packed(reading)));
+    }
+
+    function _aloneCall(
+        bytes32 id,
+        ISettlement.BaselineLeaf memory baseline,
+        ISettlement.AwardRange memory leaf,
+        bytes memory reading
+    ) private returns (bytes memory) {
+        bytes32[] memory proof = TreeReference.joined(leaf.proof, baseline.proof);
+        ISettlement.Binding memory binding = _bindingOf(id);
+        return abi.encodeCall(settlement.settleAward, (id, binding, baseline.values, leaf.awards, reading, proof));
     }
 
     function awardExpiries(uint256 number) external turn(number) {
@@ -169,7 +206,10 @@ abstract contract AwardHandlers is ClearingHandlers {
     function _book(bytes32 id, address by, bytes memory data) private {
         int256[] memory before = _worths(id);
         (int256 payer, int256 aggregator) = _beyondThisOffer(id);
+        bool isForged = _forgedBinding;
+        _forgedBinding = false;
         if (!_tryOk(by, address(settlement), data)) return;
+        require(!isForged, "a binding that is not the offer's was accepted");
         int256[] memory due = _endedByLogs(id, false);
         int256[] memory after_ = _worths(id);
         for (uint256 i = 0; i < before.length; ++i) {
@@ -265,6 +305,7 @@ abstract contract AwardHandlers is ClearingHandlers {
         uint256 shown =
             SettlementReference.delivered(award.quantity, lot.offer.direction, result.baseline, result.metered);
         require(result.delivered == shown, "delivered is not what the reading shows");
+        if (onP256[settlement.gatewayOf(nanogrid)]) _mark("award read: P-256 gateway");
     }
 
     /// @dev One delivery of a nanogrid, interval and kind is paid for once, whether by an award or by a command.

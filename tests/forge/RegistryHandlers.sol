@@ -305,7 +305,7 @@ abstract contract RegistryHandlers is Stage {
         address r = address(registry);
         address s = address(settlement);
         uint48 nanogrid = _anySeat();
-        uint256 choice = _draw(15);
+        uint256 choice = _draw(16);
         if (choice == 0) {
             _refused(r, abi.encodeCall(registry.suspendSeat, (nanogrid, "x")));
         } else if (choice == 1) {
@@ -333,6 +333,8 @@ abstract contract RegistryHandlers is Stage {
         } else if (choice == 12) {
             _refused(address(token), abi.encodeCall(token.burn, (1, "x")));
         } else if (choice == 13) {
+            _refused(s, abi.encodeCall(settlement.openAwards, (bytes32(number))));
+        } else if (choice == 14) {
             _refused(s, abi.encodeCall(settlement.decideHold, (bytes32(number), 0, true)));
         } else {
             _refused(

@@ -202,9 +202,9 @@ abstract contract SettlementHandlers is AwardHandlers {
         VM.warp(clock);
         bytes32 digest = _digest(settlementDomain, keccak256(abi.encode(ENROLMENT, nanogrid, gateway)));
         bytes memory byCode = _long(code, digest);
-        bytes memory byGateway = _long(gateway, digest);
+        bytes memory byGateway = onP256[gateway] ? _gatewaySignature(gateway, digest) : _long(gateway, digest);
         bytes memory data = abi.encodeCall(settlement.enrolGateway, (nanogrid, gateway, byCode, byGateway));
-        _try(relayer, address(settlement), data);
+        if (_tryOk(relayer, address(settlement), data) && onP256[gateway]) _mark("enrolled: P-256 gateway");
     }
 
     function _long(address signer, bytes32 digest) private view returns (bytes memory) {

@@ -27,6 +27,7 @@ abstract contract Stage is CallCounter {
     /// @dev 2027-01-31 23:00 UTC: capacity contracts begin an hour later.
     uint256 internal constant START = 1_801_436_400;
     uint16 internal constant FIRST_MONTH = 2027 * 12 + 1;
+    uint256 private constant P256_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551;
     bytes32 internal constant OPERATOR = keccak256("OPERATOR");
     bytes32 internal constant ORACLE = keccak256("ORACLE");
     bytes32 internal constant REFEREE = keccak256("REFEREE");
@@ -59,6 +60,8 @@ abstract contract Stage is CallCounter {
     /// @dev Everybody who can own an account: their balances and escrows are all that Settlement owes.
     address[] internal people;
     mapping(address => uint256) internal keyOf;
+    /// @dev Gateways with keys on P-256.
+    mapping(address => bool) internal onP256;
     uint48[] internal seats;
     uint32[] internal portfolios;
     uint64 internal salt;
@@ -195,7 +198,16 @@ abstract contract Stage is CallCounter {
     }
 
     function _gatewayKey(uint48 nanogrid, uint256 number) internal returns (address) {
-        return _key(uint256(keccak256(abi.encode("gateway", nanogrid, number))));
+        uint256 key = uint256(keccak256(abi.encode("gateway", nanogrid, number)));
+        return key % 3 == 0 ? _p256Key(key >> 1) : _key(key);
+    }
+
+    /// @dev The key is below the curve's order.
+    function _p256Key(uint256 key) private returns (address who) {
+        (uint256 x, uint256 y) = VM.publicKeyP256(key);
+        who = address(uint160(uint256(keccak256(abi.encode(x, y)))));
+        keyOf[who] = key;
+        onP256[who] = true;
     }
 
     function _grant(bytes32 role, address who) internal {
@@ -234,6 +246,18 @@ abstract contract Stage is CallCounter {
         uint256 key = keyOf[signer];
         (uint8 v, bytes32 r, bytes32 s) = VM.sign(key == 0 ? 7 : key, _digest(domain, message));
         return abi.encodePacked(r, s, v);
+    }
+
+    /// @dev 64 bytes, or 128 of a key on P-256.
+    function _gatewaySignature(address gateway, bytes32 digest) internal view returns (bytes memory) {
+        if (!onP256[gateway]) {
+            (bytes32 r, bytes32 vs) = _compact(gateway, digest);
+            return abi.encodePacked(r, vs);
+        }
+        (bytes32 first, bytes32 second) = VM.signP256(keyOf[gateway], digest);
+        uint256 s = uint256(second);
+        (uint256 x, uint256 y) = VM.publicKeyP256(keyOf[gateway]);
+        return abi.encode(first, s > P256_ORDER / 2 ? P256_ORDER - s : s, x, y);
     }
 
     /// @dev EIP-2098.

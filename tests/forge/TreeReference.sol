@@ -125,4 +125,10 @@ library TreeReference {
     function _pair(bytes32 a, bytes32 b) private pure returns (bytes32) {
         return a < b ? keccak256(abi.encode(a, b)) : keccak256(abi.encode(b, a));
     }
+
+    function joined(bytes32[] memory first, bytes32[] memory second) internal pure returns (bytes32[] memory all) {
+        all = new bytes32[](first.length + second.length);
+        for (uint256 i = 0; i < first.length; ++i) all[i] = first[i];
+        for (uint256 i = 0; i < second.length; ++i) all[first.length + i] = second[i];
+    }
 }

@@ -14,16 +14,15 @@ from sqlalchemy.exc import IntegrityError
 from gateway_agent.buffer import Buffer, PlacedBid
 from gateway_agent.buffer_schema import open_engine
 from gateway_agent.drivers import Registers
-from gateway_agent.identity import Identity
 from gateway_agent.metering import ImplausibleMeasurement, next_reading
 from gateway_agent.signer import Signer
+from market.domain.gateway_key import GatewayKey
 from market.domain.hashing import keccak256
-from market.domain.signing import address_of
 from oracle.messages import GENESIS_HASH, Receipt, ReceiptOutcome, SignedReading
 from tests.gateway_agent.world import AUCTION, NANOGRID, SETTLEMENT, T0, UNIT_S
 
 KEY = keccak256(b"gateway of the buffer's tests")
-SIGNER = Signer(Identity(KEY, address_of(KEY)), NANOGRID, SETTLEMENT, AUCTION)
+SIGNER = Signer(GatewayKey.of(KEY), NANOGRID, SETTLEMENT, AUCTION)
 
 
 @pytest.fixture

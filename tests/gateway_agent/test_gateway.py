@@ -7,10 +7,13 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import pytest
+
 from gateway_agent.buffer import Buffer
 from gateway_agent.configuration import BUFFER_FILE
 from gateway_agent.gateway import Gateway, Parts
 from gateway_agent.metrics import Metrics
+from market.domain.gateway_key import KeyKind, kind_of
 from oracle.messages import Channel, Liveness, Plan, PlanEntry, Receipt, ReceiptOutcome, Receipts
 from tests.gateway_agent.world import (
     NANOGRID,
@@ -79,16 +82,18 @@ async def at_work(installed: Installed) -> AsyncIterator[AtWork]:
         await found.gateway.close()
 
 
+@pytest.mark.parametrize("kind", KeyKind)
 async def test_each_interval_gives_one_reading_and_it_leaves_with_its_receipt(
-    tmp_path: Path, broker: Broker, small_oracle: SmallOracle
+    tmp_path: Path, broker: Broker, small_oracle: SmallOracle, kind: KeyKind
 ) -> None:
-    async with at_work(install(tmp_path / "gw", broker.port)) as found:
+    async with at_work(install(tmp_path / "gw", broker.port, kind=kind)) as found:
         for step in range(5):
             await found.at(T0 + step * UNIT_S)
         assert sorted(small_oracle.readings) == [1, 2, 3, 4]
         assert [each.interval for each in small_oracle.readings.values()] == [T0 + step * UNIT_S for step in range(4)]
         assert found.buffer.counts() == {"WAITING": 0, "CONFIRMED": 4, "REFUSED": 0}
         assert found.buffer.broken_link(SETTLEMENT) is None
+        assert {kind_of(bytes.fromhex(each.signature[2:])) for each in small_oracle.readings.values()} == {kind}
 
 
 async def test_a_first_start_within_an_interval_signs_nothing_for_it(

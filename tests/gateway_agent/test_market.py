@@ -16,6 +16,8 @@ from typing import Any
 import httpx
 import pytest
 import uvicorn
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 from fastapi import FastAPI, Header, HTTPException, Request
 from typer.testing import CliRunner
 
@@ -25,9 +27,10 @@ from gateway_agent.cli import app as gateway_app
 from gateway_agent.configuration import ENROLMENT_FILE, KEY_FILE, SETTINGS_FILE, BadConfiguration, load_enrolled
 from gateway_agent.enrolment import EnrolmentRefused, enrol
 from gateway_agent.gateway import Parts
-from gateway_agent.identity import UnsafeFile, load_identity, load_or_create_identity
+from gateway_agent.identity import UnsafeFile, load_identity, load_or_create_identity, write_secret
 from gateway_agent.metrics import Metrics
 from market.domain.enrolment_code import EnrolmentCode, MalformedCode
+from market.domain.gateway_key import KeyKind, gateway_of_message
 from market.domain.messages import Bid, BidReceipt, Enrolment, access_request
 from market.domain.products import Direction, Product, Side
 from market.domain.signing import address_of, recover_message, sign_message
@@ -86,13 +89,14 @@ class SmallMarket:
             asked = access_request(body["gateway"], "0123456789abcdef")
             assert body["nonce"] == "0123456789abcdef"
             access = bytes.fromhex(body["access_signature"][2:])
-            if recover_message(asked, SETTLEMENT, access) != body["gateway"]:
+            if gateway_of_message(asked, SETTLEMENT, access) != body["gateway"]:
                 raise HTTPException(403, "the nonce's signature is wrong")
             message = Enrolment(body["nanogrid"], body["gateway"])
-            for name, address in (("code", self.code.address), ("gateway", body["gateway"])):
-                signature = bytes.fromhex(body[f"{name}_signature"][2:])
-                if recover_message(message, SETTLEMENT, signature) != address:
-                    raise HTTPException(403, f"the {name}'s signature is wrong")
+            code, gateway = (bytes.fromhex(body[f"{name}_signature"][2:]) for name in ("code", "gateway"))
+            if recover_message(message, SETTLEMENT, code) != self.code.address:
+                raise HTTPException(403, "the code's signature is wrong")
+            if gateway_of_message(message, SETTLEMENT, gateway) != body["gateway"]:
+                raise HTTPException(403, "the gateway's signature is wrong")
             self.used = True
             return {
                 "nanogrid": body["nanogrid"],
@@ -194,12 +198,16 @@ def test_a_mistyped_code_is_refused(change: str) -> None:
         EnrolmentCode.parse(mistyped)
 
 
-def test_enrolment_makes_a_key_binds_it_and_keeps_the_answer(tmp_path: Path, small_market: SmallMarket) -> None:
+@pytest.mark.parametrize("kind", [None, *KeyKind])
+def test_enrolment_makes_a_key_binds_it_and_keeps_the_answer(
+    tmp_path: Path, small_market: SmallMarket, kind: KeyKind | None
+) -> None:
     with httpx.Client() as client:
-        enrolled = enrol(tmp_path, small_market.code.text, small_market.url, client)
+        enrolled = enrol(tmp_path, small_market.code.text, small_market.url, client, kind)
     assert small_market.used
     assert load_enrolled(tmp_path) == enrolled
     assert enrolled.gateway == load_identity(tmp_path / KEY_FILE).address
+    assert load_identity(tmp_path / KEY_FILE).kind is (kind or KeyKind.SECP256K1)
     for name in (KEY_FILE, ENROLMENT_FILE):
         assert stat.S_IMODE((tmp_path / name).stat().st_mode) == 0o600
 
@@ -219,14 +227,67 @@ def test_the_gateway_makes_the_key_that_bids_once_and_shows_its_address(tmp_path
     assert json.loads(first.stdout)["address"] == load_identity(tmp_path / "delegate.key").address
 
 
-def test_a_key_that_others_can_read_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", KeyKind)
+def test_a_key_that_others_can_read_is_refused(tmp_path: Path, kind: KeyKind) -> None:
     path = tmp_path / KEY_FILE
-    identity = load_or_create_identity(path)
+    identity = load_or_create_identity(path, kind)
     assert load_or_create_identity(path) == identity
     assert identity.private_key.hex() not in repr(identity)
     path.chmod(0o640)
     with pytest.raises(UnsafeFile, match="mode 640"):
         load_identity(path)
+
+
+@pytest.mark.parametrize(("kept", "wanted"), [tuple(KeyKind), tuple(KeyKind)[::-1]])
+def test_a_key_of_another_kind_is_not_replaced(tmp_path: Path, kept: KeyKind, wanted: KeyKind) -> None:
+    path = tmp_path / KEY_FILE
+    identity = load_or_create_identity(path, kept)
+    with pytest.raises(UnsafeFile, match=f"a key of the kind {kept}; it must be {wanted}"):
+        load_or_create_identity(path, wanted)
+    assert load_identity(path) == identity
+
+
+def test_a_p256_key_is_a_file_that_other_programs_read_and_make(tmp_path: Path) -> None:
+    path = tmp_path / KEY_FILE
+    key = load_or_create_identity(path, KeyKind.P256)
+    assert path.read_text().startswith("-----BEGIN PRIVATE KEY-----\n")
+    text = ec.generate_private_key(ec.SECP256R1()).private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.TraditionalOpenSSL, serialization.NoEncryption()
+    )
+    write_secret(path, text.decode())
+    assert load_identity(path, KeyKind.P256) != key
+
+
+@pytest.mark.parametrize("curve", [ec.SECP384R1(), ec.SECP256K1()], ids=lambda curve: str(curve.name))
+def test_a_pem_file_of_another_curve_is_no_key(tmp_path: Path, curve: ec.EllipticCurve) -> None:
+    text = ec.generate_private_key(curve).private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    write_secret(tmp_path / KEY_FILE, text.decode())
+    with pytest.raises(UnsafeFile, match=r"gateway\.key does not hold .* no key of the curve P-256"):
+        load_identity(tmp_path / KEY_FILE)
+
+
+def test_a_p256_key_does_not_bid(tmp_path: Path) -> None:
+    """The chain judges bids by ecrecover alone."""
+    installed = install(tmp_path, 1, toml=DELEGATE_TOML)
+    load_or_create_identity(installed.folder / "delegate.key", KeyKind.P256)
+    with pytest.raises(UnsafeFile, match=r"delegate\.key holds a key of the kind p256; it must be secp256k1"):
+        Parts.from_folder(installed.folder)
+
+
+def test_the_command_line_makes_a_p256_key(tmp_path: Path, small_market: SmallMarket) -> None:
+    nanogrid_file(tmp_path / "plant.json")
+    (tmp_path / SETTINGS_FILE).write_text("[driver]\nfamily = 'simulated'\nprofile = 'plant.json'\n")
+    arguments = ["enrol", "--market", small_market.url, "--data", str(tmp_path), "--code", small_market.code.text]
+    done = CliRunner().invoke(gateway_app, [*arguments, "--key-kind", "p256", "--json"])
+    assert done.exit_code == 0, done.output
+    key = load_identity(tmp_path / KEY_FILE, KeyKind.P256)
+    assert json.loads(done.stdout)["gateway"] == key.address
+    again = CliRunner().invoke(gateway_app, [*arguments, "--key-kind", "secp256k1", "--json"])
+    assert (again.exit_code, json.loads(again.stdout)["title"]) == (2, "A file cannot be used")
+    unknown = CliRunner().invoke(gateway_app, [*arguments, "--key-kind", "p384"])
+    assert unknown.exit_code == 2
 
 
 def test_the_command_line_enrols_and_says_what_is_wrong(tmp_path: Path, small_market: SmallMarket) -> None:

@@ -16,6 +16,7 @@ from oracle.messages import (
     GENESIS_HASH,
     MAX_PAYLOAD_BYTES,
     MAX_READINGS,
+    READINGS_THAT_FIT,
     Channel,
     CommandProof,
     DispatchKind,
@@ -65,6 +66,15 @@ def status(**fields: object) -> Status:
 def test_the_largest_batch_of_readings_fits_into_a_message() -> None:
     batch = ReadingBatch(readings=tuple(reading(2**32 - 1 - MAX_READINGS + each) for each in range(MAX_READINGS)))
     assert parse(topic_for(GATEWAY, Channel.READINGS), batch.payload()).message == batch
+
+
+def test_the_largest_readings_of_p256_keys_fit_as_many_as_a_gateway_sends() -> None:
+    readings = tuple(
+        reading(2**32 - 1 - MAX_READINGS + each, signature="0x" + "ff" * 128) for each in range(MAX_READINGS)
+    )
+    assert len(ReadingBatch(readings=readings[:READINGS_THAT_FIT]).payload()) <= MAX_PAYLOAD_BYTES
+    with pytest.raises(MessageRefused, match="at most 16384 bytes"):
+        ReadingBatch(readings=readings).payload()
 
 
 def test_the_largest_snapshot_fits_into_a_message() -> None:

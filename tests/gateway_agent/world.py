@@ -18,7 +18,8 @@ import aiomqtt
 from gateway_agent.configuration import ENROLMENT_FILE, KEY_FILE, SETTINGS_FILE
 from gateway_agent.drivers.simulated.plant import Battery, Plant, Pv, ShiftableLoad, initial_state
 from gateway_agent.drivers.simulated.profile import Series, SimulatedNanogrid, write_nanogrid
-from gateway_agent.identity import Identity, load_or_create_identity, write_secret
+from gateway_agent.identity import load_or_create_identity, write_secret
+from market.domain.gateway_key import GatewayKey, KeyKind
 from market.domain.hashing import keccak256
 from market.domain.signing import address_of
 from market.domain.typed_data import Domain
@@ -72,18 +73,26 @@ class Installed:
     """A gateway's folder, ready to run."""
 
     folder: Path
-    identity: Identity
+    identity: GatewayKey
 
     @property
     def gateway(self) -> str:
         return self.identity.address.lower()
 
 
-def install(folder: Path, broker_port: int, *, nanogrid: int = NANOGRID, toml: str = "", **enrolled: Any) -> Installed:
+def install(
+    folder: Path,
+    broker_port: int,
+    *,
+    nanogrid: int = NANOGRID,
+    toml: str = "",
+    kind: KeyKind = KeyKind.SECP256K1,
+    **enrolled: Any,
+) -> Installed:
     """Write the folder of an enrolled gateway with a simulated plant."""
     folder.mkdir(parents=True, exist_ok=True)
     nanogrid_file(folder / "plant.json")
-    identity = load_or_create_identity(folder / KEY_FILE)
+    identity = load_or_create_identity(folder / KEY_FILE, kind)
     if "[driver]" not in toml:
         toml += '\n[driver]\nfamily = "simulated"\nprofile = "plant.json"\n'
     (folder / SETTINGS_FILE).write_text(toml)

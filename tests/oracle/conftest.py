@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
+from market.domain.gateway_key import GatewayKey, KeyKind
 from market.domain.messages import Reading
-from market.domain.signing import address_of, sign_message
+from market.domain.signing import address_of
 from market.domain.typed_data import Domain
 from market.domain.units import nanogrid_id
 from market.store.database import read_scope
@@ -33,6 +34,11 @@ from tests.cli.conftest import WorldClock
 from tests.conftest import TEST_EPOCH
 
 
+def as_gateway(key: bytes | GatewayKey) -> GatewayKey:
+    """Bytes stand for a secp256k1 key."""
+    return key if isinstance(key, GatewayKey) else GatewayKey.of(key)
+
+
 @dataclass
 class Meter:
     """A gateway's meter: signs one reading after the other, each linked to the one before."""
@@ -41,7 +47,7 @@ class Meter:
     domain: Domain
     sequence: int = 0
     head: str = GENESIS_HASH
-    key: bytes = field(default=b"", repr=False)
+    key: bytes | GatewayKey = field(default=b"", repr=False)
     portfolio: int = PORTFOLIO
 
     def __post_init__(self) -> None:
@@ -49,7 +55,7 @@ class Meter:
 
     @property
     def gateway(self) -> str:
-        return address_of(self.key).lower()
+        return as_gateway(self.key).address.lower()
 
     @property
     def topic(self) -> str:
@@ -70,7 +76,7 @@ class Meter:
             other.get("reactive_energy_varh", 0),
             other.get("sequence", self.sequence + 1),
         )
-        signature = sign_message(other.get("key", self.key), message, self.domain).compact()
+        signature = as_gateway(other.get("key", self.key)).sign_message(message, self.domain)
         return SignedReading(
             nanogrid=message.nanogrid,
             interval=message.interval,
@@ -91,9 +97,18 @@ class Desk:
     oracle: Oracle
     ingest: Ingest
     moved: list[str]
+    p256: dict[int, GatewayKey] = field(default_factory=dict)
 
     def meter(self, index: int) -> Meter:
-        return Meter(index, self.oracle.settlement)
+        return Meter(index, self.oracle.settlement, key=self.p256.get(index, gateway_key(index)))
+
+    def seat_p256(self, index: int) -> GatewayKey:
+        """A gateway with a P-256 key takes a nanogrid over."""
+        key = self.p256[index] = GatewayKey.of(gateway_key(index), KeyKind.P256)
+        function = self.world.contracts.settlement.functions.setGateway(nanogrid_id(PORTFOLIO, index), key.address)
+        self.world.send("operator", function)
+        self.oracle.index()
+        return key
 
     def take(self, meter: Meter, *readings: SignedReading) -> list[Receipt]:
         """Hand readings in on the meter's topic, as the broker does, and open the answer."""

@@ -332,6 +332,30 @@ def test_what_was_delivered_is_paid_and_the_readings_root_is_anchored(desk: Desk
         assert (root.interval, root.count) == (T, 3)
 
 
+def test_gateways_with_p256_keys_are_paid_beside_the_others(desk: Desk) -> None:
+    """Dispatched, read, settled in one batch with a secp256k1 gateway's."""
+    key = desk.seat_p256(1)
+    offer = auction(desk)
+    assert key.address in dispatching.write_dispatches(desk.oracle, T)
+    deliver(desk, {0: 900, 1: 1000, 2: 300})
+    settle.settle(desk.oracle, T)
+    assert outcomes(desk, offer) == dict.fromkeys((0, 1, 2), Outcome.DELIVERED)
+    assert sent(desk, "settle") == 1
+
+
+def test_a_command_to_a_p256_gateway_is_paid(desk: Desk) -> None:
+    desk.seat_p256(1)
+    nominated(desk)
+    desk.world.at(before(T, 96))
+    desk.world.signal(T, Phase.RED, 1)
+    command(desk, 1)
+    deliver(desk, {1: 500})
+    settle.settle(desk.oracle, T)
+    with read_scope(desk.oracle.engine) as session:
+        row = session.scalars(select(GridCommand)).one()
+    assert (row.delivered, row.paid_ueur) == (500, 500 * 300_000 // 1000)
+
+
 def test_readings_that_come_late_are_anchored_with_the_others(desk: Desk) -> None:
     auction(desk)
     deliver(desk, {0: 900})

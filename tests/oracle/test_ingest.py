@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,6 +13,7 @@ from hypothesis import strategies as st
 from sqlalchemy import event, func, select
 
 from gateway_agent.buffer import PASSING_REFUSALS
+from market.domain.gateway_key import GatewayKey, KeyKind
 from market.domain.hashing import keccak256
 from market.domain.signing import address_of
 from market.domain.states import DispatchState
@@ -31,6 +34,7 @@ from oracle.messages import (
 )
 from tests.chain.world import U, gateway_key, nanogrid
 from tests.conftest import TEST_EPOCH
+from tests.domain.test_gateway_key import FORGED, parts
 from tests.oracle.conftest import Desk, Meter
 
 T = TEST_EPOCH + U
@@ -235,16 +239,73 @@ def test_a_message_on_no_topic_of_ours_is_kept_and_not_answered(late: Desk) -> N
     assert late.quarantined() == ["unknown-topic"]
 
 
+# KEYS OF THE CURVE P-256
+
+
+def test_readings_of_a_p256_gateway_are_stored_with_their_signature(late: Desk) -> None:
+    late.seat_p256(1)
+    meter = late.meter(1)
+    readings = [meter.read(T), meter.read(T + U)]
+    assert [receipt.outcome for receipt in late.take(meter, *readings)] == [STORED, STORED]
+    with read_scope(late.oracle.engine) as session:
+        kept = session.scalars(select(Reading).order_by(Reading.sequence)).all()
+    assert [row.gateway.lower() for row in kept] == 2 * [meter.gateway]
+    assert [row.signature for row in kept] == [bytes.fromhex(each.signature[2:]) for each in readings]
+    assert [len(row.signature) for row in kept] == [128, 128]
+
+
+@pytest.mark.parametrize("forged", FORGED.values(), ids=FORGED)
+def test_a_forged_p256_reading_is_refused(late: Desk, forged: Callable[..., bytes]) -> None:
+    late.seat_p256(1)
+    meter = late.meter(1)
+    reading = meter.read(T)
+    signature = forged(*parts(bytes.fromhex(reading.signature[2:])))
+    [receipt] = late.take(meter, reading.model_copy(update={"signature": "0x" + signature.hex()}))
+    assert (receipt.outcome, receipt.code) == (REFUSED, "bad-signature")
+    assert stored(late) == []
+
+
+def test_a_p256_key_signs_no_reading_of_the_secp256k1_gateway(late: Desk) -> None:
+    meter = late.meter(1)
+    [receipt] = late.take(meter, meter.draft(T, key=GatewayKey.of(gateway_key(1), KeyKind.P256)))
+    assert (receipt.outcome, receipt.code) == (REFUSED, "bad-signature")
+
+
+def test_where_the_chain_cannot_check_p256_no_such_reading_stops_a_batch(late: Desk) -> None:
+    """Refused in passing: it takes no place, and the gateway keeps it."""
+    late.seat_p256(1)
+    older = replace(late, ingest=replace(late.ingest, takes_p256=False))
+    p256, other = older.meter(1), older.meter(2)
+    reading = p256.read(T)
+    [receipt] = older.take(p256, reading)
+    assert (receipt.outcome, receipt.code) == (REFUSED, "unsupported-key")
+    assert receipt.code in PASSING_REFUSALS
+    assert [each.outcome for each in older.take(other, other.read(T))] == [STORED]
+    assert [each.outcome for each in late.take(p256, reading)] == [STORED]
+
+
+def test_a_p256_gateway_acknowledges_and_says_that_it_is_there(late: Desk) -> None:
+    key = late.seat_p256(1)
+    id_ = dispatch(late, gateway=key.address)
+    fields = {"nanogrid": nanogrid(1), "dispatch": id_, "state": "ACCEPTED", "at": T}
+    acknowledgement = SignedAcknowledgement.signed(key, late.oracle.settlement, **fields)
+    online = status(late, key, gateway=key.address.lower())
+    for channel, payload in ((Channel.ACKS, acknowledgement.payload()), (Channel.STATUS, online)):
+        assert late.ingest.take(topic_for(key.address, channel), payload) == []
+    assert (state_of(late, id_), late.quarantined()) == (OutboxState.ACCEPTED, [])
+
+
 # ACKNOWLEDGEMENTS AND STATUSES
 
 
-def dispatch(desk: Desk, index: int = 1) -> str:
+def dispatch(desk: Desk, index: int = 1, gateway: str = "") -> str:
     """A dispatch of a nanogrid in the outbox, published."""
+    gateway = gateway or address_of(gateway_key(index))
     id_ = "0x" + keccak256(b"a dispatch").hex()
     with session_scope(desk.oracle.engine) as session:
         session.add(
             Dispatch(
-                id=id_, kind="AWARD", nanogrid=nanogrid(index), gateway=address_of(gateway_key(index)), interval=T,
+                id=id_, kind="AWARD", nanogrid=nanogrid(index), gateway=gateway, interval=T,
                 product=0, direction=1, quantity=100, baseline=500, change=-100, target_w=1600, target_var=0,
                 lease_end=T + U + U // 15, signature=bytes(64), state=OutboxState.PUBLISHED, reason=None, offer=None,
                 ordinal=None, decision=None, created_at=T, published_at=T, answered_at=None, started_at=None,
@@ -290,12 +351,12 @@ def test_an_acknowledgement_that_is_not_the_gateways_own_changes_nothing(
     assert (state_of(late, id_), late.quarantined()) == (OutboxState.PUBLISHED, [code])
 
 
-def status(desk: Desk, key: bytes, of: int = 1, version: str = "1") -> bytes:
-    """A status on the topic of gateway 1 that names a nanogrid."""
+def status(desk: Desk, key: bytes | GatewayKey, of: int = 1, version: str = "1", gateway: str = "") -> bytes:
+    """A status on the topic of gateway 1, or another, that names a nanogrid."""
     return Status.sealed(
         key,
         desk.oracle.settlement,
-        gateway=address_of(gateway_key(1)).lower(),
+        gateway=gateway or address_of(gateway_key(1)).lower(),
         nanogrid=nanogrid(of),
         state=Liveness.ONLINE,
         at=T,

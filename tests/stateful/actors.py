@@ -8,6 +8,7 @@ from random import Random
 
 from eth_account import Account
 
+from market.domain.gateway_key import GatewayKey, KeyKind
 from market.domain.hashing import keccak256
 from market.domain.signing import Signature, address_of, sign
 from tests.contracts_properties.auction_house import DEPLOYER_KEY
@@ -32,6 +33,24 @@ class Actor:
         return sign(self.key, digest).compact()
 
 
+class P256Gateway(Actor):
+    """A gateway with a key on the other curve: all its signatures have 128 bytes."""
+
+    def sign(self, digest: bytes) -> bytes:
+        return GatewayKey.of(self.key, KeyKind.P256).sign(digest)
+
+    def sign_compact(self, digest: bytes) -> bytes:
+        return self.sign(digest)
+
+
+def gateway(number: int) -> Actor:
+    """Every fourth has a P-256 key."""
+    one = actor(f"gateway {number}")
+    if number % 4 != 3:
+        return one
+    return P256Gateway(one.name, one.key, GatewayKey.of(one.key, KeyKind.P256).address)
+
+
 @cache
 def actor(name: str) -> Actor:
     """The party of a name, always the same."""
@@ -45,7 +64,7 @@ DSOS = (actor("dso 0"), actor("dso 1"), actor("dso 2"))
 AGGREGATORS = (actor("aggregator 0"), actor("aggregator 1"))
 OWNERS = tuple(actor(f"owner {number}") for number in range(6))
 DELEGATES = tuple(actor(f"delegate {number}") for number in range(3))
-GATEWAYS = tuple(actor(f"gateway {number}") for number in range(20))
+GATEWAYS = tuple(gateway(number) for number in range(20))
 CODE, RELAYER, STRANGER = actor("code"), actor("relayer"), actor("stranger")
 HOLDERS_OF_MONEY = (OPERATOR, SUCCESSOR, *DSOS, *AGGREGATORS, *OWNERS, RELAYER)
 EVERYBODY = (*HOLDERS_OF_MONEY, ORACLE, REFEREE, *DELEGATES, STRANGER)

@@ -56,7 +56,7 @@ CONDITIONS: dict[Move, Condition] = {
     clearing.give_verdict: has(CLEARED),
     clearing.finalise: has(CLEARED),
     ends.settle: has_award,
-    ends.settle_one: has_award,
+    ends.settle_award: has_award,
     ends.expire_awards: has_award,
     ends.announce_reading: has_award,
     ends.annul_readings: has_award,
@@ -136,7 +136,7 @@ class MarketMachine(RuleBasedStateMachine):
     def an_owner_acts(self) -> None:
         """With its seat."""
 
-    @turn_of(auctions.anchor_baselines, ends.anchor_readings, ends.settle, ends.settle_one)
+    @turn_of(auctions.anchor_baselines, ends.anchor_readings, ends.settle, ends.settle_award)
     def the_oracle_acts(self) -> None:
         """Before and after an interval."""
 
@@ -156,7 +156,7 @@ class MarketMachine(RuleBasedStateMachine):
         auctions.expire_offer,
         auctions.reclaim_request,
         ends.settle,
-        ends.settle_one,
+        ends.settle_award,
         ends.expire_awards,
         ends.end_a_command,
         money.pay_out,

@@ -20,6 +20,7 @@ CLOSED_DOORS = {
     "ParticipantRegistry.suspendSeat",
     "Settlement.lock",
     "Settlement.moveEscrow",
+    "Settlement.openAwards",
     "Settlement.payAvailability",
     "Settlement.release",
     "Settlement.reserveForCommand",

@@ -13,7 +13,7 @@ from scripts.build_contracts import ROOT, load_settings
 from scripts.mutation.__main__ import REPORT, drawn
 from scripts.mutation.mutants import Mutant, mutants_of
 from scripts.mutation.sources import all_mutants, syntax_trees, taken_in_by
-from scripts.mutation.suites import DEPLOYED, steps_of
+from scripts.mutation.suites import BROWNIE_FILES, COLLECTED_FILES, DEPLOYED, steps_of
 from scripts.mutation.survivors import key_of, read_arguments, unargued
 
 LEAST_SCORE = 0.9
@@ -87,6 +87,13 @@ def test_every_source_is_judged_by_tests_that_exist(trees: dict[str, Any], mutan
         assert {unit for step in steps for unit in step.units} & {*DEPLOYED}, f"no deployed contract has {source}"
         for test in (test for step in steps for test in step.tests):
             assert (ROOT / test).is_file() or (ROOT / "tests" / "halmos" / "proofs" / f"{test}.sol").is_file()
+
+
+def test_no_test_of_attacks_or_of_brownie_is_left_out() -> None:
+    attacks = {path for path in COLLECTED_FILES if path.startswith("tests/attacks/")}
+    assert attacks == {path.relative_to(ROOT).as_posix() for path in (ROOT / "tests/attacks").glob("test_*.py")}
+    brownie = {path.relative_to(ROOT).as_posix() for path in (ROOT / "tests/brownie").glob("test_*.py")}
+    assert brownie - {*BROWNIE_FILES} == {"tests/brownie/test_build.py"}  # it compares sources with artifacts
 
 
 def test_every_argument_names_a_mutant_of_the_present_sources(mutants: dict[str, list[Mutant]]) -> None:

@@ -109,6 +109,7 @@ def _single_steps(study: Study, portfolio: Portfolio) -> list[Step]:
         ("SELL", partial(single.sell_rows, study, portfolio)),
         ("withdrawals", partial(single.money_rows, study, _DELEGATED)),
         ("expiry", partial(single.expiry_rows, study, portfolio)),
+        ("gateways with P-256 keys", partial(single.p256_rows, study, _DELEGATED)),
     ]
 
 

@@ -17,6 +17,7 @@ from web3.contract import Contract
 from market.chain.bindings import artifact
 from market.chain.deployment import DeploymentParameters, deploy
 from market.chain.embedded import EmbeddedChain, start_anvil
+from market.domain.gateway_key import GatewayKey, KeyKind
 from market.domain.hashing import keccak256
 from market.domain.messages import CapacityContract
 from market.domain.products import Product
@@ -84,6 +85,11 @@ def delegate_key(index: int) -> bytes:
 def gateway_key(nanogrid: int) -> bytes:
     """Private key of a nanogrid's gateway."""
     return keccak256(f"gateway {nanogrid}".encode())
+
+
+def p256_gateway(nanogrid: int) -> GatewayKey:
+    """The key of a nanogrid's gateway that has one on P-256."""
+    return GatewayKey.of(gateway_key(nanogrid), KeyKind.P256)
 
 
 def is_reserved(index: int) -> bool:

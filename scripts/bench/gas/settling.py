@@ -5,14 +5,16 @@ This module alone knows how settlement is called.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any, Final
 
+from market.domain.gateway_key import GatewayKey
 from market.domain.messages import Hold, Reading, Withdrawal
 from market.domain.products import Direction
 from market.domain.records import AwardRecord
-from market.domain.settled_records import SettlementReading, pack_readings
-from market.domain.trees import award_range, baseline_leaf, baseline_vector
+from market.domain.settled_records import ANNOUNCED, SettlementReading, pack_readings
+from market.domain.trees import award_proof, award_range, baseline_leaf, baseline_vector
 from scripts.bench.gas.auction import BASELINE_WH, Auction
 from scripts.bench.gas.node import GasBenchError, Sent, batches
 from scripts.bench.gas.scene import Scene, U, gateway_key
@@ -21,11 +23,16 @@ BATCH: Final = 200
 _SEQUENCE: Final = 1
 
 
+def gateway(nanogrid: int) -> GatewayKey:
+    """The gateway that each nanogrid has unless it is said otherwise, with a secp256k1 key."""
+    return GatewayKey.of(gateway_key(nanogrid))
+
+
 class Settling:
     """The settlement of one auction's awards, once its interval is over."""
 
-    def __init__(self, auction: Auction) -> None:
-        self.auction, self.scene = auction, auction.scene
+    def __init__(self, auction: Auction, gateway_of: Callable[[int], GatewayKey] = gateway) -> None:
+        self.auction, self.scene, self._gateway_of = auction, auction.scene, gateway_of
         self.baselines = [BASELINE_WH] * auction.portfolio.seats
 
     def settle(self, ordinals: Sequence[int], batch: int = BATCH, delivered: float = 1.0) -> list[Sent]:
@@ -45,10 +52,11 @@ class Settling:
         now = self.scene.node.now()
         self.scene.node.at(now + self.scene.parameters.hold_window_s)
         award = self.auction.awards[ordinal]
-        baseline = baseline_leaf(self.baselines, award.index).argument()
-        *read, _ = self._signed_reading(ordinal, 1.0).argument()
-        announced = (*read, b"")  # its signature was checked when it was announced
-        call = ("settleOne", self.auction.id, baseline, self._range([ordinal]), announced)
+        leaf = award_range(self.auction.awards, ordinal, ordinal)
+        baseline = baseline_leaf(self.baselines, award.index)
+        announced = replace(self._signed_reading(ordinal, 1.0), signature=ANNOUNCED).pack_alone()
+        shown = (baseline.values, leaf.awards, announced, award_proof(leaf, baseline))
+        call = ("settleAward", self.auction.id, self._binding(), *shown)
         sent = self.scene.node.send(self.scene.anyone, self.scene.settlement, *call)
         self._require_settled([ordinal])
         return sent
@@ -74,9 +82,13 @@ class Settling:
         self._require_settled(ordinals)
         return sent
 
+    def _binding(self) -> Any:
+        return self.scene.settlement.functions.bindingOf(self.auction.id).call()
+
     def _settle_batch(self, ordinals: Sequence[int], delivered: float) -> Sent:
         readings = pack_readings(self._signed_reading(ordinal, delivered) for ordinal in ordinals)
-        call = ("settle", self.auction.id, baseline_vector(self.baselines), self._range(ordinals), readings)
+        vector = baseline_vector(self.baselines)
+        call = ("settle", self.auction.id, self._binding(), vector, self._range(ordinals), readings)
         sent = self.scene.node.send(self.scene.oracle, self.scene.settlement, *call)
         self._require_settled(ordinals)
         return sent
@@ -95,7 +107,7 @@ class Settling:
         return Reading(self.auction.portfolio.nanogrid(award.index), self.auction.offer.interval, metered, 0, _SEQUENCE)
 
     def _signature(self, reading: Reading) -> bytes:
-        return self.scene.sign(gateway_key(reading.nanogrid), reading).compact()
+        return self._gateway_of(reading.nanogrid).sign_message(reading, self.scene.domain(Reading))
 
     def _after_interval(self) -> None:
         self.scene.node.at(max(self.auction.offer.interval + U, self.scene.node.now()))

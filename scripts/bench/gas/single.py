@@ -28,6 +28,7 @@ from scripts.bench.gas.scene import (
     delegate_key,
     gateway_key,
     owner_key,
+    p256_gateway,
 )
 from scripts.bench.gas.settling import Settling, withdraw
 from scripts.bench.gas.sizes import Study, gas_of, settled_whole
@@ -172,6 +173,16 @@ def settling_rows(study: Study, portfolio: Portfolio) -> Iterator[Row]:
     for figure, (delivered, note) in cases.items():
         gas = gas_of(settled_whole(study, portfolio, delivered))
         yield study.row(figure, n, gas / n, "gas/award", f"{n} awards of {n} seats; {note}")
+
+
+def p256_rows(study: Study, portfolio: Portfolio) -> Iterator[Row]:
+    """The same where each gateway has a P-256 key, which takes the place of the one before."""
+    n, scene = portfolio.seats, study.scene
+    for nanogrid in map(portfolio.nanogrid, range(n)):
+        scene.node.send(scene.operator, scene.settlement, "setGateway", nanogrid, p256_gateway(nanogrid).address)
+    gas = gas_of(settled_whole(study, portfolio, gateway_of=p256_gateway))
+    note = f"{n} awards of {n} seats; signed with P-256 keys; the seats have a balance"
+    yield study.row("gas_settle_per_award_p256", n, gas / n, "gas/award", note)
 
 
 def half_awarded_rows(study: Study, portfolio: Portfolio, count: int) -> Iterator[Row]:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from market.domain.gateway_key import GatewayKey
 from market.domain.merit_order import Claim, clear_greedy
 from market.domain.products import Side
 from market.domain.records import PostedBid
@@ -16,7 +17,7 @@ from scripts.bench.gas.bids import clearing_with, random_bids, supply
 from scripts.bench.gas.node import TRANSACTION_BYTES, TRANSACTION_GAS, GasBenchError, OutOfGas, Sent
 from scripts.bench.gas.scene import Portfolio, Scene
 from scripts.bench.gas.settling import BATCH as SETTLED_AT_ONCE
-from scripts.bench.gas.settling import Settling
+from scripts.bench.gas.settling import Settling, gateway
 
 SMALL_BATCH: Final = 100
 PASSED_OVER: Final = 2
@@ -91,14 +92,16 @@ def settlement_rows(study: Study, portfolio: Portfolio) -> Iterator[Row]:
     yield study.row("gas_settle_per_award", n, settled / n, "gas/award", note)
 
 
-def settled_whole(study: Study, portfolio: Portfolio, delivered: float = 1.0) -> list[Sent]:
+def settled_whole(
+    study: Study, portfolio: Portfolio, delivered: float = 1.0, gateway_of: Callable[[int], GatewayKey] = gateway
+) -> list[Sent]:
     """An auction that asks for all that is bid, up to its settlement."""
     bids = random_bids(portfolio.seats, study.seed)
     auction = open_auction(study.scene, portfolio, bids, clear_greedy(supply(bids), Side.BUY, bids))
     auction.post_all()
     auction.clear()
     auction.finalise()
-    return Settling(auction).settle(range(len(auction.awards)), delivered=delivered)
+    return Settling(auction, gateway_of).settle(range(len(auction.awards)), delivered=delivered)
 
 
 def chunked_rows(study: Study, portfolio: Portfolio) -> Iterator[Row]:

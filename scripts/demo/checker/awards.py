@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from market.domain.gateway_key import gateway_of_message
 from market.domain.merit_order import clear_greedy, without_rejected
 from market.domain.messages import Reading
 from market.domain.products import Direction, Kind, Product, Side
@@ -21,7 +22,6 @@ from market.domain.settlement import (
     settle_missing,
     settle_revoked,
 )
-from market.domain.signing import recover_message
 from market.domain.typed_data import Domain
 from scripts.demo.checker.evidence import Event, Evidence, OwnReading
 
@@ -189,7 +189,7 @@ def _is_signed(evidence: Evidence, reading: OwnReading, gateway: str | None) -> 
         reading.reactive_energy_varh,
         reading.sequence,
     )
-    return recover_message(message, Domain(evidence.chain_id, evidence.settlement), reading.signature) == gateway
+    return gateway_of_message(message, Domain(evidence.chain_id, evidence.settlement), reading.signature) == gateway
 
 
 def _gateways(evidence: Evidence) -> dict[int, str]:

@@ -17,12 +17,14 @@ from web3.types import EventData
 
 from market.domain.products import Direction, Side
 from market.domain.records import AwardRecord, unpack_awards
-from market.domain.settled_records import AwardResult, unpack_results
+from market.domain.settled_records import AwardResult, ordinal_of, unpack_results
 from market.domain.settlement import AwardTerms, settle_as_recorded
-from market.domain.trees import baseline_root, baseline_values, baseline_vector, leaf_hash, verify
+from market.domain.trees import baseline_root, baseline_values, baseline_vector, leaf_hash, path_length, verify
 from market.domain.units import RECORDS_PER_LEAF
 
 BLOCKS_A_QUERY = 2_000
+TERMS_AWARD_COUNT = 96
+"""Where the number of awards stands in an offer's terms: contracts/libraries/OfferTerms.sol."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,10 +202,22 @@ def _shown_baselines(web3: Web3, settlement: Contract, events: Iterable[Event]) 
         function, given = settlement.decode_function_input(sent["input"])
         if function.fn_name == "settle":
             yield ShownBaselines(transaction, 0, tuple(baseline_values(given["baselines"])))
-        elif function.fn_name in {"settleOne", "settleCommand"}:
+        elif function.fn_name == "settleAward":
+            yield _shown_alone(transaction, given)
+        elif function.fn_name == "settleCommand":
             leaf_index, content, proof = given["baseline"].values()
             first = leaf_index * RECORDS_PER_LEAF
             yield ShownBaselines(transaction, first, tuple(baseline_values(content)), tuple(proof))
+
+
+def _shown_alone(transaction: str, given: Mapping[str, Any]) -> ShownBaselines:
+    """One leaf, whose place follows from the award, and whose proof stands behind the award's."""
+    leaf, at = divmod(ordinal_of(given["reading"]), RECORDS_PER_LEAF)
+    award_count = given["binding"]["terms"] >> TERMS_AWARD_COUNT & 0xFFFF_FFFF
+    nodes = path_length(leaf, -(-award_count // RECORDS_PER_LEAF))
+    index = unpack_awards(given["awards"])[at].index
+    first = index - index % RECORDS_PER_LEAF
+    return ShownBaselines(transaction, first, tuple(baseline_values(given["baselines"])), tuple(given["proof"][nodes:]))
 
 
 def _hex(value: bytes | str) -> str:

@@ -14,6 +14,7 @@ from market.domain.trees import baseline_vector
 from tests.attacks.arena import EUR, NO_REASON, Arena, nanogrid, new_key
 from tests.attacks.refusals import Refused, reaches, refused
 from tests.attacks.refusals.signals import commanding
+from tests.attacks.submission import settle_call
 from tests.contracts_properties.auction_house import SEATS, U
 
 UNKNOWN = b"\xee" * 32
@@ -179,17 +180,28 @@ def _(arena: Arena) -> Refused:
 def _(arena: Arena) -> Refused:
     offer = over(arena)
     cut = arena.award_reading(1, 400).pack()[:-1]
-    call = arena.settlement.functions.settle(offer, baseline_vector((0,) * SEATS), arena.award_leaf(offer, 0), cut)
-    return refused(call, arena.oracle, length=len(cut))
+    vector = baseline_vector((0,) * SEATS)
+    shown = arena.binding(offer), vector, arena.award_leaf(offer, 0), cut
+    return refused(arena.settlement.functions.settle(offer, *shown), arena.oracle, length=len(cut))
 
 
 @settlement("AwardNotGiven")
 def _(arena: Arena) -> Refused:
-    """Two awards are given, and the reading is for a third."""
+    """There are two awards, and the reading is for a third."""
     offer = over(arena)
-    leaves = arena.baseline_leaf(1), arena.award_leaf(offer, 0)
-    call = arena.settlement.functions.settleOne(offer, *leaves, arena.award_reading(1, 400, ordinal=2).argument())
-    return refused(call, arena.oracle, offer=offer, ordinal=2)
+    (_, awards, _), (_, baselines, proof) = arena.award_leaf(offer, 0), arena.baseline_leaf(1)
+    shown = arena.binding(offer), baselines, awards, arena.award_reading(1, 400, ordinal=2).pack(), proof
+    return refused(arena.settlement.functions.settleAward(offer, *shown), arena.oracle, offer=offer, ordinal=2)
+
+
+@settlement("WrongBinding")
+def _(arena: Arena) -> Refused:
+    """The aggregator would have the DSO's refund."""
+    offer = over(arena)
+    submission = arena.submission(offer, {1: 400})
+    terms, _, *rest = arena.binding(offer)
+    call = settle_call(arena.settlement, submission, (terms, arena.aggregator, *rest))
+    return refused(call, arena.oracle, offer=offer)
 
 
 @settlement("WrongBaselines")

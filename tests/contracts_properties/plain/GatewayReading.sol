@@ -21,11 +21,19 @@ library GatewayReadings {
         returns (GatewayReading reading, bytes calldata signature, uint256 next)
     {
         // The highest bit of the ordinal tells how long the signature is.
-        bool isP256 = data[offset] >= 0x80;
+        bool isP256 = offset < data.length && data[offset] >= 0x80;
         next = offset + BYTES + (isP256 ? P256_SIGNATURE_BYTES : SIGNATURE_BYTES);
         if (next > data.length) revert ISettlement.MalformedReadings(data.length);
         reading = GatewayReading.wrap(uint120(bytes15(data[offset:offset + BYTES])));
         signature = data[offset + BYTES:next];
+    }
+
+    /// @notice The only reading of the data, and its signature, which may be missing; reverts when it is not whole.
+    function readOne(bytes calldata data) internal pure returns (GatewayReading reading, bytes calldata signature) {
+        if (data.length == BYTES) return (GatewayReading.wrap(uint120(bytes15(data))), data[BYTES:]);
+        uint256 next;
+        (reading, signature, next) = read(data, 0);
+        if (next != data.length) revert ISettlement.MalformedReadings(data.length);
     }
 
     function signatureBytes(GatewayReading reading) internal pure returns (uint256) {

@@ -9,14 +9,13 @@ library PurchaseRun {
     struct Batch {
         bytes ends;
         bytes results;
-        uint256 settled;
+        uint256 open;
         uint256 wordNumber;
         uint256 firstNanogrid;
         uint256 requestPriceUeurKwh;
         uint256 reservesUeur;
         uint256 spentUeur;
         uint256 paidUeur;
-        uint256 held;
     }
 
     function book(Batch memory, mapping(uint48 nanogrid => SeatBooks) storage, uint256 place)

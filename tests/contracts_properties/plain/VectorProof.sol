@@ -21,6 +21,30 @@ library VectorProof {
         return root != 0 && rootOfRange(first, content, leafBytes, leafCount, proof) == root;
     }
 
+    /// @notice Whether one leaf stands at its place in the tree of that root.
+    function verifyLeaf(bytes32 root, uint256 index, bytes32 leaf, uint256 leafCount, bytes32[] calldata proof)
+        internal
+        pure
+        returns (bool)
+    {
+        if (index >= leafCount || proof.length != pathLength(index, leafCount)) return false;
+        bytes32 node = leaf;
+        for (uint256 i = 0; i < proof.length; ++i) node = Hashes.commutativeKeccak256(node, proof[i]);
+        return node == root;
+    }
+
+    /// @notice How many nodes prove a leaf, counted peak by peak.
+    function pathLength(uint256 index, uint256 leafCount) internal pure returns (uint256 length) {
+        uint256 start = 0;
+        for (uint256 height = 33; height-- > 0;) {
+            uint256 size = 2 ** height;
+            if (leafCount / size % 2 == 0) continue;
+            if (index < start + size) return length + height + (leafCount > start + size ? 1 : 0);
+            start += size;
+            ++length;
+        }
+    }
+
     /// @notice The root of the tree of `leafCount` leaves in which `content` stands from the leaf `first` on, `leafBytes` a leaf (the last
     /// may be shorter); 0 when the proof has too few or too many elements or the range does not lie within the tree.
     /// @dev Peak by peak from the smallest, as the root folds them: a peak that the range touches is folded from its leaves; all peaks to

@@ -10,7 +10,7 @@ from market.domain.errors import Skip
 from market.domain.messages import Hold, Reading
 from market.domain.products import Direction, Kind, Side
 from market.domain.records import AwardRecord, pack_awards
-from market.domain.settled_records import P256_SIGNATURE_BYTES, READING_BYTES, AwardResult
+from market.domain.settled_records import READING_BYTES, AwardResult
 from market.domain.settlement import (
     AwardSettlement,
     command_price_ueur_kwh,
@@ -22,8 +22,9 @@ from market.domain.settlement import (
     settle_revoked,
 )
 from market.domain.states import OfferStatus
-from market.domain.trees import award_range, baseline_root, baseline_values, leaf_hash, root_of_range
-from market.domain.units import RECORD_BYTES, RECORDS_PER_LEAF, SIGNATURE_BYTES
+from market.domain.trees import award_range, award_root, baseline_root, baseline_values, leaf_hash, root_of_range
+from market.domain.units import P256_SIGNATURE_BYTES, RECORD_BYTES, RECORDS_PER_LEAF, SIGNATURE_BYTES
+from tests.stateful.model.bindings import STATUS_AT, Binding, require_bound
 from tests.stateful.model.refusal import ZERO_ADDRESS, Context, Refused
 from tests.stateful.model.registry import ORACLE
 from tests.stateful.model.settlement import HoldState, SettlementModel, command_escrow, hold_escrow
@@ -71,6 +72,16 @@ def split_readings(packed: bytes) -> list[AwardReading]:
     return readings
 
 
+def only_reading(packed: bytes) -> AwardReading:
+    """The reading of `settleAward`, which needs no signature."""
+    if len(packed) == READING_BYTES:  # of either kind: the flag says how long a signature would be
+        packed = bytes((packed[0] & 0x7F,)) + packed[1:] + bytes(SIGNATURE_BYTES)
+    readings = split_readings(packed)
+    if len(readings) != 1:
+        raise Refused("MalformedReadings", len(packed))
+    return readings[0]
+
+
 @dataclass
 class AwardsModel:
     """The calls of Settlement that end something."""
@@ -80,11 +91,13 @@ class AwardsModel:
 
     # AWARDS
 
-    def settle(self, sender: str, offer: bytes, baselines: bytes, awards: Range, readings: bytes) -> None:
-        book = self._final(offer)
+    def settle(
+        self, sender: str, offer: bytes, binding: Binding, baselines: bytes, awards: Range, readings: bytes
+    ) -> None:
+        book = self._final(offer, binding)
         self._require_over(book.terms.interval)
-        self._require_baselines(book, baselines)
-        self._require_range(book, awards)
+        self._require_baselines(book, binding, baselines)
+        self._require_range(book, awards, binding)
         given = split_readings(readings)
         judgements = [self._award_at(book, awards, reading[0]) for reading in given]
         for judgement, reading in zip(judgements, given, strict=True):
@@ -92,18 +105,36 @@ class AwardsModel:
             if (index + 1) * VALUE_BYTES > len(baselines):
                 raise Refused("WrongBaselines", offer)
             self._judge_reading(sender, book, judgement, reading, baseline_values(baselines)[index])
+        require_bound(self.settlement, book, binding)
         self._book(book, judgements)
 
-    def settle_one(
-        self, sender: str, offer: bytes, baseline: BaselineLeaf, award: Range, reading: AwardReading
+    def settle_award(
+        self,
+        sender: str,
+        offer: bytes,
+        binding: Binding,
+        baselines: bytes,
+        awards: bytes,
+        packed: bytes,
+        proof: Sequence[bytes],
     ) -> None:
-        book = self._final(offer)
+        book = self._final(offer, binding)
         self._require_over(book.terms.interval)
-        self._require_range(book, award)
-        judgement = self._award_at(book, award, reading[0])
-        session = book.terms.portfolio, book.terms.interval, int(book.kind)
-        value = self._proven_baseline(offer, session, judgement.award.index, baseline)
+        reading = only_reading(packed)
+        if reading[0] >= len(book.awards):
+            raise Refused("AwardNotGiven", offer, reading[0])
+        leaf, nodes = reading[0] // RECORDS_PER_LEAF, award_range(book.awards, reading[0], reading[0]).proof
+        if len(awards) == 0 or len(awards) % RECORD_BYTES or len(awards) > LEAF_BYTES or len(proof) < len(nodes):
+            raise Refused("WrongAwardProof", offer, leaf)
+        self._require_range(book, (leaf, awards, proof[: len(nodes)]), binding)
+        judgement = Judgement(reading[0], book.awards[reading[0]])
+        index = judgement.award.index
+        baseline = (index // RECORDS_PER_LEAF, baselines, proof[len(nodes) :])
+        value = self._proven_baseline(offer, book.session, index, baseline)
+        if binding.baseline_root != self.settlement.metering.baselines[book.session].root:
+            raise Refused("WrongBaselines", offer)
         self._judge_reading(sender, book, judgement, reading, value)
+        require_bound(self.settlement, book, binding)
         self._book(book, [judgement])
 
     def expire_awards(self, sender: str, offer: bytes, awards: Range) -> None:
@@ -116,9 +147,10 @@ class AwardsModel:
             self._judge_missing(book, judgement)
         self._book(book, judgements)
 
-    def _final(self, offer: bytes) -> OfferBook:
+    def _final(self, offer: bytes, binding: Binding | None = None) -> OfferBook:
         book = self.settlement.auction.offers.get(offer)
-        if book is None or book.status is not OfferStatus.FINAL:
+        says_so = binding is None or binding.terms >> STATUS_AT == OfferStatus.FINAL
+        if book is None or book.status is not OfferStatus.FINAL or not says_so:
             raise Refused("OfferNotFinal", offer)
         return book
 
@@ -126,14 +158,14 @@ class AwardsModel:
         if self.context.now < self.settlement.calendar.end_of(interval):
             raise Refused("IntervalNotOver", interval)
 
-    def _require_baselines(self, book: OfferBook, baselines: bytes) -> None:
-        anchor = self.settlement.metering.baselines[book.terms.portfolio, book.terms.interval, book.kind]
-        fits = anchor.count and len(baselines) == anchor.count * VALUE_BYTES
-        if not fits or baseline_root(baselines) != anchor.root:
+    @staticmethod
+    def _require_baselines(book: OfferBook, binding: Binding, baselines: bytes) -> None:
+        fits = binding.baseline_count and len(baselines) == binding.baseline_count * VALUE_BYTES
+        if not fits or baseline_root(baselines) != binding.baseline_root:
             raise Refused("WrongBaselines", book.id)
 
     @staticmethod
-    def _require_range(book: OfferBook, given: Range) -> None:
+    def _require_range(book: OfferBook, given: Range, binding: Binding | None = None) -> None:
         """The awards stand at their place, in whole leaves; only one proof proves that."""
         first, content, proof = given
         size = len(content)
@@ -142,6 +174,8 @@ class AwardsModel:
         flat, start = pack_awards(book.awards), first * LEAF_BYTES
         is_whole = size % LEAF_BYTES == 0 or start + size == len(flat)
         if not is_whole or flat[start : start + size] != content:
+            raise Refused("WrongAwardProof", book.id, first)
+        if binding and binding.awards_root != award_root(book.awards):
             raise Refused("WrongAwardProof", book.id, first)
         first_ordinal = first * RECORDS_PER_LEAF
         if tuple(proof) != award_range(flat, first_ordinal, first_ordinal + size // RECORD_BYTES - 1).proof:
@@ -201,7 +235,7 @@ class AwardsModel:
         """Whether a reading counts: a verifier's by its signature, any other, or one without, by its announcement."""
         is_verifier = self.settlement.registry.has_role(ORACLE, sender)
         if is_verifier and any(signature[:32]):
-            signer = self.context.compact_signer(given, signature)
+            signer = self.context.gateway_signer(given, signature)
             is_gateways = signer is not None and signer == self.settlement.gateways.get(given.nanogrid)
             return Skip.NONE if is_gateways else Skip.BAD_SIGNATURE
         announced = self.settlement.metering.announced.get((given.nanogrid, given.interval))

@@ -104,7 +104,7 @@ class MeteringModel:
             raise Refused("NotOracle", sender)
 
     def _require_gateway(self, given: Reading, signature: bytes) -> None:
-        signer = self.context.compact_signer(given, signature)
+        signer = self.context.gateway_signer(given, signature)
         if signer is None or signer != self.settlement.gateways.get(given.nanogrid):
             raise Refused("BadReadingSignature", given.nanogrid, given.interval)
 

@@ -6,9 +6,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from market.domain.errors import BadSignature
+from market.domain.gateway_key import gateway_of
 from market.domain.signing import Signature, recover
 from market.domain.typed_data import Domain, Message
-from market.domain.units import SIGNATURE_BYTES
+from market.domain.units import P256_SIGNATURE_BYTES, SIGNATURE_BYTES
 
 ZERO_ADDRESS = "0x" + 40 * "0"
 _SIGNATURE_BYTES = 65
@@ -59,6 +60,19 @@ class Context:
             return self.signer(sender, message, signature)
         except Refused:
             return ZERO_ADDRESS
+
+    def gateway_or_nobody(self, sender: str, message: Message, signature: bytes) -> str:
+        """Who enrols as a gateway: by 128 bytes of a P-256 key, else as anybody; address 0 where nobody does."""
+        if len(signature) != P256_SIGNATURE_BYTES:
+            return self.signer_or_nobody(sender, message, signature)
+        return self.gateway_signer(message, signature) or ZERO_ADDRESS
+
+    def gateway_signer(self, message: Message, signature: bytes) -> str | None:
+        """Which gateway signed; None where nobody can have."""
+        try:
+            return gateway_of(self.digest(message), signature)
+        except BadSignature:
+            return None
 
     def compact_signer(self, message: Message, signature: bytes) -> str | None:
         """Who signed with a compact signature (EIP-2098); None where nobody can have."""

@@ -122,7 +122,7 @@ class SettlementModel:
             raise Refused("EnrolmentUnknown", nanogrid, signer)
         if self.context.now > expires_at:
             raise Refused("EnrolmentExpired", nanogrid, expires_at)
-        owner = self.context.signer_or_nobody(sender, message, gateway_signature)
+        owner = self.context.gateway_or_nobody(sender, message, gateway_signature)
         if gateway == ZERO_ADDRESS or owner != gateway:
             raise Refused("NotAccount", gateway, owner)
         self._require_free(gateway)
@@ -276,6 +276,9 @@ class SettlementModel:
         raise Refused("OnlyAuction", sender)
 
     def move_escrow(self, sender: str, *_: Any) -> None:
+        raise Refused("OnlyAuction", sender)
+
+    def open_awards(self, sender: str, *_: Any) -> None:
         raise Refused("OnlyAuction", sender)
 
     def release(self, sender: str, *_: Any) -> None:

@@ -27,7 +27,7 @@ STRAYS: tuple[Callable[[Turn], object], ...] = (
     clearing.give_verdict,
     clearing.finalise,
     ends.settle,
-    ends.settle_one,
+    ends.settle_award,
     ends.expire_awards,
     ends.place_hold,
 )

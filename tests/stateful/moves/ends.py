@@ -6,13 +6,15 @@ from dataclasses import replace
 
 from market.domain.messages import Command, Hold, Reading
 from market.domain.products import Direction, Kind, Phase
-from market.domain.settled_records import P256_SIGNATURE_BYTES, SettlementReading, pack_readings
+from market.domain.settled_records import ANNOUNCED, SettlementReading, pack_readings
 from market.domain.states import OfferStatus
 from market.domain.trees import award_range, baseline_leaf, baseline_vector
-from market.domain.units import RECORD_BYTES
+from market.domain.units import P256_SIGNATURE_BYTES, RECORD_BYTES
 from tests.stateful.actors import AGGREGATORS, BY_ADDRESS, DSOS, GATEWAYS, ORACLE, REFEREE, STRANGER, garbled
 from tests.stateful.model.auction import OfferBook
 from tests.stateful.model.awards import AwardReading, BaselineLeaf, Range
+from tests.stateful.model.bindings import Binding, binding_of
+from tests.stateful.model.refusal import ZERO_ADDRESS
 from tests.stateful.model.requests import NO_REQUEST
 from tests.stateful.moves.auctions import BASELINE_VALUES, baselines, set_signal
 from tests.stateful.moves.turn import Turn
@@ -21,6 +23,7 @@ from tests.stateful.stage import U
 NO_AWARDS: Range = (0, bytes(RECORD_BYTES), ())
 CHANGES = (0, 1, 269, 270, 271, 500, 700, 900, 1000, 2000, 6000)
 """What a nanogrid may deliver: nothing, a little, just what is tolerated of an award of 300, all [Wh or varh]."""
+NOT_FINAL = Binding(0, ZERO_ADDRESS, ZERO_ADDRESS, 0, bytes(32), bytes(32))
 NO_READING: AwardReading = (0, 0, 0, 0, b"")
 
 
@@ -57,7 +60,7 @@ def _reading(turn: Turn, nanogrid: int, interval: int) -> Reading:
 
 
 def _signed(turn: Turn, reading: Reading, rarely: float = 0.06) -> bytes:
-    """64 bytes by the gateway that is seated now, or by another key."""
+    """By the gateway that is seated now, or by another key; 64 bytes, or 128 of a P-256 key."""
     gateway = BY_ADDRESS.get(turn.model.settlement.gateways.get(reading.nanogrid, ""), STRANGER)
     signature = turn.mostly(gateway, [STRANGER, *GATEWAYS], rarely).sign_compact(turn.model.context.digest(reading))
     return turn.mostly(signature, [garbled(signature, turn.chance)], 0.02)
@@ -79,7 +82,7 @@ def settle(turn: Turn, book: OfferBook | None = None, sender: str | None = None)
     book = book or turn.offer(OfferStatus.FINAL)
     sender = sender or turn.mostly(ORACLE.address, [STRANGER.address], 0.35)
     if book is None or not book.awards:
-        return turn.do(sender, "Settlement", "settle", book.id if book else NO_REQUEST, b"", NO_AWARDS, b"")
+        return turn.do(sender, "Settlement", "settle", book.id if book else NO_REQUEST, NOT_FINAL, b"", NO_AWARDS, b"")
     ordinals = [at for at in range(len(book.awards)) if turn.happens(0.7)] or [0]
     awards = _range(turn, book, ordinals[0], ordinals[-1])
     ordinals = turn.mostly(ordinals, [ordinals * 2, ordinals[::-1], [*ordinals, len(book.awards)], [0, *ordinals]])
@@ -88,22 +91,37 @@ def settle(turn: Turn, book: OfferBook | None = None, sender: str | None = None)
     packed = turn.mostly(packed, [packed[:-1], packed[:-64]], 0.02)
     vector = baseline_vector(baselines(book.terms.portfolio, book.terms.interval, book.kind))
     vector = turn.mostly(vector, [vector[:-4], vector[4:] + vector[:4]], 0.04)
-    return turn.do(sender, "Settlement", "settle", book.id, vector, awards, packed)
+    return turn.do(sender, "Settlement", "settle", book.id, _binding(turn, book), vector, awards, packed)
 
 
-def settle_one(turn: Turn) -> bool:
+def _binding(turn: Turn, book: OfferBook) -> Binding:
+    """What the settlement rests on, rarely with somebody else, another price or another root in it."""
+    given = binding_of(turn.model.settlement, book)
+    others = [
+        given._replace(payer=STRANGER.address),
+        given._replace(aggregator=STRANGER.address),
+        given._replace(terms=given.terms ^ 1 << 64),
+        given._replace(awards_root=bytes(32)),
+        given._replace(baseline_root=bytes(32)),
+    ]
+    return turn.mostly(given, others, 0.03)
+
+
+def settle_award(turn: Turn) -> bool:
     book = turn.offer(OfferStatus.FINAL)
     sender = turn.mostly(ORACLE.address, [STRANGER.address], 0.5)
     if book is None or not book.awards:
         id_ = book.id if book else NO_REQUEST
-        return turn.do(sender, "Settlement", "settleOne", id_, (0, bytes(32), ()), NO_AWARDS, NO_READING)
+        return turn.do(sender, "Settlement", "settleAward", id_, NOT_FINAL, bytes(32), b"", b"", [])
     ordinal = turn.chance.randrange(len(book.awards))
     reading = _award_reading(turn, book, ordinal)
-    reading = turn.mostly(reading, [replace(reading, ordinal=ordinal + 8), replace(reading, signature=b"")], 0.04)
+    reading = turn.mostly(reading, [replace(reading, ordinal=ordinal + 8), replace(reading, signature=ANNOUNCED)], 0.04)
+    packed = turn.mostly(reading.pack_alone(), [reading.pack()[:-1], reading.pack() + bytes(1)], 0.03)
     index = turn.mostly(book.awards[ordinal].index, [8, 0], 0.04)
-    baseline = _baseline(turn, book.terms.portfolio, book.terms.interval, book.kind, index)
-    awards = _range(turn, book, ordinal, ordinal)
-    return turn.do(sender, "Settlement", "settleOne", book.id, baseline, awards, reading.argument())
+    _, values, nodes = _baseline(turn, book.terms.portfolio, book.terms.interval, book.kind, index)
+    _, awards, proof = _range(turn, book, ordinal, ordinal)
+    shown = values, awards, packed, [*proof, *nodes]
+    return turn.do(sender, "Settlement", "settleAward", book.id, _binding(turn, book), *shown)
 
 
 def _baseline(turn: Turn, portfolio: int, interval: int, kind: int, index: int) -> BaselineLeaf:

@@ -230,6 +230,7 @@ def knock_at_closed_doors(turn: Turn) -> None:
             ("Settlement", "lock", id_, sender, 1),
             ("Settlement", "moveEscrow", id_, id_, 1),
             ("Settlement", "release", id_, sender, 1),
+            ("Settlement", "openAwards", id_),
             ("Settlement", "reserveForCommand", nanogrid, 900, sender, 1),
             ("Settlement", "payAvailability", sender, nanogrid, 1),
             ("Settlement", "unseatGateway", nanogrid),
