@@ -5,8 +5,8 @@
     python -m scripts.mutation --sample 20 --slowly        # and what survived them by all tests that there are
 
 A sample is drawn with a seed, and a larger one of the same seed holds the smaller. Results are kept in
-build/mutation/results.jsonl by function text and fault: an interrupted run goes on where it stopped, and a function that
-changed is judged anew. Fails where a survivor has no argument in scripts/mutation/survivors.toml.
+build/mutation/results.jsonl by the function's text and the fault: an interrupted run goes on where it stopped, and a
+function that changed is judged anew. Fails where a survivor has no argument in scripts/mutation/survivors.toml.
 """
 
 from __future__ import annotations

@@ -70,7 +70,7 @@ _HARNESSES: Mapping[str, tuple[str, tuple[str, ...]]] = {
     ),
     "LibrariesHarness": (
         f"{PROPERTIES}/test_libraries.py",
-        ("AwardMarks", "Calendar", "Months", "Products", "VectorProof", "VectorTree"),
+        ("AwardMarks", "Calendar", "GatewaySignature", "Months", "Products", "VectorProof", "VectorTree"),
     ),
     "SettlementMathHarness": (
         f"{PROPERTIES}/test_settlement_math.py",
