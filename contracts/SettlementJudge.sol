@@ -392,12 +392,10 @@ contract SettlementJudge is ISettlementJudge {
     ) private pure {
         uint256 count = binding.baselineCount;
         uint256 leafCount = _leaves(count);
-        // slither-disable-next-line divide-before-multiply -- whole leaves are meant: the last one is padded
-        bytes memory padded = new bytes(leafCount * VectorTree.BASELINE_LEAF_BYTES);
         if (baselines.length != count * BASELINE_BYTES) revert ISettlement.WrongBaselines(offer);
-        assembly ("memory-safe") {
-            calldatacopy(add(padded, 32), baselines.offset, baselines.length)
-        }
+        // slither-disable-next-line divide-before-multiply -- whole leaves are meant: the last one is padded
+        uint256 whole = leafCount * VectorTree.BASELINE_LEAF_BYTES;
+        bytes memory padded = bytes.concat(baselines, new bytes(whole - baselines.length));
         bytes32 root = binding.baselineRoot;
         if (!VectorProof.verify(root, 0, padded, VectorTree.BASELINE_LEAF_BYTES, leafCount, noProof)) {
             revert ISettlement.WrongBaselines(offer);
@@ -407,12 +405,8 @@ contract SettlementJudge is ISettlementJudge {
     function _valueAt(bytes32 offer, bytes calldata baselines, uint256 index) private pure returns (int32) {
         uint256 place = index * BASELINE_BYTES;
         if (place >= baselines.length) revert ISettlement.WrongBaselines(offer);
-        uint256 word;
-        assembly ("memory-safe") {
-            word := calldataload(add(baselines.offset, place)) // within the vector, which has whole values
-        }
         // forge-lint: disable-next-line(unsafe-typecast) two's complement on the wire
-        return int32(uint32(word >> 224));
+        return int32(uint32(bytes4(baselines[place:place + BASELINE_BYTES])));
     }
 
     function _provenValue(
