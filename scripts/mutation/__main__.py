@@ -15,7 +15,7 @@ import os
 import random
 import time
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from datetime import UTC, datetime
 from queue import SimpleQueue
 from typing import Annotated
@@ -69,8 +69,13 @@ def judge_all(
         console.print(f"{mutant.source}:{mutant.line} {fault}: {how}", markup=False, highlight=False, soft_wrap=True)
 
     with ThreadPoolExecutor(jobs) as pool:
-        for future in [pool.submit(judge, mutant, steps) for mutant, steps in todo]:
-            future.result()
+        futures = [pool.submit(judge, mutant, steps) for mutant, steps in todo]
+        try:
+            for future in as_completed(futures):
+                future.result()
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
 
 
 def _to_judge(
