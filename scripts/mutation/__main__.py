@@ -95,7 +95,7 @@ def main(
     seed: Annotated[int, typer.Option(help="Of the draw.")] = 4,
     jobs: Annotated[int, typer.Option(help="Mutants judged at the same time.")] = 2,
     slowly: Annotated[bool, typer.Option(help="Let the longest tests judge what survived the others, too.")] = False,
-    again: Annotated[bool, typer.Option(help="Judge survivors again: tests were added.")] = False,
+    again: Annotated[bool, typer.Option(help="Judge the survivors again and nothing else: tests were added.")] = False,
 ) -> None:
     """Judge mutants and write the report."""
     results = Results(FOLDER / "results.jsonl")

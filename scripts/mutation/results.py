@@ -32,11 +32,12 @@ class Results:
         return self._by_name
 
     def needs_judging(self, mutant: Mutant, slowly: bool, again: bool) -> bool:
-        """Whether the mutant was not judged, or survived and is to be judged again or for the first time slowly."""
+        """Whether the mutant was not judged, or survived and is now to be judged slowly; again: whether it survived."""
         known = self._by_name.get(mutant.name)
-        if known is None:
-            return True
-        return bool(known["verdict"] == Verdict.SURVIVED and (again or (slowly and not known["slowly"])))
+        survived = known is not None and known["verdict"] == Verdict.SURVIVED
+        if again or known is None:
+            return survived or not again
+        return bool(survived and slowly and not known["slowly"])
 
     def add(self, mutant: Mutant, judgement: Judgement, slowly: bool, duration_s: float) -> None:
         """Writes one judgement down."""
