@@ -443,6 +443,7 @@ contract MeritOrderAuction is IMeritOrderAuction, EIP712 {
     }
 
     function _readSeats(Batch memory batch, PostingLane.State memory lane, uint256 group) private view {
+        // slither-disable-next-line uninitialized-local -- all zero, but for what is read here
         PostingLane.Seats memory seats;
         mapping(uint256 place => uint256) storage posts = _posts[batch.id];
         unchecked {

@@ -102,6 +102,7 @@ library PostingLane {
     }
 
     /// @notice Accepts a bid that is not ordinary, the next of its nanogrid.
+    // slither-disable-next-line incorrect-shift -- Yul's order: a 1 shifted by the place of the index
     function take(State memory lane, Seats memory seats, BidRecord bid) internal pure {
         uint16 index = bid.index();
         uint8 revision = bid.revision();
