@@ -125,6 +125,16 @@ contract CapacityRegister is ICapacityRegister, EIP712 {
     }
 
     /// @inheritdoc ICapacityRegister
+    function reservationOf(uint32 portfolio, uint8 product, uint32 interval) external pure returns (bytes32) {
+        return _key(portfolio, product, Months.monthOf(interval));
+    }
+
+    /// @inheritdoc ICapacityRegister
+    function reservedIn(bytes32 reservation, uint8 word) external view returns (uint256) {
+        return _reserved[reservation][word];
+    }
+
+    /// @inheritdoc ICapacityRegister
     function isReserved(uint48 nanogrid, uint8 product, uint32 interval) external view returns (bool) {
         uint256 index = uint16(nanogrid);
         uint256 word =

@@ -17,7 +17,6 @@ import {ISettlement} from "./interfaces/ISettlement.sol";
 import {AuctionMessages} from "./libraries/AuctionMessages.sol";
 import {BidRecord, BidRecords} from "./libraries/BidRecord.sol";
 import {Calendar} from "./libraries/Calendar.sol";
-import {Months} from "./libraries/Months.sol";
 import {OfferTerms} from "./libraries/OfferTerms.sol";
 import {PostCounts} from "./libraries/PostCounts.sol";
 import {PostingLane} from "./libraries/PostingLane.sol";
@@ -32,6 +31,7 @@ import {SeatSigner} from "./libraries/SeatSigner.sol";
 contract MeritOrderAuction is IMeritOrderAuction, EIP712 {
     using Calendar for uint256;
     using PostingLane for PostingLane.State;
+    using PostingLane for PostingLane.Seats;
 
     /// @dev Latest gate closure before the interval: offers that answer a request, and INTERNAL ones. [hundredths of u]
     uint256 private constant _REQUEST_CLOSURE = 140;
@@ -44,9 +44,13 @@ contract MeritOrderAuction is IMeritOrderAuction, EIP712 {
 
     uint256 private constant _WIRE_BID_BYTES = 76;
     uint256 private constant _UEUR_PER_CENT = 10_000;
+    string private constant _NAME = "Meritgrid";
+    string private constant _VERSION = "1";
     bytes32 private constant _DSO_ROLE = keccak256("DSO");
     bytes32 private constant _AGGREGATOR_ROLE = keccak256("AGGREGATOR");
     bytes32 private constant _NOTHING_REJECTED = keccak256("");
+    /// @dev Stands for the pending offer of a session that has winners while none is pending.
+    bytes32 private constant _SOLD = bytes32(uint256(1));
 
     IParticipantRegistry public immutable registry;
     IGridSignals public immutable signals;
@@ -78,17 +82,14 @@ contract MeritOrderAuction is IMeritOrderAuction, EIP712 {
     }
 
     /// @dev What the bids of one batch are judged against, read once.
+    /// @param session 0 where it has no winners
     struct Batch {
-        bytes32 offer;
+        bytes32 id;
+        Offer offer;
         bytes32 session;
-        uint32 portfolio;
-        uint32 node;
-        uint32 interval;
-        uint32 limitPriceUeurKwh;
-        uint16 seatCount;
-        uint16 month;
-        uint8 product;
-        Side side;
+        IParticipantRegistry.Portfolio portfolio;
+        bytes32 reservation;
+        bool isRevised;
         bool isPaused;
     }
 
@@ -96,14 +97,15 @@ contract MeritOrderAuction is IMeritOrderAuction, EIP712 {
     mapping(bytes32 request => mapping(uint256 interval => uint40)) private _available;
     mapping(bytes32 offer => PackedOffer) private _offers;
     mapping(bytes32 offer => OfferState) private _states;
-    mapping(bytes32 offer => mapping(uint256 word => uint256)) private _posts;
+    /// @dev Words by their place (PostCounts).
+    mapping(bytes32 offer => mapping(uint256 place => uint256)) private _posts;
     /// @dev Hashes of the progress reached under a claim: a set, so that a forged chunk does not displace an honest one.
     mapping(bytes32 offer => mapping(bytes32 claim => mapping(bytes32 progress => bool))) private _reached;
     mapping(bytes32 session => bytes32 offer) private _pending;
     mapping(bytes32 session => mapping(uint256 word => uint256)) private _winners;
 
     constructor(address registry_, address signals_, address capacityRegister_, address metering_, address settlement_)
-        EIP712("Meritgrid", "1")
+        EIP712(_NAME, _VERSION)
     {
         registry = IParticipantRegistry(registry_);
         signals = IGridSignals(signals_);
@@ -203,8 +205,9 @@ contract MeritOrderAuction is IMeritOrderAuction, EIP712 {
         _requireBaseline(offer, baselineNeededBy);
         _requireClosure(offer);
         bytes32 session = _sessionOf(offer);
-        if (_pending[session] != 0) {
-            revert OfferPending(offer.portfolio, offer.interval, Products.kindOf(offer.product), _pending[session]);
+        bytes32 pending = _pending[session];
+        if (uint256(pending) > uint256(_SOLD)) {
+            revert OfferPending(offer.portfolio, offer.interval, Products.kindOf(offer.product), pending);
         }
 
         _pending[session] = id;
@@ -213,7 +216,8 @@ contract MeritOrderAuction is IMeritOrderAuction, EIP712 {
         state.status = Status.OPEN;
         state.openedAt = uint40(block.timestamp);
         state.aggregator = portfolio.aggregator;
-        state.escrowUeur = uint96(_escrowNeeded(offer)); // 40 and 29 bits multiplied
+        state.escrowUeur = uint88(_escrowNeeded(offer)); // 40 and 29 bits multiplied
+        state.soldBefore = pending == _SOLD;
         if (offer.request != 0) _available[offer.request][offer.interval] -= offer.quantity;
         emit OfferOpened(
             id,
@@ -326,8 +330,13 @@ contract MeritOrderAuction is IMeritOrderAuction, EIP712 {
         uint256 amountUeur = state.escrowUeur;
         state.status = end;
         state.escrowUeur = 0;
-        delete _pending[_sessionOf(offer)];
+        _endSession(offer, state.soldBefore);
         _free(id, offer, offer.quantity, amountUeur);
+    }
+
+    /// @dev No offer of the session is pending any more; another may be opened.
+    function _endSession(Offer memory offer, bool isSold) private {
+        _pending[_sessionOf(offer)] = isSold ? _SOLD : bytes32(0);
     }
 
     function _free(bytes32 id, Offer memory offer, uint40 quantity, uint256 amountUeur) private {
@@ -352,7 +361,7 @@ contract MeritOrderAuction is IMeritOrderAuction, EIP712 {
     function postBids(bytes32 offer, bytes calldata bids) external {
         if (bids.length == 0 || bids.length % _WIRE_BID_BYTES != 0) revert MalformedBids(bids.length);
         OfferState storage state = _requireStatus(offer, Status.OPEN);
-        Batch memory batch = _batchOf(offer, _offerOf(offer));
+        Batch memory batch = _batchOf(offer, state);
         PostingLane.State memory lane = _laneOf(batch, state.chain, bids);
         // Called in two places, so that the compiler keeps it a function with a stack of its own.
         bool more = lane.next();
@@ -361,29 +370,28 @@ contract MeritOrderAuction is IMeritOrderAuction, EIP712 {
             more = lane.next();
         }
         if (lane.accepted.length == 0) return;
-        _storePosts(batch, lane);
+        _storePosts(state, batch, lane);
         uint32 firstPosition = state.bidCount;
-        state.bidCount = firstPosition + uint32(lane.accepted.length / BidRecords.BYTES);
+        unchecked {
+            state.bidCount = firstPosition + uint32(lane.accepted.length / BidRecords.BYTES); // at most 3 for each index
+        }
         state.chain = lane.chain;
         emit BidsPosted(offer, firstPosition, lane.accepted, lane.chain);
     }
 
     /// @dev What the bids of a batch are judged against. Refuses a closed gate and a RED node.
-    function _batchOf(bytes32 id, Offer memory offer) private view returns (Batch memory batch) {
+    function _batchOf(bytes32 id, OfferState storage state) private view returns (Batch memory batch) {
+        Offer memory offer = _offerOf(id);
         IParticipantRegistry.Portfolio memory portfolio = _portfolioOf(offer);
         _requireNotRed(portfolio.node, offer.interval);
         if (block.timestamp >= offer.gateClosure) revert GateClosed(id, offer.gateClosure);
-        batch.offer = id;
-        batch.session = _sessionOf(offer);
-        batch.portfolio = offer.portfolio;
-        batch.node = portfolio.node;
-        batch.seatCount = portfolio.seatCount;
+        batch.id = id;
+        batch.offer = offer;
+        batch.isRevised = state.isRevised;
+        if (state.soldBefore) batch.session = _sessionOf(offer);
+        batch.portfolio = portfolio;
         batch.isPaused = _isPaused(portfolio.node, offer.product);
-        batch.interval = offer.interval;
-        batch.limitPriceUeurKwh = offer.limitPriceUeurKwh;
-        batch.month = Months.monthOf(offer.interval);
-        batch.product = offer.product;
-        batch.side = Side(offer.side);
+        batch.reservation = capacityRegister.reservationOf(offer.portfolio, offer.product, offer.interval);
     }
 
     function _laneOf(Batch memory batch, bytes32 chain, bytes calldata bids)
@@ -391,37 +399,38 @@ contract MeritOrderAuction is IMeritOrderAuction, EIP712 {
         view
         returns (PostingLane.State memory lane)
     {
-        bool isBuy = batch.side == Side.BUY;
+        bool isBuy = batch.offer.side == uint8(Side.BUY);
         lane.chain = chain;
         lane.accepted = RecordBuffer.make("", bids.length / _WIRE_BID_BYTES);
-        lane.seats = new uint256[](_wordCount(batch.seatCount));
+        lane.seats = new uint256[](_groupCount(batch.portfolio.seatCount));
         (lane.lowestPriceUeurKwh, lane.priceRangeUeurKwh) = isBuy
-            ? (1, batch.limitPriceUeurKwh - 1)
-            : (batch.limitPriceUeurKwh, BidRecords.MAX_PRICE - batch.limitPriceUeurKwh);
+            ? (1, batch.offer.limitPriceUeurKwh - 1)
+            : (batch.offer.limitPriceUeurKwh, BidRecords.MAX_PRICE - batch.offer.limitPriceUeurKwh);
         if (batch.isPaused) (lane.lowestPriceUeurKwh, lane.priceRangeUeurKwh) = (type(uint256).max, 0); // none is ordinary
         lane.limitMask = isBuy ? type(uint256).max : 0;
         lane.today = block.timestamp / 1 days;
-        lane.addressTo(batch.offer, _domainSeparatorV4());
-        lane.aim(bids, registry.seatSignersOf(batch.portfolio, bids, _WIRE_BID_BYTES));
+        lane.addressTo(batch.id, _domainSeparatorV4());
+        lane.aim(bids, registry.seatSignersOf(batch.offer.portfolio, bids, _WIRE_BID_BYTES));
     }
 
-    /// @dev Judges a bid that the lane left: takes it or skips it. The first of 128 nanogrids is left only until their words are read.
+    /// @dev Judges a bid that the lane left: takes it or skips it. The first of 256 nanogrids is left only until their words are read.
     function _postOne(Batch memory batch, PostingLane.State memory lane) private {
         BidRecord bid = lane.current();
         // A withdrawal is never blocked.
-        if (batch.isPaused && bid.quantity() != 0) revert Paused(batch.node, batch.product);
+        if (batch.isPaused && bid.quantity() != 0) revert Paused(batch.portfolio.node, batch.offer.product);
         uint16 index = bid.index();
-        if (index < batch.seatCount && lane.seats[PostCounts.wordOf(index)] == 0) {
-            _readSeats(batch, lane, index);
+        uint256 group = PostCounts.groupOf(index);
+        if (index < batch.portfolio.seatCount && lane.seats[group] == 0) {
+            _readSeats(batch, lane, group);
             return;
         }
-        PostingLane.Seats memory seats = lane.seatsOf(index);
+        PostingLane.Seats memory seats = lane.seatsIn(group);
         BidRejection reason = _judge(batch, lane, seats, bid);
         if (reason == BidRejection.NONE) {
             lane.take(seats, bid);
-            if (!lane.signerOfCurrent().isUnbounded()) _refreshSeat(_nanogrid(batch.portfolio, index));
+            if (!lane.signerOfCurrent().isUnbounded()) _refreshSeat(_nanogrid(batch.offer.portfolio, index));
         } else {
-            emit BidSkipped(batch.offer, BidRecord.unwrap(bid), uint8(reason));
+            emit BidSkipped(batch.id, BidRecord.unwrap(bid), uint8(reason));
         }
         lane.advance();
     }
@@ -433,22 +442,33 @@ contract MeritOrderAuction is IMeritOrderAuction, EIP712 {
         registry.refreshSeats(nanogrids);
     }
 
-    function _readSeats(Batch memory batch, PostingLane.State memory lane, uint16 index) private view {
-        uint256 word = index >> 8;
-        lane.putSeats(
-            index,
-            PostingLane.Seats({
-                posts: _posts[batch.offer][PostCounts.wordOf(index)],
-                winners: _winners[batch.session][word],
-                reserved: capacityRegister.reservedWord(batch.portfolio, batch.product, batch.month, uint8(word))
-            })
-        );
+    function _readSeats(Batch memory batch, PostingLane.State memory lane, uint256 group) private view {
+        // slither-disable-next-line uninitialized-local -- all zero, but for what is read here
+        PostingLane.Seats memory seats;
+        mapping(uint256 place => uint256) storage posts = _posts[batch.id];
+        unchecked {
+            uint256 place = group * PostCounts.DEPTH;
+            seats.once = posts[place];
+            if (batch.isRevised) (seats.twice, seats.thrice) = (posts[place + 1], posts[place + 2]);
+        }
+        if (batch.session != 0) seats.winners = _winners[batch.session][group];
+        seats.reserved = capacityRegister.reservedIn(batch.reservation, uint8(group));
+        lane.putSeats(group, seats);
     }
 
-    function _storePosts(Batch memory batch, PostingLane.State memory lane) private {
-        for (uint256 word = 0; word < lane.seats.length; ++word) {
-            if (lane.seats[word] == 0) continue;
-            _posts[batch.offer][word] = lane.seatsOf(uint16(word * PostCounts.INDICES_PER_WORD)).posts;
+    /// @dev No post is ever taken back, so an empty word is as it was.
+    function _storePosts(OfferState storage state, Batch memory batch, PostingLane.State memory lane) private {
+        mapping(uint256 place => uint256) storage posts = _posts[batch.id];
+        unchecked {
+            for (uint256 group = 0; group < lane.seats.length; ++group) {
+                PostingLane.Seats memory seats = lane.seatsIn(group);
+                uint256 place = group * PostCounts.DEPTH;
+                if (seats.once != 0) posts[place] = seats.once;
+                if (seats.twice == 0) continue;
+                posts[place + 1] = seats.twice;
+                if (seats.thrice != 0) posts[place + 2] = seats.thrice;
+                state.isRevised = true;
+            }
         }
     }
 
@@ -459,21 +479,21 @@ contract MeritOrderAuction is IMeritOrderAuction, EIP712 {
         PostingLane.Seats memory seats,
         BidRecord bid
     ) private view returns (BidRejection reason) {
-        reason = _judgeRecord(batch, seats, bid);
+        reason = _judgeRecord(lane, seats, bid);
         if (reason != BidRejection.NONE) return reason;
-        uint48 nanogrid = _nanogrid(batch.portfolio, bid.index());
-        bool isActive = lane.signerOfCurrent().isUnbounded() || registry.isSeatActive(nanogrid, batch.interval);
+        uint48 nanogrid = _nanogrid(batch.offer.portfolio, bid.index());
+        bool isActive = lane.signerOfCurrent().isUnbounded() || registry.isSeatActive(nanogrid, batch.offer.interval);
         if (!isActive) return BidRejection.SEAT_NOT_ACTIVE;
-        if ((seats.winners >> (bid.index() & 255)) & 1 == 1) return BidRejection.ALREADY_SOLD;
+        if (PostCounts.isIn(seats.winners, bid.index())) return BidRejection.ALREADY_SOLD;
         (bytes32 r, bytes32 vs) = lane.signature();
-        bytes32 digest = _hashTypedDataV4(AuctionMessages.hashBid(batch.offer, bid));
+        bytes32 digest = _hashTypedDataV4(AuctionMessages.hashBid(batch.id, bid));
         // slither-disable-next-line unused-return -- the third value only details the fault
         (address signer, ECDSA.RecoverError fault,) = ECDSA.tryRecover(digest, r, vs);
         if (fault != ECDSA.RecoverError.NoError) return BidRejection.BAD_SIGNATURE;
-        return _judgeSigner(batch, bid, nanogrid, lane.signerOfCurrent(), signer);
+        return _judgeSigner(lane, bid, nanogrid, lane.signerOfCurrent(), signer);
     }
 
-    function _judgeRecord(Batch memory batch, PostingLane.Seats memory seats, BidRecord bid)
+    function _judgeRecord(PostingLane.State memory lane, PostingLane.Seats memory seats, BidRecord bid)
         private
         pure
         returns (BidRejection)
@@ -482,20 +502,15 @@ contract MeritOrderAuction is IMeritOrderAuction, EIP712 {
         uint8 revision = bid.revision();
         if (priceUeurKwh == 0) return BidRejection.PRICE_OUT_OF_RANGE;
         if (bid.minimum() > bid.quantity()) return BidRejection.MINIMUM_ABOVE_QUANTITY;
-        if (revision >= BidRecords.MAX_POSTS || revision != PostCounts.inWord(seats.posts, bid.index())) {
-            return BidRejection.WRONG_REVISION;
-        }
+        if (!seats.isNext(bid)) return BidRejection.WRONG_REVISION;
         bool isWithdrawal = bid.quantity() == 0;
         if (isWithdrawal) return revision == 0 ? BidRejection.QUANTITY_OUT_OF_RANGE : BidRejection.NONE;
         if (revision == BidRecords.MAX_POSTS - 1) return BidRejection.QUANTITY_OUT_OF_RANGE; // the last can only withdraw
-        bool beyond = batch.side == Side.BUY
-            ? priceUeurKwh > batch.limitPriceUeurKwh
-            : priceUeurKwh < batch.limitPriceUeurKwh;
-        return beyond ? BidRejection.PRICE_BEYOND_LIMIT : BidRejection.NONE;
+        return lane.isBeyondLimit(priceUeurKwh) ? BidRejection.PRICE_BEYOND_LIMIT : BidRejection.NONE;
     }
 
     /// @dev The seat's signer bids within its limits; an owner beside a seated delegate within the seat's cover.
-    function _judgeSigner(Batch memory batch, BidRecord bid, uint48 nanogrid, SeatSigner signer, address recovered)
+    function _judgeSigner(PostingLane.State memory lane, BidRecord bid, uint48 nanogrid, SeatSigner signer, address recovered)
         private
         view
         returns (BidRejection)
@@ -508,7 +523,7 @@ contract MeritOrderAuction is IMeritOrderAuction, EIP712 {
         }
         if (block.timestamp / 1 days > signer.expiryDay()) return BidRejection.DELEGATE_EXPIRED;
         if (bid.quantity() == 0) return BidRejection.NONE;
-        if (batch.side == Side.BUY && bid.priceUeurKwh() < signer.lowestPriceUeurKwh()) {
+        if (bid.priceUeurKwh() < signer.lowestPriceUeurKwh() & lane.limitMask) {
             return BidRejection.PRICE_BELOW_DELEGATE_LIMIT;
         }
         return _judgeExposure(bid, signer.largestQuantity(), signer.coverCents());
@@ -529,8 +544,8 @@ contract MeritOrderAuction is IMeritOrderAuction, EIP712 {
         return exposureUeur > coverCents * _UEUR_PER_CENT ? BidRejection.BEYOND_COVER : BidRejection.NONE;
     }
 
-    /// @dev Words of posts that a portfolio needs.
-    function _wordCount(uint256 seatCount) private pure returns (uint256) {
+    /// @dev Groups of nanogrids with words of their own.
+    function _groupCount(uint256 seatCount) private pure returns (uint256) {
         return Math.ceilDiv(seatCount, PostCounts.INDICES_PER_WORD);
     }
 
@@ -551,7 +566,7 @@ contract MeritOrderAuction is IMeritOrderAuction, EIP712 {
         bytes32 claimKey = keccak256(abi.encode(claim, keccak256(rejected)));
         _requireReached(offer, claimKey, progress);
         IClaimChecker.Finding memory finding =
-            claimChecker.check(_auctionOf(offer, offered, portfolio.seatCount), claim, records, rejected, progress);
+            claimChecker.check(_auctionOf(offer, offered, portfolio.seatCount, state.isRevised), claim, records, rejected, progress);
         if (finding.brokenByRecords != 0) revert FalseClaim(offer, finding.brokenByRecords);
         Progress memory reached = finding.reached;
         if (reached.position < state.bidCount) {
@@ -595,17 +610,18 @@ contract MeritOrderAuction is IMeritOrderAuction, EIP712 {
         if (!_reached[offer][claimKey][keccak256(abi.encode(progress))]) revert WrongProgress(offer);
     }
 
-    function _auctionOf(bytes32 id, Offer memory offer, uint256 seatCount)
+    function _auctionOf(bytes32 id, Offer memory offer, uint256 seatCount, bool isRevised)
         private
         view
         returns (IClaimChecker.Auction memory auction)
     {
         auction.side = Side(offer.side);
         auction.quantity = offer.quantity;
-        auction.posts = new uint256[](_wordCount(seatCount));
-        mapping(uint256 word => uint256) storage posts = _posts[id];
-        for (uint256 word = 0; word < auction.posts.length; ++word) {
-            auction.posts[word] = posts[word];
+        if (!isRevised) return auction;
+        auction.posts = new uint256[](_groupCount(seatCount) * PostCounts.DEPTH);
+        mapping(uint256 place => uint256) storage posts = _posts[id];
+        for (uint256 place = 0; place < auction.posts.length; ++place) {
+            auction.posts[place] = posts[place];
         }
     }
 
@@ -645,8 +661,8 @@ contract MeritOrderAuction is IMeritOrderAuction, EIP712 {
         state.status = Status.FINAL;
         state.awardCount = uint32(standing.length / RecordBuffer.RECORD_BYTES);
         state.awardsRoot = standingRoot;
-        state.escrowUeur = uint96(reserveUeur); // at most what it was
-        delete _pending[_sessionOf(offered)];
+        state.escrowUeur = uint88(reserveUeur); // at most what it was
+        _endSession(offered, state.soldBefore || standing.length != 0);
         emit Finalised(offer, standingRoot, standing, reserveUeur, freedUeur);
         _free(offer, offered, uint40(offered.quantity - awarded), freedUeur);
         settlement.openAwards(offer);
@@ -660,15 +676,24 @@ contract MeritOrderAuction is IMeritOrderAuction, EIP712 {
         mapping(uint256 word => uint256) storage winners = _winners[_sessionOf(offer)];
         uint256 requestPriceUeurKwh = _requests[offer.request].request.priceUeurKwh; // 0 for INTERNAL
         bool isBuy = offer.side == uint8(Side.BUY);
-        for (uint256 offset = 0; offset < awards.length; offset += RecordBuffer.RECORD_BYTES) {
-            BidRecord award = BidRecords.readMemory(awards, offset);
-            uint256 index = award.index();
-            winners[index >> 8] |= 1 << (index & 255);
-            uint256 quantity = award.quantity();
-            awarded += quantity;
-            if (!isBuy) continue;
-            uint256 priceUeurKwh = offer.request == 0 ? award.priceUeurKwh() : requestPriceUeurKwh;
-            reserveUeur += (quantity * priceUeurKwh) / 1000;
+        uint256[] memory words = new uint256[](256); // awards come in the order of posts: each word is stored once, not once for each
+        uint256 indices = 0;
+        // At most 2^16 awards of 24 bits, at prices of 32.
+        unchecked {
+            for (uint256 offset = 0; offset < awards.length; offset += RecordBuffer.RECORD_BYTES) {
+                BidRecord award = BidRecords.readMemory(awards, offset);
+                uint256 index = award.index();
+                words[index >> 8] |= 1 << (index & 255);
+                indices |= index;
+                uint256 quantity = award.quantity();
+                awarded += quantity;
+                if (!isBuy) continue;
+                uint256 priceUeurKwh = offer.request == 0 ? award.priceUeurKwh() : requestPriceUeurKwh;
+                reserveUeur += (quantity * priceUeurKwh) / 1000;
+            }
+            for (uint256 word = 0; word <= indices >> 8; ++word) {
+                if (words[word] != 0) winners[word] |= words[word];
+            }
         }
     }
 
@@ -721,7 +746,8 @@ contract MeritOrderAuction is IMeritOrderAuction, EIP712 {
 
     /// @inheritdoc IMeritOrderAuction
     function pendingOffer(uint32 portfolio, uint32 interval, uint8 kind) external view returns (bytes32) {
-        return _pending[_session(portfolio, interval, kind)];
+        bytes32 pending = _pending[_session(portfolio, interval, kind)];
+        return pending == _SOLD ? bytes32(0) : pending;
     }
 
     /// @inheritdoc IMeritOrderAuction
@@ -733,7 +759,11 @@ contract MeritOrderAuction is IMeritOrderAuction, EIP712 {
 
     /// @inheritdoc IMeritOrderAuction
     function postsOf(bytes32 offer, uint16 index) public view returns (uint8) {
-        return PostCounts.inWord(_posts[offer][PostCounts.wordOf(index)], index);
+        uint8 posts = 0;
+        while (
+            posts < BidRecords.MAX_POSTS && PostCounts.isIn(_posts[offer][PostCounts.placeOf(index, posts)], index)
+        ) ++posts;
+        return posts;
     }
 
     /// @inheritdoc IMeritOrderAuction
@@ -741,9 +771,29 @@ contract MeritOrderAuction is IMeritOrderAuction, EIP712 {
         OfferState storage state = _states[offer];
         if (state.status == Status.NONE) revert UnknownOffer(offer);
         (bytes32 rejectedHash, uint256 givenAt) = _verdict(offer);
-        if (givenAt == 0) return _afterClosure(_offerOf(offer), _CLEARING) + 1; // the verdict may come in that second still
+        uint256 closure = _offers[offer].gateClosure;
+        if (givenAt == 0) return closure.afterwards(timeUnitS, _CLEARING) + 1; // the verdict may come in that second still
         if (_states[offer].clearedAgain) return state.clearedAt;
-        return rejectedHash == _NOTHING_REJECTED ? givenAt : _afterClosure(_offerOf(offer), _CLEARING_AGAIN);
+        return rejectedHash == _NOTHING_REJECTED ? givenAt : closure.afterwards(timeUnitS, _CLEARING_AGAIN);
+    }
+
+    /// @inheritdoc EIP712
+    /// @dev The name and version given to the constructor: read from there they take more code, for they could be long.
+    function eip712Domain()
+        public
+        view
+        override
+        returns (
+            bytes1 fields,
+            string memory name,
+            string memory version,
+            uint256 chainId,
+            address verifyingContract,
+            bytes32 salt,
+            uint256[] memory extensions
+        )
+    {
+        return (hex"0f", _NAME, _VERSION, block.chainid, address(this), bytes32(0), new uint256[](0));
     }
 
     /* SHARED RULES */
@@ -754,7 +804,7 @@ contract MeritOrderAuction is IMeritOrderAuction, EIP712 {
     }
 
     function _offerOf(bytes32 id) private view returns (Offer memory) {
-        PackedOffer memory packed = _offers[id];
+        PackedOffer storage packed = _offers[id];
         return Offer({
             portfolio: packed.portfolio,
             request: packed.request,
@@ -770,18 +820,18 @@ contract MeritOrderAuction is IMeritOrderAuction, EIP712 {
     }
 
     function _storeOffer(bytes32 id, Offer memory offer) private {
-        _offers[id] = PackedOffer({
-            request: offer.request,
-            portfolio: offer.portfolio,
-            interval: offer.interval,
-            side: offer.side,
-            direction: offer.direction,
-            product: offer.product,
-            quantity: offer.quantity,
-            limitPriceUeurKwh: offer.limitPriceUeurKwh,
-            gateClosure: offer.gateClosure,
-            salt: offer.salt
-        });
+        // Field by field: a struct made in memory first takes more code.
+        PackedOffer storage packed = _offers[id];
+        packed.request = offer.request;
+        packed.portfolio = offer.portfolio;
+        packed.interval = offer.interval;
+        packed.side = offer.side;
+        packed.direction = offer.direction;
+        packed.product = offer.product;
+        packed.quantity = offer.quantity;
+        packed.limitPriceUeurKwh = offer.limitPriceUeurKwh;
+        packed.gateClosure = offer.gateClosure;
+        packed.salt = offer.salt;
     }
 
     function _portfolioOf(Offer memory offer) private view returns (IParticipantRegistry.Portfolio memory) {

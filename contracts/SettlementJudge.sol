@@ -33,6 +33,7 @@ contract SettlementJudge is ISettlementJudge {
     /// @param mayBeCommanded The node was RED at some time, so that commands may exist
     /// @param isRevoked The node was RED before the interval, which has begun: earlier the DSO may still take it back
     /// @param caller Whose readings are judged; `fromVerifier`: who is the verifier, whose signed readings need not wait
+    /// @param annulled Bitmap of annulled readings by nanogrid index, word by word; empty where only one reading is judged
     struct Case {
         bytes32 offer;
         OfferTerms terms;
@@ -40,6 +41,7 @@ contract SettlementJudge is ISettlementJudge {
         bool isRevoked;
         address caller;
         bool fromVerifier;
+        bytes annulled;
     }
 
     ISettlement private immutable _settlement;
@@ -91,7 +93,7 @@ contract SettlementJudge is ISettlementJudge {
         case_.fromVerifier = _isVerifier(caller);
         ReadingRun.Batch memory run = _runOf(binding.terms, uint256(awards.firstLeaf) * LEAF_ITEMS);
         run.records = _checkAwards(offer, binding.terms, binding.awardsRoot, awards);
-        run.annulled = _annulledWords(binding.terms, baselines.length / BASELINE_BYTES);
+        run.annulled = case_.annulled = _annulledWords(binding.terms, baselines.length / BASELINE_BYTES);
         run.ends = AwardEnds.roomFor(readings.length / GatewayReadings.LEAST_BYTES);
         _judgeReadings(case_, run, baselines, readings);
         return run.ends;
@@ -200,11 +202,17 @@ contract SettlementJudge is ISettlementJudge {
     ) private view returns (AwardEnd, address gateway) {
         OfferTerms terms = case_.terms;
         uint32 interval = terms.interval();
-        uint48 nanogrid = _nanogridOf(terms.portfolio(), end.record().index());
+        uint256 index = end.record().index();
+        uint48 nanogrid = _nanogridOf(terms.portfolio(), index);
         if (case_.mayBeCommanded && _isRevoked(case_, nanogrid)) return (SettlementMath.revoked(end), address(0));
-        Announcement announced = _metering.announcedOf(nanogrid, interval);
-        if (announced.isAnnulled()) return (SettlementMath.annulled(end), address(0));
-        if (case_.fromVerifier && GatewaySignature.isGiven(signature)) {
+        bool isSigned = case_.fromVerifier && GatewaySignature.isGiven(signature);
+        // A batch knows what is annulled; what was announced is asked only where it counts.
+        bool isKnown = isSigned && case_.annulled.length != 0;
+        Announcement announced = isKnown ? Announcement.wrap(0) : _metering.announcedOf(nanogrid, interval);
+        if (isKnown ? WordList.hasBit(case_.annulled, index) : announced.isAnnulled()) {
+            return (SettlementMath.annulled(end), address(0));
+        }
+        if (isSigned) {
             bytes32 digest = ReadingDigest.digest(ReadingDigest.draftFor(interval), _domainSeparator, nanogrid, reading);
             gateway = GatewaySignature.signerOf(digest, signature);
             if (gateway == address(0)) return (end.skipped(ISettlement.Skip.BAD_SIGNATURE), gateway);
@@ -515,7 +523,7 @@ contract SettlementJudge is ISettlementJudge {
         }
     }
 
-    function _nanogridOf(uint32 portfolio, uint16 index) private pure returns (uint48) {
-        return uint48(portfolio) << 16 | index;
+    function _nanogridOf(uint32 portfolio, uint256 index) private pure returns (uint48) {
+        return uint48(uint256(portfolio) << 16 | index); // of 32 and 16 bits
     }
 }

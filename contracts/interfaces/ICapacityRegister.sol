@@ -49,5 +49,9 @@ interface ICapacityRegister {
     function contractOf(bytes32 id) external view returns (CapacityContract memory, address dso);
     /// @notice One word (256 nanogrid indices from word * 256 on) of who is reserved.
     function reservedWord(uint32 portfolio, uint8 product, uint16 month, uint8 word) external view returns (uint256);
+    /// @notice The reservation that holds for a portfolio's auctions of a product in an interval: what `reservedIn` is asked by.
+    function reservationOf(uint32 portfolio, uint8 product, uint32 interval) external pure returns (bytes32);
+    /// @notice The same as `reservedWord`, for whoever asks for many words.
+    function reservedIn(bytes32 reservation, uint8 word) external view returns (uint256);
     function isReserved(uint48 nanogrid, uint8 product, uint32 interval) external view returns (bool);
 }

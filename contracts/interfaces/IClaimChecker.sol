@@ -9,7 +9,8 @@ import {IMeritOrderAuction} from "./IMeritOrderAuction.sol";
 interface IClaimChecker {
     /// @param side 0 BUY, 1 SELL
     /// @param quantity The offer's [Wh or varh]
-    /// @param posts Words of the offer's posts by nanogrid, 2 bits each
+    /// @param posts Words of the offer's posts: for each 256 nanogrids who has posted, who twice, who three times; empty when nobody has
+    /// posted twice
     struct Auction {
         IMeritOrderAuction.Side side;
         uint40 quantity;

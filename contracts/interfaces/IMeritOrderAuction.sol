@@ -90,6 +90,8 @@ interface IMeritOrderAuction {
     }
 
     /// @param aggregator Who opened it: the payer of an INTERNAL offer, whoever has the portfolio later
+    /// @param isRevised Somebody has posted more than once
+    /// @param soldBefore Something of its portfolio, interval and kind was awarded before it was opened
     /// @param clearedAgain After the verdict, without what it rejects
     struct OfferState {
         Status status;
@@ -97,7 +99,9 @@ interface IMeritOrderAuction {
         uint32 awardCount;
         uint40 openedAt;
         uint40 clearedAt;
-        uint96 escrowUeur;
+        uint88 escrowUeur;
+        bool isRevised;
+        bool soldBefore;
         address aggregator;
         bool clearedAgain;
         bytes32 chain;

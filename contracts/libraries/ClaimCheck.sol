@@ -49,7 +49,7 @@ library ClaimCheck {
     }
 
     /// @notice Replays a chunk of records into `progress`.
-    /// @param posts Words of the offer's posts by nanogrid (PostCounts)
+    /// @param posts Words of the offer's posts by nanogrid (PostCounts), empty when nobody has posted twice
     /// @param records Whole records, the ones after `progress.position`
     /// @param rejected The verdict's bitmap by position, empty when there is none
     /// @return rule 4 when the marginal bid is claimed to win more than it bid, else 0

@@ -19,7 +19,7 @@ library PostingLane {
     /// @param signer Where the signer of the next bid stands in memory
     /// @param chain Hash chain over the records so far
     /// @param accepted Records taken, with room for one more than there are bids (RecordBuffer)
-    /// @param seats For each 128 nanogrids where their words stand in memory, 0 while they are not read
+    /// @param seats For each 256 nanogrids where their words stand in memory, 0 while they are not read
     /// @param lowestPriceUeurKwh What every bid must reach
     /// @param priceRangeUeurKwh How far above that it may be
     /// @param limitMask All ones where a signer's lowest price counts (BUY), else 0
@@ -52,9 +52,11 @@ library PostingLane {
         bytes32 structHash;
     }
 
-    /// @dev The words of 128 nanogrids that share one of `posts`; of the other two they fill one half.
+    /// @dev The words of 256 nanogrids: who has posted (PostCounts), won, is reserved.
     struct Seats {
-        uint256 posts;
+        uint256 once;
+        uint256 twice;
+        uint256 thrice;
         uint256 winners;
         uint256 reserved;
     }
@@ -99,11 +101,16 @@ library PostingLane {
         }
     }
 
-    /// @notice Accepts a bid that is not ordinary.
+    /// @notice Accepts a bid that is not ordinary, the next of its nanogrid.
+    // slither-disable-next-line incorrect-shift -- Yul's order: a 1 shifted by the place of the index
     function take(State memory lane, Seats memory seats, BidRecord bid) internal pure {
         uint16 index = bid.index();
-        seats.posts = PostCounts.increment(seats.posts, index);
-        bid = bid.withReserved((seats.reserved >> (index & 255)) & 1 == 1);
+        uint8 revision = bid.revision();
+        assembly ("memory-safe") {
+            let posts := add(seats, shl(5, revision)) // once, twice or thrice
+            mstore(posts, or(mload(posts), shl(and(index, 255), 1)))
+        }
+        bid = bid.withReserved(PostCounts.isIn(seats.reserved, index));
         lane.chain = bid.fold(lane.chain);
         RecordBuffer.push(lane.accepted, BidRecord.unwrap(bid));
     }
@@ -113,31 +120,45 @@ library PostingLane {
         lane.signer += 32;
     }
 
+    /// @notice Whether a price that is not 0 is beyond the offer's limit; not to be asked while the product is paused.
+    function isBeyondLimit(State memory lane, uint256 priceUeurKwh) internal pure returns (bool) {
+        unchecked {
+            return priceUeurKwh - lane.lowestPriceUeurKwh > lane.priceRangeUeurKwh; // below the lowest it wraps round
+        }
+    }
+
     /* WORDS OF SEATS */
 
-    /// @notice The words of a nanogrid, empty ones beyond the last.
-    function seatsOf(State memory lane, uint16 index) internal pure returns (Seats memory seats) {
-        uint256 word = PostCounts.wordOf(index);
-        uint256 place = word < lane.seats.length ? lane.seats[word] : 0;
+    /// @notice The words of 256 nanogrids, empty ones while they are not read and beyond the last.
+    function seatsIn(State memory lane, uint256 group) internal pure returns (Seats memory seats) {
+        uint256 place = group < lane.seats.length ? lane.seats[group] : 0;
         if (place == 0) return seats;
         assembly ("memory-safe") {
             seats := place
         }
     }
 
-    function putSeats(State memory lane, uint16 index, Seats memory seats) internal pure {
+    function putSeats(State memory lane, uint256 group, Seats memory seats) internal pure {
         uint256 place;
         assembly ("memory-safe") {
             place := seats
         }
-        lane.seats[PostCounts.wordOf(index)] = place;
+        lane.seats[group] = place;
+    }
+
+    /// @notice Whether a bid's nanogrid has posted exactly as often as its revision says, and may post again.
+    function isNext(Seats memory seats, BidRecord bid) internal pure returns (bool) {
+        uint16 index = bid.index();
+        uint256 posts = PostCounts.bitOf(seats.once, index) + PostCounts.bitOf(seats.twice, index)
+            + PostCounts.bitOf(seats.thrice, index);
+        return posts < PostCounts.DEPTH && posts == bid.revision();
     }
 
     /* ORDINARY BIDS */
 
     /// @notice Takes ordinary bids up to the first other one or the end.
     /// @return more Whether it stopped at a bid
-    // slither-disable-next-line incorrect-shift -- Yul's order: a 1 shifted by the place of the index, added to its count
+    // slither-disable-next-line incorrect-shift -- Yul's order: a 1 shifted by the place of the index
     function next(State memory lane) internal view returns (bool more) {
         assembly ("memory-safe") {
             let pointer := mload(lane)
@@ -152,8 +173,8 @@ library PostingLane {
                 let record := calldataload(pointer) // in the upper 96 bits
                 let index := and(shr(160, record), 0xffff)
                 let seats := mload(add(lane, 0xa0))
-                if iszero(lt(shr(7, index), mload(seats))) { break }
-                seats := mload(add(add(seats, 32), shl(5, shr(7, index))))
+                if iszero(lt(shr(8, index), mload(seats))) { break }
+                seats := mload(add(add(seats, 32), shl(5, shr(8, index))))
                 if iszero(seats) { break }
 
                 let message := mload(add(lane, 0x140))
@@ -173,9 +194,10 @@ library PostingLane {
                     wrong := or(wrong, gt(mul(mul(quantity, price), 3), cover))
                     wrong := or(wrong, gt(mload(add(lane, 0x120)), and(shr(237, limits), 0xffff)))
                     wrong := or(wrong, iszero(and(shr(253, limits), 1)))
-                    wrong := or(wrong, and(shr(and(index, 255), mload(add(seats, 0x20))), 1))
-                    wrong := or(wrong, shr(1, revision))
-                    wrong := or(wrong, xor(revision, and(shr(shl(1, and(index, 127)), mload(seats)), 3)))
+                    let bit := and(index, 255)
+                    wrong := or(wrong, and(shr(bit, mload(add(seats, 0x60))), 1))
+                    wrong := or(wrong, xor(revision, and(shr(bit, mload(seats)), 1))) // 0: has not posted, 1: has
+                    wrong := or(wrong, and(revision, shr(bit, mload(add(seats, 0x20))))) // 1: has not posted twice
                     if wrong { break }
 
                     mstore(add(message, 0x40), index)
@@ -201,8 +223,9 @@ library PostingLane {
                     if or(fault, iszero(mload(0x00))) { break }
                 }
 
-                mstore(seats, add(mload(seats), shl(shl(1, and(index, 127)), 1)))
-                let reserved := and(shr(and(index, 255), mload(add(seats, 0x40))), 1)
+                let reserved := and(shr(and(index, 255), mload(add(seats, 0x80))), 1)
+                seats := add(seats, and(shr(219, record), 0x20)) // at the word of its revision, which is 0 or 1
+                mstore(seats, or(mload(seats), shl(and(index, 255), 1)))
                 record := or(and(record, not(shl(226, 1))), shl(226, iszero(reserved)))
                 mstore(0x00, chain)
                 mstore(0x20, record)

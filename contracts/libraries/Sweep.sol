@@ -2,7 +2,6 @@
 pragma solidity 0.8.37;
 
 import {BidRecord} from "./BidRecord.sol";
-import {PostCounts} from "./PostCounts.sol";
 
 /// @notice The inner loop of a clearing: takes the bids that need no look at the claim's details, and stops at each that does.
 /// @dev In assembly because the compiler moves the variables of this loop between stack and memory at every step: with the plain twin
@@ -19,7 +18,7 @@ library Sweep {
     /// @param mask Turns a record (in the upper 96 bits of a word) so that a better one is smaller
     /// @param sure Turned records below it are below `low` at any position
     /// @param hopeless Turned records above it are above `high` at any position
-    /// @param posts Words of the offer's posts by nanogrid (PostCounts)
+    /// @param posts Words of the offer's posts by nanogrid (PostCounts), empty when nobody has posted twice
     /// @param awards Award records, with room for one more than there are records (RecordBuffer)
     /// @param bitmap Where the verdict's bitmap by position begins in the call data
     /// @param bitmapBytes Its length
@@ -61,7 +60,7 @@ library Sweep {
             mstore(add(state, 0x1a0), rejected.offset)
             mstore(add(state, 0x1c0), rejected.length)
         }
-        state.allCount = rejected.length == 0 && PostCounts.noneRevised(state.posts) ? 1 : 0;
+        state.allCount = rejected.length == 0 && state.posts.length == 0 ? 1 : 0;
     }
 
     /// @notice Goes on to the next contested bid, which is folded into the chain and otherwise left to the caller, or to the end.
@@ -71,11 +70,17 @@ library Sweep {
             // A bid counts when it is the last post of its nanogrid, no withdrawal, and not rejected.
             function counts(state_, record, position) -> yes {
                 let posts := mload(add(state_, 0x160))
-                let word := and(shr(167, record), 0x1ff) // 128 nanogrid indices each
-                if lt(word, mload(posts)) {
-                    posts := shr(and(shr(159, record), 0xfe), mload(add(add(posts, 32), shl(5, word))))
-                    if and(shr(200, record), 0xffffff) { yes := eq(add(and(shr(224, record), 3), 1), and(posts, 3)) }
+                yes := iszero(mload(posts))
+                let first := mul(and(shr(168, record), 0xff), 3) // of the three words of 256 nanogrid indices
+                if lt(first, mload(posts)) {
+                    first := add(add(posts, 32), shl(5, first))
+                    let bit := and(shr(160, record), 0xff)
+                    posts := and(shr(bit, mload(first)), 1)
+                    posts := add(posts, and(shr(bit, mload(add(first, 0x20))), 1))
+                    posts := add(posts, and(shr(bit, mload(add(first, 0x40))), 1))
+                    yes := eq(add(and(shr(224, record), 3), 1), posts)
                 }
+                if iszero(and(shr(200, record), 0xffffff)) { yes := 0 }
                 if lt(shr(3, position), mload(add(state_, 0x1c0))) {
                     let eight := byte(0, calldataload(add(mload(add(state_, 0x1a0)), shr(3, position))))
                     if and(shr(and(position, 7), eight), 1) { yes := 0 }

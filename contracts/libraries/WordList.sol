@@ -20,6 +20,11 @@ library WordList {
         }
     }
 
+    /// @notice The bit of an index in a bitmap, 256 a word. The caller keeps within the list.
+    function hasBit(bytes memory list, uint256 index) internal pure returns (bool) {
+        return at(list, index >> 8) >> (index & 0xff) & 1 == 1;
+    }
+
     /// @notice Writes the word at a place. The caller keeps within the list.
     function put(bytes memory list, uint256 place, uint256 word) internal pure {
         assembly ("memory-safe") {

@@ -34,7 +34,7 @@ LINES: Final = (
     Line("clear 1000 bids, one transaction", "gas_clear", 1000, "at most 600,000"),
     Line("bids cleared in one transaction", "bids_cleared_in_one_transaction", None, "at least 10,000"),
     Line("settle, per award, 500 in batches of up to 200", "gas_settle_per_award", 500, "at most 12,500"),
-    Line("settle one award, by anyone", "gas_settle_award_alone", None, "at most 85,000"),
+    Line("settle one award alone, by anyone, 1000 seats", "gas_settle_award_alone", 1000, "at most 85,000"),
 )
 
 

@@ -24,6 +24,7 @@ INTERNAL_CALLS: Final = frozenset(
         "Settlement.lock",
         "Settlement.moveEscrow",
         "Settlement.release",
+        "Settlement.openAwards",
         "Settlement.reserveForCommand",
         "Settlement.payAvailability",
     }

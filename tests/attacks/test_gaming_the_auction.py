@@ -62,9 +62,16 @@ def test_one_delivery_is_not_sold_in_two_offers(arena: Arena) -> None:
     arena.signal(Phase.YELLOW)
     arena.send(arena.publishing(), arena.dso)
     arena.at_before(275)
+    withdrawn = arena.open_offer(salt=9)  # an offer that ends without a result makes nobody forget who has won
+    arena.send(arena.auction.functions.cancelOffer(withdrawn, NO_SIGNATURE), arena.aggregator)
     second = arena.open_offer()
     receipt = arena.send(arena.posting(second, arena.wired(second, *HONEST_BIDS)), arena.relayer)
     assert arena.skips(receipt) == [BidRejection.ALREADY_SOLD]
+    assert [arena.auction.functions.stateOf(id_).call().soldBefore for id_ in (first, withdrawn, second)] == [
+        False,
+        True,
+        True,
+    ]
     arena.at_before(140)
     arena.send(arena.rightly(second), arena.relayer)
     arena.finalise(second)

@@ -96,8 +96,9 @@ def test_a_p256_reading_is_settled_alone(arena: Arena, honest_outcome: Outcome) 
     offer = over(arena)
     reading = arena.reading(1, 400)
     given = SettlementReading(0, 400, 0, reading.sequence, arena.signed(P256, reading))
-    leaves = arena.baseline_leaf(1), arena.award_leaf(offer, 0)
-    arena.send(arena.settlement.functions.settleOne(offer, *leaves, given.argument()), arena.oracle)
+    (_, baselines, nodes), (_, awards, proof) = arena.baseline_leaf(1), arena.award_leaf(offer, 0)
+    shown = arena.binding(offer), baselines, awards, given.pack_alone(), [*proof, *nodes]
+    arena.send(arena.settlement.functions.settleAward(offer, *shown), arena.oracle)
     assert arena.seat_balance(1) == honest_outcome.money["seat 1"] == 40_000
 
 

@@ -68,6 +68,10 @@ def test_a_capacity_product_reserves_for_its_real_time_product_only(stage, capac
     for product in range(1, 7):
         expected = 1 << 1 if product in (capacity, auctioned) else 0
         assert stage.capacity_register.reservedWord(PORTFOLIO, product, month, 0) == expected
+        for of_month, held in ((month - 1, 0), (month, expected), (month + 12, 0)):
+            reservation = stage.capacity_register.reservationOf(PORTFOLIO, product, start_of(of_month))
+            assert stage.capacity_register.reservedIn(reservation, 0) == held
+            assert stage.capacity_register.reservedIn(reservation, 1) == 0
 
 
 def test_a_month_that_has_begun_is_frozen(stage):

@@ -66,15 +66,15 @@ def test_it_is_paid_in_one_batch_with_others(trade):
 
 def test_it_is_paid_alone(trade):
     stage = trade.stage
-    given = trade.id, trade.baseline_leaf(0), trade.range, trade.reading(0, 100).argument()
-    stage.settlement.settleOne(*given, {"from": stage.oracle})
+    trade.settle_award(0, 100)
     assert stage.settlement.seatBalance(stage.seat(0)) == 100 * 100_000 // 1000
 
 
 def test_its_announced_reading_is_settled_by_anybody(trade):
     stage = trade.stage
     trade.announce(0, 100)
-    stage.at(stage.metering.announcedOf(stage.seat(0), trade.interval)[3] + stage.settlement.holdWindowS())
+    announced_at = stage.metering.announcedOf(stage.seat(0), trade.interval) >> 96 & 2**64 - 1
+    stage.at(announced_at + stage.settlement.holdWindowS())
     [result] = trade.results(trade.settle((0, 100), sender=stage.stranger))
     assert (result.ordinal, result.outcome) == (trade.ordinal(0), Outcome.DELIVERED)
 

@@ -34,7 +34,7 @@ from tests.contracts_properties.auction_house import (
 )
 
 SEATS: Final = 260
-"""Three words of posts, two of winners and of reservations."""
+"""Two words of each kind."""
 RATED_POWER_W: Final = 20_000
 LARGEST_QUANTITY: Final = 2 * RATED_POWER_W * U // 3600
 COVER_CENTS: Final = 98

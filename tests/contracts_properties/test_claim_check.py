@@ -28,7 +28,8 @@ from market.domain.units import NO_MARGINAL
 from tests.contracts_properties.harness import create_harness
 from tests.domain.auctions import Auction, auctions, auctions_in_large_portfolios, auctions_with_many_minima
 
-INDICES_PER_WORD = 128
+INDICES_PER_WORD = 256
+MAX_POSTS = 3
 ANY_AUCTION = st.one_of(auctions(), auctions_with_many_minima(), auctions_in_large_portfolios())
 # A call of the node takes milliseconds, and one node serves all examples: both on purpose.
 ON_A_NODE = {
@@ -43,10 +44,14 @@ def harness(module_anvil: EmbeddedChain) -> Contract:
 
 
 def post_words(posts: Mapping[int, int]) -> list[int]:
-    """2 bits for each nanogrid index, 128 in a word, as the auction keeps them."""
-    words = [0] * (max(posts, default=0) // INDICES_PER_WORD + 1)
+    """For each 256 nanogrids who has posted, who twice, who three times; none when nobody has posted twice."""
+    if max(posts.values(), default=0) < 2:
+        return []
+    words = [0] * (MAX_POSTS * (max(posts) // INDICES_PER_WORD + 1))
     for index, count in posts.items():
-        words[index // INDICES_PER_WORD] |= count << 2 * (index % INDICES_PER_WORD)
+        first = MAX_POSTS * (index // INDICES_PER_WORD)
+        for place in range(first, first + count):
+            words[place] |= 1 << index % INDICES_PER_WORD
     return words
 
 

@@ -1,9 +1,19 @@
-"""Whether gas grows in proportion to the number of bids: a line through the figures, and how far they are off it."""
+"""Whether gas grows in proportion to the number of bids: a line through the figures, and how far they are off it.
+
+Posting has a second law beside the line. A batch pays once for each 256 nanogrids that its bids touch, so bids in
+random order cost more in a larger portfolio, up to one such group for each bid and no more.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+INDICES_PER_GROUP: Final = 256
+"""Nanogrids whose words a batch reads and stores together (PostCounts)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,3 +50,33 @@ def fit(points: Sequence[tuple[int, float]]) -> Line:
     slope = covered / spread
     start = mean_value - slope * mean_n
     return Line(start, slope, max(abs(start + slope * n - value) / value for n, value in points))
+
+
+@dataclass(frozen=True, slots=True)
+class GroupLaw:
+    """value = start + slope x n + per_group x groups, by least squares of the relative deviations.
+
+    worst: the largest deviation of a figure from it, as a share of the figure.
+    """
+
+    start: float
+    slope: float
+    per_group: float
+    worst: float
+
+
+def touched_groups(indices: Sequence[int], batch: int) -> int:
+    """Groups of nanogrids that the batches of bids touch, summed over the batches."""
+    starts = range(0, len(indices), batch)
+    return sum(len({index // INDICES_PER_GROUP for index in indices[start : start + batch]}) for start in starts)
+
+
+def fit_with_groups(points: Sequence[tuple[int, int, float]]) -> GroupLaw:
+    """The law through figures given as (n, groups, value). ValueError where they do not determine it."""
+    values = np.array([value for *_, value in points])
+    terms = np.array([(1, n, groups) for n, groups, _ in points]) / values[:, np.newaxis]
+    solved, _, rank, _ = np.linalg.lstsq(terms, np.ones(len(points)))
+    if rank < 3 or len(points) < 4:
+        raise ValueError("the law needs figures of four sizes that touch different numbers of groups")
+    start, slope, per_group = map(float, solved)
+    return GroupLaw(start, slope, per_group, float(np.abs(terms @ solved - 1).max()))

@@ -9,7 +9,9 @@ from typing import Final
 from scripts.bench.figures import Row
 from scripts.bench.gas import single, sizes
 from scripts.bench.gas.alternatives import DESIGNS, Alternative, Design
-from scripts.bench.gas.growth import fit
+from scripts.bench.gas.auction import BATCH
+from scripts.bench.gas.bids import random_bids
+from scripts.bench.gas.growth import fit, fit_with_groups, touched_groups
 from scripts.bench.gas.node import TRANSACTION_GAS, Node
 from scripts.bench.gas.scene import Portfolio, Scene, Told, start_node
 from scripts.bench.gas.seat_reading import seat_reading_rows
@@ -134,6 +136,19 @@ def growth_rows(how: str, rows: list[Row]) -> Iterator[Row]:
             yield row_of(how, f"{prefix}bids_cleared_in_one_transaction", fitting, fitting, "bids", note)
     posts = [(row.n, row.value * row.n) for row in rows if row.figure == "gas_post_per_bid" and row.n in SIZES]
     yield from _line_rows(how, "gas_post", posts)
+    yield from _group_rows(how, posts)
+
+
+def _group_rows(how: str, posts: list[tuple[int, float]]) -> Iterator[Row]:
+    """Posting held to what it must be: bids, and for each batch the groups of 256 nanogrids that it touches."""
+    orders = {n: [bid.record.index for bid in random_bids(n, SEED)] for n, _ in posts}
+    law = fit_with_groups([(n, touched_groups(orders[n], BATCH), value) for n, value in posts])
+    largest = max(orders)
+    note = f"gas_post = start + slope x bids + per_group x groups of 256 nanogrids touched by each batch of {BATCH}"
+    yield row_of(how, "gas_post_with_groups_start", largest, law.start, "gas", note)
+    yield row_of(how, "gas_post_with_groups_slope", largest, law.slope, "gas/bid", note)
+    yield row_of(how, "gas_post_with_groups_per_group", largest, law.per_group, "gas/group", note)
+    yield row_of(how, "gas_post_with_groups_worst_deviation", largest, 100 * law.worst, "%", note)
 
 
 def _line_rows(how: str, name: str, points: list[tuple[int, float]]) -> Iterator[Row]:

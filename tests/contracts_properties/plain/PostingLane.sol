@@ -11,7 +11,7 @@ import {SeatSigner} from "./SeatSigner.sol";
 library PostingLane {
     uint256 private constant _WIRE_BID_BYTES = 76;
 
-    /// @param seats For each 128 nanogrids the number of their words among `known`, counted from 1; 0 while they are not read
+    /// @param seats For each 256 nanogrids whether their words are read into `known`
     struct State {
         bytes bids;
         bytes signers;
@@ -27,13 +27,16 @@ library PostingLane {
     }
 
     struct Seats {
-        uint256 posts;
+        uint256 once;
+        uint256 twice;
+        uint256 thrice;
         uint256 winners;
         uint256 reserved;
     }
 
     function aim(State memory lane, bytes calldata bids, bytes memory signers) internal pure {
         lane.bids = bids;
+        lane.known = new Seats[](lane.seats.length);
         lane.signers = signers;
     }
 
@@ -57,11 +60,13 @@ library PostingLane {
         return SeatSigner.wrap(uint256(_word(lane.signers, lane.place * 32)));
     }
 
-    /// @dev Posts are counted in words of 128 nanogrids, 2 bits each; reservations in words of 256.
+    /// @dev A bid's revision is how often its nanogrid has posted before.
     function take(State memory lane, Seats memory seats, BidRecord bid) internal pure {
-        uint16 index = bid.index();
-        seats.posts += 1 << (2 * (index % 128));
-        BidRecord posted = bid.withReserved((seats.reserved >> (index % 256)) % 2 == 1);
+        uint256 bit = 1 << (bid.index() % 256);
+        if (bid.revision() == 0) seats.once |= bit;
+        else if (bid.revision() == 1) seats.twice |= bit;
+        else seats.thrice |= bit;
+        BidRecord posted = bid.withReserved(seats.reserved & bit != 0);
         lane.chain = posted.fold(lane.chain);
         RecordBuffer.push(lane.accepted, BidRecord.unwrap(posted));
     }
@@ -70,20 +75,27 @@ library PostingLane {
         ++lane.place;
     }
 
-    function seatsOf(State memory lane, uint16 index) internal pure returns (Seats memory seats) {
-        uint256 word = PostCounts.wordOf(index);
-        uint256 number = word < lane.seats.length ? lane.seats[word] : 0;
-        return number == 0 ? seats : lane.known[number - 1];
+    /// @dev In whole numbers, without wrapping round: below 1 or above the range. No bid is judged where the product is paused.
+    function isBeyondLimit(State memory lane, uint256 priceUeurKwh) internal pure returns (bool) {
+        return priceUeurKwh < lane.lowestPriceUeurKwh
+            || priceUeurKwh > lane.lowestPriceUeurKwh + lane.priceRangeUeurKwh;
     }
 
-    function putSeats(State memory lane, uint16 index, Seats memory seats) internal pure {
-        Seats[] memory known = new Seats[](lane.known.length + 1);
-        for (uint256 i = 0; i < lane.known.length; ++i) {
-            known[i] = lane.known[i];
-        }
-        known[lane.known.length] = seats;
-        lane.known = known;
-        lane.seats[PostCounts.wordOf(index)] = known.length;
+    function seatsIn(State memory lane, uint256 group) internal pure returns (Seats memory seats) {
+        return group < lane.seats.length ? lane.known[group] : seats;
+    }
+
+    /// @dev "The signed revision must equal the number of posts", of which there are at most three.
+    function isNext(Seats memory seats, BidRecord bid) internal pure returns (bool) {
+        uint256 bit = 1 << (bid.index() % 256);
+        if (seats.once & bit == 0) return bid.revision() == 0;
+        if (seats.twice & bit == 0) return bid.revision() == 1;
+        return seats.thrice & bit == 0 && bid.revision() == 2;
+    }
+
+    function putSeats(State memory lane, uint256 group, Seats memory seats) internal pure {
+        lane.known[group] = seats;
+        lane.seats[group] = 1;
     }
 
     function _word(bytes memory data, uint256 offset) private pure returns (bytes32) {

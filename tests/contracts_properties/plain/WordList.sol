@@ -17,6 +17,11 @@ library WordList {
         }
     }
 
+    /// @notice The bit of an index in a bitmap, 256 a word. The caller keeps within the list.
+    function hasBit(bytes memory list, uint256 index) internal pure returns (bool) {
+        return at(list, index >> 8) >> (index & 0xff) & 1 == 1;
+    }
+
     function put(bytes memory list, uint256 place, uint256 word) internal pure {
         bytes32 written = bytes32(word);
         for (uint256 i = 0; i < 32; ++i) {

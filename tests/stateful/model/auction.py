@@ -41,6 +41,7 @@ class OfferBook:
     aggregator: str
     escrow: int
     opened_at: int
+    sold_before: bool
     status: OfferStatus = OfferStatus.OPEN
     bids: list[PostedBid] = field(default_factory=list)
     posts: Counter[int] = field(default_factory=Counter)
@@ -89,9 +90,11 @@ class AuctionModel(RequestsModel):
         needed_by = self.context.now if given.request == NO_REQUEST else self._require_answers(given)
         self._require_baseline(given, needed_by)
         self._require_closure(given)
-        book = OfferBook(id_, given, signer, self._escrow_needed(given), self.context.now)
-        if book.session in self.pending:
-            raise Refused("OfferPending", *book.session, self.pending[book.session])
+        session = (given.portfolio, given.interval, Product(given.product).kind)
+        if session in self.pending:
+            raise Refused("OfferPending", *session, self.pending[session])
+        sold = any((nanogrid >> 16, *sold_at) == session for nanogrid, *sold_at in self.winners)
+        book = OfferBook(id_, given, signer, self._escrow_needed(given), self.context.now, sold)
         ledger = self.settlement.ledger
         if book.is_internal and book.escrow:
             ledger.require_no_debt(signer)

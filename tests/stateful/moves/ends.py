@@ -96,6 +96,8 @@ def settle(turn: Turn, book: OfferBook | None = None, sender: str | None = None)
 
 def _binding(turn: Turn, book: OfferBook) -> Binding:
     """What the settlement rests on, rarely with somebody else, another price or another root in it."""
+    if book.status is not OfferStatus.FINAL:
+        return NOT_FINAL
     given = binding_of(turn.model.settlement, book)
     others = [
         given._replace(payer=STRANGER.address),
