@@ -52,6 +52,19 @@ def test_a_hold_in_bad_faith_lapses_when_the_referee_is_silent(
     assert money["dso"] == honest["dso"] - HOLD_BOND
 
 
+@pytest.mark.parametrize("delivered_wh", [100, 0])
+def test_after_a_hold_a_reading_that_falls_short_counts_at_once(
+    arena: Arena, offer: bytes, honest_outcome: Outcome, delivered_wh: int
+) -> None:
+    """Only who waits for a reading waits for the deadline that a hold begins anew: a penalty is not put off by it."""
+    arena.send(arena.holding(offer, 0), arena.dso)
+    arena.send(arena.settlement.functions.decideHold(offer, 0, False), arena.referee)
+    receipt = arena.send(arena.settling(offer, {1: delivered_wh}), arena.oracle)
+    assert arena.skipped_awards(receipt) == []
+    money, honest = arena.money(offer), honest_outcome.money
+    assert money["seat 1"] + money["bond 1"] < honest["seat 1"] + honest["bond 1"] + HOLD_BOND
+
+
 def test_a_second_hold_on_an_award_is_refused(arena: Arena, offer: bytes, honest_outcome: Outcome) -> None:
     """Nobody delays an award for ever: one hold, ever, by whomever."""
     arena.send(arena.holding(offer, 0), arena.dso)
