@@ -196,6 +196,7 @@ class TransactionSender:
                 data=data,
                 gas_limit=gas,
                 max_fee_wei=max_fee_wei,
+                replaced_hashes=[],
                 state=TransactionState.PREPARED,
                 purpose=purpose,
                 purpose_key=key,
@@ -238,11 +239,18 @@ class TransactionSender:
                 "value": 0,
                 "gas": transaction.gas_limit,
                 "maxFeePerGas": transaction.max_fee_wei,
-                "maxPriorityFeePerGas": min(self._profile.priority_fee_wei, transaction.max_fee_wei),
+                "maxPriorityFeePerGas": self._tip_wei(transaction),
             }
         )
         transaction.raw = bytes(signed.raw_transaction)
         transaction.hash = "0x" + bytes(signed.hash).hex()
+
+    def _tip_wei(self, transaction: Transaction) -> int:
+        """Tip per gas: nodes want a replacement to have more of this too, not only a higher cap."""
+        tip_wei = self._profile.priority_fee_wei
+        for _ in transaction.replaced_hashes:
+            tip_wei = _bumped(tip_wei) if tip_wei else 0
+        return min(tip_wei, transaction.max_fee_wei)
 
     def _mined_nonces(self) -> int:
         return int(rpc(self._web3, "eth_getTransactionCount", self.address, "latest"), 16)
@@ -339,8 +347,7 @@ class TransactionSender:
             row = session.get_one(Transaction, id_, with_for_update=True)
             if row.state not in _OPEN:
                 return False
-            up, down = _FEE_BUMP
-            row.max_fee_wei = max(max_fee_wei, row.max_fee_wei * up // down + 1)
+            row.max_fee_wei = max(max_fee_wei, _bumped(row.max_fee_wei))
             row.replaced_hashes = [*row.replaced_hashes, row.hash]
             self._sign(row)
             log.warning("transaction replaced", purpose=row.purpose, nonce=row.nonce, max_fee_wei=row.max_fee_wei)
@@ -413,6 +420,11 @@ class TransactionSender:
             row.mined_at = int(self._now())
             row.error = None if refusal is None else _error_document(refusal)
         _SENT.labels("mined" if refusal is None else "failed").inc()
+
+
+def _bumped(fee_wei: int) -> int:
+    up, down = _FEE_BUMP
+    return fee_wei * up // down + 1
 
 
 def _free_key_of_failed(session: Session, key: str) -> None:

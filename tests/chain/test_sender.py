@@ -278,6 +278,23 @@ def test_a_transaction_that_is_stuck_is_replaced_with_a_higher_fee(world: World)
     assert minted(world) == 5
 
 
+def test_a_replacement_offers_a_higher_tip_too(world: World) -> None:
+    """Nodes refuse one whose cap alone has grown as underpriced: it was never taken."""
+    world.contracts.profile = replace(world.contracts.profile, priority_fee_wei=4, replace_after_s=0.2)
+    web3 = world.contracts.web3
+    sender = TransactionSender(world.contracts, world.engine, KEYS["operator"], now=lambda: world.now_s)
+    rpc(web3, "evm_setAutomine", False)
+    miner = threading.Timer(1.0, rpc, (web3, "evm_mine"))
+    miner.start()
+    sender.send(mint(world), "mint", "stuck")
+    miner.join()
+    (row,) = rows(world)
+    assert row.state == TransactionState.MINED
+    assert row.replaced_hashes
+    mined = rpc(web3, "eth_getTransactionByHash", row.hash)
+    assert int(mined["maxPriorityFeePerGas"], 16) > 4
+
+
 @pytest.mark.parametrize("fee", [{"gasPrice": 10}, {"maxFeePerGas": 10, "maxPriorityFeePerGas": 0}])
 def test_what_the_operator_signed_itself_is_carried_once(world: World, fee: dict[str, int]) -> None:
     operator, token = world.address("operator"), world.contracts.token
