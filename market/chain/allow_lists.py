@@ -161,7 +161,7 @@ class AllowLists:
 
     def listing(self, name: ListName, account: str) -> Listing:
         """What an address is on a list now."""
-        listed: int = self._contracts.call(self._contract(name).functions.readAllowList(checksum_address(account)))
+        listed: int = self._contracts.call(self.contract(name).functions.readAllowList(checksum_address(account)))
         return Listing(listed)
 
     def _is_due(self, change: Change) -> bool:
@@ -169,7 +169,7 @@ class AllowLists:
         return {self.listing(change.list, change.account), change.listing} == {Listing.NONE, Listing.ENABLED}
 
     def _call_of(self, change: Change) -> tuple[Any, str, str]:
-        functions = self._contract(change.list).functions
+        functions = self.contract(change.list).functions
         enable = change.listing is Listing.ENABLED
         function = functions.setEnabled(change.account) if enable else functions.setNone(change.account)
         times = self._listed[change.list].times[change.account]
@@ -219,7 +219,8 @@ class AllowLists:
                 if entry["address"].lower() == address:
                     self._listed[name].note(account, Listing(int(first, 16)))
 
-    def _contract(self, name: ListName) -> Contract:
+    def contract(self, name: ListName) -> Contract:
+        """A list as a contract: `setEnabled`, `setNone`, `readAllowList`."""
         return self._web3.eth.contract(address=Web3.to_checksum_address(ADDRESSES[name]), abi=_LIST_ABI)
 
     @cached_property

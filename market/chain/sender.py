@@ -33,8 +33,8 @@ from market.chain import fees
 from market.chain.bindings import Contracts, encode_call
 from market.chain.profiles import RpcError, rpc
 from market.chain.receipts import Receipt, find_receipt, is_success, read_receipt, refusal_of
-from market.domain.error_texts import ErrorText
-from market.domain.errors import Category, ContractRefused, MeritgridError
+from market.chain.refusals import NotMinedYet, RefusedByNode, SenderNotListed
+from market.domain.errors import ContractRefused, MeritgridError
 from market.store.database import NONCE_LOCK, lock, read_scope, session_scope
 from market.store.models import SenderNonce, Transaction, TransactionState
 
@@ -56,24 +56,6 @@ _REFUSALS_FOR_GOOD: Final = (
 _EMPTY_GAS: Final = 21_000
 _FAILED_MARK: Final = "#failed-"
 _OPEN: Final = (TransactionState.PREPARED, TransactionState.SENT)
-
-
-class NotMinedYet(MeritgridError):
-    """A transaction is on its way and has no receipt; asking again waits for the same one."""
-
-    def __init__(self, purpose: str) -> None:
-        sentence = f"The chain has not taken the transaction in yet ({purpose}). It is kept and goes on; ask again."
-        super().__init__("not-mined-yet", "The chain is slow", sentence, {}, Category.UNAVAILABLE)
-
-
-class RefusedByNode(ContractRefused):
-    """The node refuses a transaction for good; nothing has changed on the chain, as when its contract refuses it."""
-
-    CODE: Final = "refused-by-node"
-    _TEXT: Final = ErrorText(CODE, "The chain's node refuses {purpose} for good: {reason}.", Category.STATE)
-
-    def __init__(self, purpose: str, reason: str) -> None:
-        super().__init__("RefusedByNode", self._TEXT, {"purpose": purpose, "reason": reason})
 
 
 def _no_checkpoint(_name: str) -> None:
@@ -295,6 +277,8 @@ class TransactionSender:
                 self._give_up(transaction.id, error.message)
                 self._send_raw(self._load(transaction.id), may_sign_again=False)
                 return
+            if SenderNotListed.is_said_by(error):
+                raise SenderNotListed(self.address) from error
             if "already" not in message and "known transaction" not in message:
                 raise
         self._checkpoint("sent")

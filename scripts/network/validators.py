@@ -110,8 +110,9 @@ class Validators:
         members = {member.name: member for member in self._layout.members()}
         for name in self._by_name.keys() - members.keys():
             self._by_name.pop(name).stop()
-        for name in members.keys() - self._by_name.keys():
-            self._by_name[name] = Validator(self._layout, members[name], self._node)
+        for name, member in members.items():
+            if name not in self._by_name:
+                self._by_name[name] = Validator(self._layout, member, self._node)
 
     def __getitem__(self, name: str) -> Validator:
         return self._by_name[name]

@@ -18,7 +18,8 @@ from market.chain.deployment import write_deployment
 from market.chain.embedded import EmbeddedChain
 from market.chain.profiles import rpc
 from market.chain.receipts import carry
-from market.chain.sender import NotMinedYet, RefusedByNode, TransactionSender
+from market.chain.refusals import NotMinedYet, RefusedByNode
+from market.chain.sender import TransactionSender
 from market.domain.errors import ContractRefused, ValidationFailed
 from market.store.database import read_scope, session_scope
 from market.store.models import Transaction, TransactionState
@@ -178,7 +179,8 @@ import os, signal, sys
 from market.chain.bindings import Contracts
 from market.chain.deployment import read_deployment
 from market.chain.profiles import PROFILES, connect
-from market.chain.sender import NotMinedYet, RefusedByNode, TransactionSender
+from market.chain.refusals import NotMinedYet, RefusedByNode
+from market.chain.sender import TransactionSender
 from market.settings import ChainProfile
 from market.store.database import open_engine
 from pathlib import Path
