@@ -19,6 +19,7 @@ from web3 import Web3
 from web3.contract.contract import Contract
 
 from market.chain.bindings import Contracts
+from market.chain.failover import one_node
 from market.chain.profiles import rpc, rpc_all
 from market.chain.sender import TransactionSender
 from market.domain.hashing import keccak256
@@ -197,17 +198,18 @@ class AllowLists:
 
     def _read_events(self) -> None:
         """Take in the events of the lists up to the head; blocks are final, so none is taken back."""
-        head = int(rpc(self._web3, "eth_blockNumber"), 16)
-        while self._next_block <= head:
-            last = min(head, self._next_block + _RANGE_BLOCKS - 1)
-            query = {
-                "address": [*ADDRESSES.values(), MINTER],
-                "fromBlock": hex(self._next_block),
-                "toBlock": hex(last),
-            }
-            for entry in rpc(self._web3, "eth_getLogs", query):
-                self._note(entry)
-            self._next_block = last + 1
+        with one_node(self._web3):
+            head = int(rpc(self._web3, "eth_blockNumber"), 16)
+            while self._next_block <= head:
+                last = min(head, self._next_block + _RANGE_BLOCKS - 1)
+                query = {
+                    "address": [*ADDRESSES.values(), MINTER],
+                    "fromBlock": hex(self._next_block),
+                    "toBlock": hex(last),
+                }
+                for entry in rpc(self._web3, "eth_getLogs", query):
+                    self._note(entry)
+                self._next_block = last + 1
 
     def _note(self, entry: Mapping[str, Any]) -> None:
         kind, first, second = entry["topics"][:3]

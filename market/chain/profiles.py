@@ -13,6 +13,7 @@ from web3.middleware import ExtraDataToPOAMiddleware
 from web3.providers.base import JSONBaseProvider
 from web3.types import RPCEndpoint
 
+from market.chain.failover import FailoverProvider
 from market.settings import ChainProfile, Settings, SettingsError
 
 _RPC_TIMEOUT_S: Final = 30.0
@@ -33,6 +34,7 @@ class Profile:
             simulate with the time of the last one.
         lists_senders: every node refuses who is not on the chain's list of senders; the lists follow the registry.
         single_node: there is one node, so that a head below what was taken in means lost blocks, not a node that lags.
+        is_final: a block that any node has shown is never undone; one that does not have it lags.
         receipt_poll_s: first wait between two looks for a receipt; it doubles up to one second. [s]
         resend_after_s: send the same bytes again after so long without a receipt. [s]
         replace_after_s: sign it again with a higher fee after so long without a receipt. [s]
@@ -45,6 +47,7 @@ class Profile:
     overrides_time: bool
     lists_senders: bool
     single_node: bool
+    is_final: bool
     receipt_poll_s: float
     resend_after_s: float
     replace_after_s: float
@@ -54,16 +57,19 @@ LARGEST_GAS_LIMIT: Final = 2**24
 
 PROFILES: Final[Mapping[ChainProfile, Profile]] = MappingProxyType(
     {
-        ChainProfile.EMBEDDED: Profile(False, 0, LARGEST_GAS_LIMIT, False, False, False, True, 0.002, 2.0, 20.0),
-        ChainProfile.NETWORK: Profile(True, 1, 12_000_000, True, True, True, False, 0.1, 5.0, 30.0),
-        ChainProfile.RPC: Profile(True, 10**9, 12_000_000, True, False, False, False, 0.2, 10.0, 60.0),
+        ChainProfile.EMBEDDED: Profile(False, 0, LARGEST_GAS_LIMIT, False, False, False, True, False, 0.002, 2.0, 20.0),
+        ChainProfile.NETWORK: Profile(True, 1, 12_000_000, True, True, True, False, True, 0.1, 5.0, 30.0),
+        ChainProfile.RPC: Profile(True, 10**9, 12_000_000, True, False, False, False, False, 0.2, 10.0, 60.0),
     }
 )
 
 
 def connect(rpc_url: str, profile: Profile) -> Web3:
-    """A client of a node. It opens no connection yet."""
-    web3 = Web3(HTTPProvider(rpc_url, request_kwargs={"timeout": _RPC_TIMEOUT_S}))
+    """A client of a node, or of several, separated by commas: the first that answers. It opens no connection yet."""
+    urls = [url.strip() for url in rpc_url.split(",")]
+    request = {"timeout": _RPC_TIMEOUT_S}
+    provider = HTTPProvider(rpc_url, request_kwargs=request) if len(urls) == 1 else FailoverProvider(urls, request)
+    web3 = Web3(provider)
     if profile.extra_data:
         web3.middleware_onion.inject(ExtraDataToPOAMiddleware, layer=0)
     return web3

@@ -57,9 +57,10 @@ def start(folder: Folder = FOLDER, chain_id: Annotated[int, typer.Option(help="E
             layout, [keys.address("operator")], [keys.address("relayer")], programs=Programs(), chain_id=chain_id
         )
     start_supervised(layout, Programs())
-    members = {member.name: member for member in layout.members()}
-    at = members.get("operator", next(iter(members.values())))
-    registrar = Registrar(layout, int(layout.planned()["chain_id"]), at.rpc_url)
+    # The operator's own node first; where it is down, the market asks the others.
+    members = sorted(layout.members(), key=lambda member: member.name != "operator")
+    rpc_url = ",".join(member.rpc_url for member in members)
+    registrar = Registrar(layout, int(layout.planned()["chain_id"]), rpc_url)
     registrar.register(registrar.deploy(parameters_from()))
     registrar.write_settings()
     status(folder)

@@ -9,13 +9,15 @@ from dataclasses import replace
 
 import pytest
 
-from market.chain.profiles import RpcError, rpc
+from market.chain.bindings import Contracts
+from market.chain.indexer import Indexer
+from market.chain.profiles import RpcError, connect, rpc
 from market.chain.receipts import Receipt
 from market.chain.sender import TransactionSender
 from market.store.database import read_scope
 from market.store.models import Transaction, TransactionState
 from tests.chain.world import KEYS
-from tests.network.world import Network, NetworkWorld
+from tests.network.world import NETWORK, Network, NetworkWorld
 
 pytestmark = [pytest.mark.network, pytest.mark.slow]
 
@@ -111,6 +113,19 @@ def test_a_stuck_transaction_is_replaced_by_the_nodes_rules(network: Network, wo
     assert int(pending["maxPriorityFeePerGas"], 16) > hurried.profile.priority_fee_wei
     # Which of them is mined is the proposer's choice: it may have built its block before.
     assert receipts[0].event("Approval")["value"] == 33
+
+
+def test_where_the_markets_own_node_dies_another_is_asked(network: Network, world: NetworkWorld) -> None:
+    """Sender and indexer go on by themselves, and go on with the first again or not: each node has the whole chain."""
+    both = f"{network.member('operator').rpc_url},{network.member('auditor').rpc_url}"
+    contracts = Contracts(connect(both, NETWORK), world.contracts.deployment, NETWORK)
+    sender, indexer = TransactionSender(contracts, world.engine, KEYS["dso"]), Indexer(contracts, world.engine)
+    approve_ = contracts.token.functions.approve
+    sender.send(approve_(world.address("oracle"), 44), "approve", "own-node")
+    network.validators["operator"].kill()
+    receipt = sender.send(approve_(world.address("oracle"), 45), "approve", "another-node")
+    assert receipt.event("Approval")["value"] == 45
+    assert indexer.index_now() >= receipt.block
 
 
 def test_a_validator_that_is_down_does_not_answer(network: Network, world: NetworkWorld) -> None:
