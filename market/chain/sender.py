@@ -129,9 +129,7 @@ class TransactionSender:
                 ids.append(self._prepared(function, purpose, key, gas_limit))
             except MeritgridError as refusal:
                 ids.append(refusal)
-        for prepared in ids:
-            if isinstance(prepared, int):
-                self._broadcast(prepared)
+        self._broadcast_all([prepared for prepared in ids if isinstance(prepared, int)])
         ends = [self._await(prepared) if isinstance(prepared, int) else prepared for prepared in ids]
         for end in ends:
             if isinstance(end, MeritgridError):
@@ -146,8 +144,7 @@ class TransactionSender:
         self._reopen_lost()
         with read_scope(self._engine) as session:
             ids = [row.id for row in session.scalars(self._of_this_key().where(Transaction.state.in_(_OPEN)))]
-        for id_ in ids:
-            self._broadcast(id_)
+        self._broadcast_all(ids)
         ends = [self._await(id_) for id_ in ids]
         return [end for end in ends if isinstance(end, Receipt)]
 
@@ -247,6 +244,12 @@ class TransactionSender:
     def _load(self, id_: int) -> Transaction:
         with read_scope(self._engine) as session:
             return session.get_one(Transaction, id_)
+
+    def _broadcast_all(self, ids: Sequence[int]) -> None:
+        """All of them with one pass: the last one takes the earlier ones with it."""
+        unfinished = [transaction for transaction in map(self._load, ids) if transaction.state in _OPEN]
+        if unfinished:
+            self._broadcast(max(unfinished, key=lambda transaction: transaction.nonce).id)
 
     def _broadcast(self, id_: int) -> None:
         """Give the stored bytes to the node; those of earlier nonces first, whoever stored them."""

@@ -128,3 +128,14 @@ def test_a_registered_sender_that_is_no_deployer_creates_no_contract(world: Netw
     receipt = web3.eth.wait_for_transaction_receipt(sent, timeout=60)
     assert receipt["status"] == 0
     assert web3.eth.get_code(receipt["contractAddress"]) == b""
+
+
+def test_of_a_replacement_the_nodes_want_more_tip_too(world: NetworkWorld) -> None:
+    """As the sender offers it. The nonce is not due yet, so that no block takes it meanwhile."""
+    web3, oracle = world.contracts.web3, Account.from_key(KEYS["oracle"])
+    nonce = web3.eth.get_transaction_count(oracle.address) + 7
+    offered = {"to": oracle.address, "nonce": nonce}
+    rpc(web3, "eth_sendRawTransaction", signed(web3, oracle, **offered, maxFeePerGas=3, maxPriorityFeePerGas=1))
+    with pytest.raises(RpcError, match="underpriced"):
+        rpc(web3, "eth_sendRawTransaction", signed(web3, oracle, **offered, maxFeePerGas=4, maxPriorityFeePerGas=1))
+    rpc(web3, "eth_sendRawTransaction", signed(web3, oracle, **offered, maxFeePerGas=4, maxPriorityFeePerGas=2))
