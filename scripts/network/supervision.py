@@ -21,7 +21,7 @@ import structlog
 
 from scripts.network.build import ROOT, Programs
 from scripts.network.layout import Layout, NetworkError
-from scripts.network.validators import START_WITHIN_S, Validator, Validators, await_health
+from scripts.network.validators import START_WITHIN_S, Validator, Validators
 
 log = structlog.get_logger(__name__)
 
@@ -41,8 +41,7 @@ def supervise(layout: Layout, programs: Programs) -> None:
     for number in _TERM_AND_INT:
         signal.signal(number, _end)
     with _locked(layout), Validators(layout, programs.node) as validators:
-        validators.start()
-        await_health(list(validators))
+        _come_up(validators)
         layout.ready.touch()
         try:
             _watch(validators)
@@ -54,6 +53,20 @@ def _end(*_: object) -> None:
     for number in _TERM_AND_INT:
         signal.signal(number, signal.SIG_IGN)  # once is enough: the validators are ended in order
     raise SystemExit(0)
+
+
+def _come_up(validators: Validators) -> None:
+    """Start all; one that ends is tried again: an earlier supervisor's may still be on their way out."""
+    validators.start()
+    fallen: dict[str, float] = {}
+    deadline = time.monotonic() + START_WITHIN_S
+    while waiting := [validator for validator in validators if not validator.is_healthy()]:
+        for validator in waiting:
+            _keep_up(validator, fallen)
+        if time.monotonic() > deadline:
+            logs = ", ".join(str(validator.log) for validator in waiting)
+            raise NetworkError(f"not in good health after {START_WITHIN_S:.0f} s: {logs}")
+        time.sleep(_LOOK_EVERY_S)
 
 
 def _watch(validators: Validators) -> None:

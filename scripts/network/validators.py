@@ -46,8 +46,6 @@ class Validator:
         """Start the node; it answers some seconds later (`await_health`)."""
         if self.pid is not None:
             return
-        # A virtual machine can outlive its node, and would keep the database locked.
-        self._signal(signal.SIGKILL)
         command = [str(self._node), "--config-file", str(self._layout.node_config(self.member.name))]
         with self.log.open("ab") as output:
             self._process = subprocess.Popen(
@@ -72,13 +70,14 @@ class Validator:
 
     def kill(self) -> None:
         """End node and virtual machine as a crash would."""
-        self._signal(signal.SIGKILL)
-        if self._process is not None:
+        # Only while its number is surely its own: after its end it may be another group's.
+        if self._process is not None and self._process.poll() is None:
+            os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
 
     def ask_to_stop(self) -> None:
         """SIGTERM; the node ends its virtual machine."""
-        if self._process is not None and self.pid is not None:
+        if self._process is not None:
             self._process.terminate()
 
     def stop(self) -> None:
@@ -88,12 +87,6 @@ class Validator:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self._process.wait(_STOP_WITHIN_S)
         self.kill()
-
-    def _signal(self, number: signal.Signals) -> None:
-        if self._process is not None:
-            # The group bears the id of the node that we started, and lasts while any of it does.
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(self._process.pid, number)
 
 
 class Validators:
