@@ -1,119 +1,132 @@
 """Judges mutants of the contracts and writes docs/benchmarks/mutation.json.
 
     python -m scripts.mutation contracts/libraries/BidRecord.sol --jobs 2
-    python -m scripts.mutation contracts/Settlement.sol --sample 60 --seed 4
+    python -m scripts.mutation --sample 20                 # of each source, the quick tests only
+    python -m scripts.mutation --sample 20 --slowly        # and what survived them by all tests that there are
 
-Results are kept in build/mutation/results.jsonl by source text and fault: an interrupted run goes on where it stopped,
-and a source that changed is judged anew.
+A sample is drawn with a seed, and a larger one of the same seed holds the smaller. Results are kept in
+build/mutation/results.jsonl by the function's text and the fault: an interrupted run goes on where it stopped, and a
+function that changed is judged anew. Fails where a survivor has no argument in scripts/mutation/survivors.toml.
 """
 
 from __future__ import annotations
 
-import json
+import os
 import random
-import subprocess
-import threading
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict
+import time
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from datetime import UTC, datetime
 from queue import SimpleQueue
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.console import Console
 
-from scripts.analysis.compiler_input import syntax_tree_input
-from scripts.build_contracts import ROOT, load_settings
-from scripts.mutation.mutants import Mutant, mutants_of
-from scripts.mutation.report import write_report
-from scripts.mutation.suites import SUITES, suites_of
-from scripts.mutation.workspace import Judgement, Verdict, Workspace
+from scripts.build_contracts import ROOT
+from scripts.mutation.baselines import Baselines
+from scripts.mutation.mutants import Mutant
+from scripts.mutation.report import Run, write_report
+from scripts.mutation.results import Results
+from scripts.mutation.sources import all_mutants, syntax_trees, taken_in_by
+from scripts.mutation.suites import Step, steps_of
+from scripts.mutation.survivors import read_arguments, unargued
+from scripts.mutation.workspace import Verdict, Workspace
 
-RESULTS = ROOT / "build" / "mutation" / "results.jsonl"
+FOLDER = ROOT / "build" / "mutation"
 REPORT = ROOT / "docs" / "benchmarks" / "mutation.json"
 
 console = Console()
-_writing = threading.Lock()
 
 
-def syntax_trees() -> dict[str, Any]:
-    """The contracts' syntax trees by path."""
-    compiler = load_settings(ROOT / "brownie-config.yaml").solc_path
-    answer = subprocess.run(
-        [str(compiler), "--standard-json"],
-        input=json.dumps(syntax_tree_input(ROOT)), capture_output=True, text=True, check=True, cwd=ROOT,
-    )  # fmt: skip
-    return {path: unit["ast"] for path, unit in json.loads(answer.stdout)["sources"].items()}
+def drawn(mutants: Sequence[Mutant], sample: int, seed: int) -> list[Mutant]:
+    """The first of all mutants of a source in a random order; all for a sample of 0."""
+    shuffled = list(mutants)
+    random.Random(f"{seed} {mutants[0].source}").shuffle(shuffled)
+    return shuffled[: sample or None]
 
 
-def read_results() -> dict[str, dict[str, Any]]:
-    """What earlier runs judged, by the mutants' names."""
-    if not RESULTS.exists():
-        return {}
-    lines = RESULTS.read_text(encoding="utf-8").splitlines()
-    return {result["name"]: result for result in map(json.loads, lines)}
+def judge_all(
+    todo: Sequence[tuple[Mutant, Sequence[Step]]],
+    workspaces: SimpleQueue[Workspace],
+    results: Results,
+    slowly: bool,
+    jobs: int,
+) -> None:
+    """Judges mutants in as many workspaces as there are jobs."""
+    baselines = Baselines(FOLDER / "baselines.json")
 
-
-def record(mutant: Mutant, judgement: Judgement) -> None:
-    """Adds one judgement to the results."""
-    result = {"name": mutant.name, **asdict(mutant), "verdict": judgement.verdict, "by": judgement.by}
-    with _writing, RESULTS.open("a", encoding="utf-8") as file:
-        file.write(json.dumps(result, ensure_ascii=False) + "\n")
-    if judgement.verdict is Verdict.SURVIVED:
-        fault = f"{mutant.original!r} → {mutant.replacement!r}"
-        console.print(f"{mutant.source}:{mutant.line} survived: {fault}", markup=False, highlight=False)
-
-
-def judge_all(source: str, mutants: Sequence[Mutant], workspaces: SimpleQueue[Workspace], jobs: int) -> None:
-    """Judges the mutants of one source in as many workspaces as there are jobs."""
-    suites = suites_of(source)
-    places = [workspaces.get() for _ in range(jobs)]
-    with ThreadPoolExecutor(
-        jobs
-    ) as pool:  # in each: where the tests fail without a fault, every mutant would seem killed
-        baselines = next(iter(list(pool.map(lambda place: place.baseline(suites), places))))
-    for place in places:
-        workspaces.put(place)
-
-    def judge(mutant: Mutant) -> None:
+    def judge(mutant: Mutant, steps: Sequence[Step]) -> None:
         workspace = workspaces.get()
         try:
-            record(mutant, workspace.judge(mutant, suites, baselines))
+            started = time.monotonic()
+            judgement = workspace.judge(mutant, steps, results.likely_killers(mutant), baselines.of)
+            results.add(mutant, judgement, slowly, time.monotonic() - started)
         finally:
             workspaces.put(workspace)
+        how = f"{judgement.verdict} {judgement.by}".strip()
+        fault = f"{mutant.original!r} → {mutant.replacement!r}"
+        console.print(f"{mutant.source}:{mutant.line} {fault}: {how}", markup=False, highlight=False, soft_wrap=True)
 
     with ThreadPoolExecutor(jobs) as pool:
-        for future in [pool.submit(judge, mutant) for mutant in mutants]:
-            future.result()
+        futures = [pool.submit(judge, mutant, steps) for mutant, steps in todo]
+        try:
+            for future in as_completed(futures):
+                future.result()
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+def _to_judge(
+    chosen: Mapping[str, Sequence[Mutant]], results: Results, slowly: bool, again: bool
+) -> list[tuple[Mutant, Sequence[Step]]]:
+    takers = taken_in_by(syntax_trees())
+    todo: list[tuple[Mutant, Sequence[Step]]] = []
+    for source, mutants in chosen.items():
+        steps = [step for step in steps_of(source, takers) if slowly or not step.slow]
+        todo += [(mutant, steps) for mutant in mutants if results.needs_judging(mutant, slowly, again)]
+    return todo
 
 
 def main(
-    sources: Annotated[list[str] | None, typer.Argument(help="Sources; without any, all that have a suite.")] = None,
+    sources: Annotated[list[str] | None, typer.Argument(help="Sources; without any, all.")] = None,
     sample: Annotated[int, typer.Option(help="Judge so many of each source, drawn at random; 0: all.")] = 0,
     seed: Annotated[int, typer.Option(help="Of the draw.")] = 4,
     jobs: Annotated[int, typer.Option(help="Mutants judged at the same time.")] = 2,
+    slowly: Annotated[bool, typer.Option(help="Let the longest tests judge what survived the others, too.")] = False,
+    again: Annotated[bool, typer.Option(help="Judge the survivors again and nothing else: tests were added.")] = False,
 ) -> None:
     """Judge mutants and write the report."""
-    RESULTS.parent.mkdir(parents=True, exist_ok=True)
-    trees = syntax_trees()
-    workspaces: SimpleQueue[Workspace] = SimpleQueue()
-    for number in range(jobs):
-        workspaces.put(Workspace.create(RESULTS.parent / f"workspace-{number}"))
-    ours = [path for path in trees if path.startswith("contracts/")]
-    everything = {path: mutants_of(path, (ROOT / path).read_bytes(), trees[path]) for path in ours}
-    everything = {path: mutants for path, mutants in everything.items() if mutants}
-    if unjudged := everything.keys() - SUITES.keys():
-        raise typer.BadParameter(f"no suite judges {', '.join(sorted(unjudged))}: see scripts/mutation/suites.py")
-    for source in sources or SUITES:
-        drawn = everything[source]
-        if 0 < sample < len(drawn):
-            drawn = random.Random(f"{seed} {source}").sample(drawn, sample)
-        known = read_results()
-        todo = [mutant for mutant in drawn if mutant.name not in known]
-        console.print(f"{source}: {len(drawn)} of {len(everything[source])} mutants, {len(todo)} to judge")
-        if todo:
-            judge_all(source, todo, workspaces, jobs)
-    write_report(REPORT, everything, read_results())
+    results = Results(FOLDER / "results.jsonl")
+    everything = all_mutants(syntax_trees())
+    chosen = {source: drawn(everything[source], sample, seed) for source in sources or everything}
+    todo = _to_judge(chosen, results, slowly, again)
+    console.print(f"{len(todo)} to judge of {sum(map(len, chosen.values()))}")
+    if todo:
+        workspaces: SimpleQueue[Workspace] = SimpleQueue()
+        places = [Workspace.create(FOLDER / f"workspace-{number}") for number in range(jobs)]
+        for place in places:
+            workspaces.put(place)
+        try:
+            judge_all(todo, workspaces, results, slowly, jobs)
+        finally:
+            for place in places:
+                place.close()
+    arguments = read_arguments()
+    run = Run(datetime.now(UTC).date().isoformat(), seed, os.cpu_count() or 1)
+    write_report(REPORT, run, everything, results.by_name, arguments)
+    survived = [
+        mutant
+        for mutants in everything.values()
+        for mutant in mutants
+        if results.by_name.get(mutant.name, {}).get("verdict") == Verdict.SURVIVED
+    ]
+    if missing := unargued(survived, arguments):
+        console.print(
+            "Survivors without an argument in scripts/mutation/survivors.toml:", *missing, sep="\n", markup=False
+        )
+        raise typer.Exit(1)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 SWAPS: Mapping[str, tuple[str, ...]] = {
@@ -65,8 +65,8 @@ class Mutant:
 
     @property
     def name(self) -> str:
-        """The same for the same fault in the same source text."""
-        return f"{self.source}:{self.line}:{self.start}:{self.digest}"
+        """The same for the same fault in the same text of the function (modifier, constant), wherever it stands."""
+        return f"{self.source}:{self.function}:{self.digest}"
 
     def applied(self, text: bytes) -> bytes:
         """The source with the fault."""
@@ -76,14 +76,20 @@ class Mutant:
 
 @dataclass(frozen=True)
 class _Place:
+    """A function, modifier or constant."""
+
     source: str
     text: bytes
+    function: str
+    begin: int
+    end: int
 
-    def mutant(self, function: str, operator: str, start: int, end: int, replacement: str) -> Mutant:
+    def mutant(self, operator: str, start: int, end: int, replacement: str) -> Mutant:
         original = self.text[start:end].decode()
-        digest = hashlib.sha256(self.text + f"{start}:{end}:{replacement}".encode()).hexdigest()[:12]
+        fault = f"{start - self.begin}:{end - self.begin}:{replacement}"
+        digest = hashlib.sha256(self.text[self.begin : self.end] + fault.encode()).hexdigest()[:12]
         line = self.text[:start].count(b"\n") + 1
-        return Mutant(self.source, function, operator, start, line, original, replacement, digest)
+        return Mutant(self.source, self.function, operator, start, line, original, replacement, digest)
 
 
 def mutants_of(source: str, text: bytes, tree: Mapping[str, Any]) -> list[Mutant]:
@@ -94,28 +100,32 @@ def mutants_of(source: str, text: bytes, tree: Mapping[str, Any]) -> list[Mutant
         text: its bytes: the compiler counts places in bytes.
         tree: its syntax tree, as the compiler gives it.
     """
-    place = _Place(source, text)
-    found = [mutant for node, function in _walk(tree, "") for mutant in _of_node(place, node, function)]
+    found = [mutant for node, place in _walk(tree, _Place(source, text, "", 0, 0)) for mutant in _of_node(place, node)]
     return sorted(found, key=lambda mutant: (mutant.start, mutant.operator, mutant.replacement))
 
 
-def _walk(node: Any, function: str) -> Iterator[tuple[Mapping[str, Any], str]]:
+def _walk(node: Any, place: _Place) -> Iterator[tuple[Mapping[str, Any], _Place]]:
     if isinstance(node, list):
         for each in node:
-            yield from _walk(each, function)
+            yield from _walk(each, place)
     if not isinstance(node, dict):
         return
     kind = node.get("nodeType")
     if kind in {"FunctionDefinition", "ModifierDefinition"}:
-        function = node.get("name") or node.get("kind", "")
+        place = _at(place, node, node.get("name") or node.get("kind", ""))
     elif kind == "VariableDeclaration" and node.get("constant"):
-        function = node["name"]
+        place = _at(place, node, node["name"])
     elif kind in {"EventDefinition", "ErrorDefinition", "StructDefinition", "ElementaryTypeName", "ArrayTypeName"}:
         return  # a type's text decides nothing here that a test could miss: it would not compile
-    if kind and function:
-        yield node, function
+    if kind and place.function:
+        yield node, place
     for value in node.values():
-        yield from _walk(value, function)
+        yield from _walk(value, place)
+
+
+def _at(place: _Place, node: Mapping[str, Any], name: str) -> _Place:
+    begin, end = _span(node)
+    return replace(place, function=name, begin=begin, end=end)
 
 
 def _span(node: Mapping[str, Any]) -> tuple[int, int]:
@@ -123,78 +133,78 @@ def _span(node: Mapping[str, Any]) -> tuple[int, int]:
     return start, start + length
 
 
-def _of_node(place: _Place, node: Mapping[str, Any], function: str) -> Iterator[Mutant]:
+def _of_node(place: _Place, node: Mapping[str, Any]) -> Iterator[Mutant]:
     kind = node["nodeType"]
     start, end = _span(node)
     if kind == "BinaryOperation":
-        yield from _swaps(place, function, node["operator"], _span(node["leftExpression"])[1], node["rightExpression"])
+        yield from _swaps(place, node["operator"], _span(node["leftExpression"])[1], node["rightExpression"])
     elif kind == "Assignment" and node["operator"] != "=":
-        yield from _swaps(place, function, node["operator"], _span(node["leftHandSide"])[1], node["rightHandSide"])
+        yield from _swaps(place, node["operator"], _span(node["leftHandSide"])[1], node["rightHandSide"])
     elif kind == "UnaryOperation":
-        yield from _of_unary(place, node, function)
+        yield from _of_unary(place, node)
     elif kind in REMOVED_STATEMENTS:
         with_semicolon = end + (place.text[end : end + 1] == b";")
-        yield place.mutant(function, f"{REMOVED_STATEMENTS[kind]} removed", start, with_semicolon, "{}")
+        yield place.mutant(f"{REMOVED_STATEMENTS[kind]} removed", start, with_semicolon, "{}")
     elif kind in CONDITIONAL:
-        yield from _negated(place, node["condition"], function)
+        yield from _negated(place, node["condition"])
     elif kind == "Literal":
-        yield from _of_literal(place, node, function)
+        yield from _of_literal(place, node)
     elif kind == "ModifierInvocation" and node.get("kind") == "modifierInvocation":
-        yield place.mutant(function, "modifier removed", start, end, "")
+        yield place.mutant("modifier removed", start, end, "")
     elif kind.startswith("Yul"):
-        yield from _of_assembly(place, node, function)
+        yield from _of_assembly(place, node)
 
 
-def _swaps(place: _Place, function: str, operator: str, after: int, right: Mapping[str, Any]) -> Iterator[Mutant]:
+def _swaps(place: _Place, operator: str, after: int, right: Mapping[str, Any]) -> Iterator[Mutant]:
     before = _span(right)[0]
     start = place.text.find(operator.encode(), after, before)
     for other in SWAPS.get(operator, ()) if start >= 0 else ():
-        yield place.mutant(function, "operator", start, start + len(operator), other)
+        yield place.mutant("operator", start, start + len(operator), other)
 
 
-def _of_unary(place: _Place, node: Mapping[str, Any], function: str) -> Iterator[Mutant]:
+def _of_unary(place: _Place, node: Mapping[str, Any]) -> Iterator[Mutant]:
     start, end = _span(node)
     operator = node["operator"]
     at = start if node["prefix"] else end - len(operator)
     if operator in SWAPS and operator in {"++", "--"}:
-        yield place.mutant(function, "operator", at, at + len(operator), SWAPS[operator][0])
+        yield place.mutant("operator", at, at + len(operator), SWAPS[operator][0])
     elif operator in {"!", "-", "~"}:
-        yield place.mutant(function, "operator removed", at, at + len(operator), "")
+        yield place.mutant("operator removed", at, at + len(operator), "")
 
 
-def _negated(place: _Place, condition: Mapping[str, Any], function: str) -> Iterator[Mutant]:
+def _negated(place: _Place, condition: Mapping[str, Any]) -> Iterator[Mutant]:
     if condition["nodeType"] == "BinaryOperation" and condition["operator"] in RELATIONS:
         return  # swapping the relation negates it already
     if condition["nodeType"] == "UnaryOperation":
         return  # removing the `!` negates it already
     start, end = _span(condition)
-    yield place.mutant(function, "condition negated", start, end, f"!({place.text[start:end].decode()})")
+    yield place.mutant("condition negated", start, end, f"!({place.text[start:end].decode()})")
 
 
-def _of_literal(place: _Place, node: Mapping[str, Any], function: str) -> Iterator[Mutant]:
+def _of_literal(place: _Place, node: Mapping[str, Any]) -> Iterator[Mutant]:
     start, end = _span(node)
     if node["kind"] == "bool":
-        yield place.mutant(function, "literal", start, end, "false" if node["value"] == "true" else "true")
+        yield place.mutant("literal", start, end, "false" if node["value"] == "true" else "true")
     elif node["kind"] == "number" and not node.get("subdenomination"):
-        yield from _neighbours(place, node["value"], function, start, end)
+        yield from _neighbours(place, node["value"], start, end)
 
 
-def _neighbours(place: _Place, written: str, function: str, start: int, end: int) -> Iterator[Mutant]:
+def _neighbours(place: _Place, written: str, start: int, end: int) -> Iterator[Mutant]:
     try:
         value = int(written.replace("_", ""), 0)
     except ValueError:  # a fraction or an exponent
         return
     for other in (value - 1, value + 1):
         if other >= 0:
-            yield place.mutant(function, "literal", start, end, str(other))
+            yield place.mutant("literal", start, end, str(other))
 
 
-def _of_assembly(place: _Place, node: Mapping[str, Any], function: str) -> Iterator[Mutant]:
+def _of_assembly(place: _Place, node: Mapping[str, Any]) -> Iterator[Mutant]:
     start, end = _span(node)
     if node["nodeType"] == "YulFunctionCall" and node["functionName"]["name"] in YUL_SWAPS:
         called = node["functionName"]
-        yield place.mutant(function, "operator", *_span(called), YUL_SWAPS[called["name"]])
+        yield place.mutant("operator", *_span(called), YUL_SWAPS[called["name"]])
     elif node["nodeType"] == "YulLiteral" and node["kind"] == "number":
-        yield from _neighbours(place, node["value"], function, start, end)
+        yield from _neighbours(place, node["value"], start, end)
     elif node["nodeType"] in {"YulExpressionStatement", "YulAssignment"}:
-        yield place.mutant(function, "statement removed", start, end, "{}")
+        yield place.mutant("statement removed", start, end, "{}")

@@ -5,41 +5,85 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from scripts.mutation.mutants import Mutant
+from scripts.mutation.survivors import Argument, Key, fault_of, key_of
 from scripts.mutation.workspace import Verdict
 
+WHAT = (
+    "A seeded random sample of each source's mutants, not all of them: `judged` of `mutants`. `invalid` ones do not"
+    " compile and `same_bytecode` ones compile to the same code: neither counts. `score` is killed / (killed + survived"
+    " − argued_equivalent); `killed_share` is killed / (killed + survived)."
+)
 
-def figures(mutants: Sequence[Mutant], results: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    """Of one source: counts, the share that was killed of those that count, and the survivors."""
-    judged = [results[mutant.name] for mutant in mutants if mutant.name in results]
-    counts = Counter(result["verdict"] for result in judged)
-    counting = counts[Verdict.KILLED] + counts[Verdict.SURVIVED]
+
+@dataclass(frozen=True)
+class Run:
+    """When and where the figures were made."""
+
+    date: str
+    seed: int
+    cores: int
+
+
+def figures(
+    mutants: Sequence[Mutant], results: Mapping[str, Mapping[str, Any]], arguments: Mapping[Key, Argument]
+) -> dict[str, Any]:
+    """Of one source: counts, shares, and the survivors with their arguments."""
+    judged = [mutant for mutant in mutants if mutant.name in results]
+    counts = Counter(results[mutant.name]["verdict"] for mutant in judged)
+    survivors = [mutant for mutant in judged if results[mutant.name]["verdict"] == Verdict.SURVIVED]
+    argued = [arguments.get(key_of(mutant)) for mutant in survivors]
+    equivalent = sum(argument is not None and argument.verdict == "equivalent" for argument in argued)
     return {
         "mutants": len(mutants),
         "judged": len(judged),
-        **{verdict.value: counts[verdict] for verdict in Verdict if verdict is not Verdict.SURVIVED},
-        "killed_share": round(counts[Verdict.KILLED] / counting, 4) if counting else None,
-        "survived": [
-            {key: result[key] for key in ("line", "function", "operator", "original", "replacement")}
-            for result in judged
-            if result["verdict"] == Verdict.SURVIVED
+        "invalid": counts[Verdict.INVALID],
+        "same_bytecode": counts[Verdict.EQUIVALENT],
+        **_shares(counts[Verdict.KILLED], len(survivors), equivalent),
+        "survivors": [
+            {
+                "line": mutant.line,
+                "function": mutant.function,
+                "fault": fault_of(mutant),
+                "argument": f"{argument.verdict}: {argument.why}" if argument else None,
+            }
+            for mutant, argument in zip(survivors, argued, strict=True)
         ],
     }
 
 
-def write_report(path: Path, mutants: Mapping[str, Sequence[Mutant]], results: Mapping[str, Mapping[str, Any]]) -> None:
-    """Writes the figures of every source that was judged, and those of all together."""
-    sources = {source: figures(each, results) for source, each in mutants.items()}
-    sources = {source: each for source, each in sources.items() if each["judged"]}
-    killed = sum(each["killed"] for each in sources.values())
-    survived = sum(len(each["survived"]) for each in sources.values())
-    total = {
-        "judged": sum(each["judged"] for each in sources.values()),
+def _shares(killed: int, survived: int, argued_equivalent: int) -> dict[str, Any]:
+    def share(of: int) -> float | None:
+        return round(killed / of, 4) if of else None
+
+    return {
         "killed": killed,
         "survived": survived,
-        "killed_share": round(killed / (killed + survived), 4) if killed + survived else None,
+        "argued_equivalent": argued_equivalent,
+        "killed_share": share(killed + survived),
+        "score": share(killed + survived - argued_equivalent),
     }
-    path.write_text(json.dumps({"total": total, "sources": sources}, indent=2, ensure_ascii=False) + "\n", "utf-8")
+
+
+def write_report(
+    path: Path,
+    run: Run,
+    mutants: Mapping[str, Sequence[Mutant]],
+    results: Mapping[str, Mapping[str, Any]],
+    arguments: Mapping[Key, Argument],
+) -> None:
+    """Writes the figures of every source that was judged, and those of all together."""
+    sources = {source: figures(each, results, arguments) for source, each in mutants.items()}
+    sources = {source: each for source, each in sources.items() if each["judged"]}
+
+    def total(name: str) -> int:
+        return sum(each[name] for each in sources.values())
+
+    counted = {name: total(name) for name in ("mutants", "judged", "invalid", "same_bytecode")}
+    shares = _shares(total("killed"), total("survived"), total("argued_equivalent"))
+    report = {"what": WHAT, **asdict(run), "total": counted | shares, "sources": sources}
+    path.write_text(json.dumps(report, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

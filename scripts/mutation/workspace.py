@@ -1,4 +1,8 @@
-"""A copy of the repository in which one mutant at a time stands and is judged."""
+"""A copy of the repository in which one mutant at a time stands and is judged.
+
+The faulty code is compiled in memory. It is put into contracts/artifacts and into Brownie's build, which both then take
+for the product's; the source on the disk is faulty only for the tests that compile it themselves.
+"""
 
 from __future__ import annotations
 
@@ -7,21 +11,25 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
 
-import solcx
-
-from scripts.build_contracts import ROOT, load_settings
+from scripts.build_contracts import ROOT
+from scripts.mutation.compiler import Bytecodes, Compiler
+from scripts.mutation.errors import BaselineFails
+from scripts.mutation.lines import LineProcess
 from scripts.mutation.mutants import Mutant
-from scripts.mutation.suites import Suite
+from scripts.mutation.suites import COLLECTED_FILES, Kind, Step
 
 ENVIRONMENTS = ("node_modules", ".venv", ".venv-analysis", ".venv-brownie")
-COMMAND_TIMEOUT_S = 900
-OUTPUTS = ["evm.bytecode.object", "evm.deployedBytecode.object"]
+BASELINE_TIMEOUT_S = 1800.0
+TIMEOUT_FACTOR = 5.0
+LEAST_TIMEOUT_S = 120.0
+"""A fault that makes a step last five times as long as without it is noticed: whoever runs the tests would look."""
 
 
 class Verdict(StrEnum):
@@ -33,135 +41,198 @@ class Verdict(StrEnum):
     EQUIVALENT = "equivalent"
 
 
-class BaselineFails(Exception):
-    """The tests fail without any fault: nothing can be said about mutants."""
-
-
 @dataclass(frozen=True)
 class Judgement:
-    """A mutant's end, and the command that noticed it (empty: none)."""
+    """A mutant's end, the step and the test that noticed it and what it said (empty: none)."""
 
     verdict: Verdict
+    step: str = ""
     by: str = ""
+    reason: str = ""
 
 
-Bytecodes = Mapping[str, Mapping[str, Any]]
-
-
-@dataclass(frozen=True)
+@dataclass
 class Workspace:
     """A private copy: tests run in it while others run in theirs."""
 
     root: Path
+    compiler: Compiler
+    collected: LineProcess
+    unfaulty: dict[str, tuple[str, str]] = field(default_factory=dict)
 
     @classmethod
     def create(cls, root: Path) -> Workspace:
         """Copies what git tracks or would track; the environments are shared by links."""
         shutil.rmtree(root, ignore_errors=True)
-        listed = subprocess.run(
-            ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
-            cwd=ROOT, capture_output=True, check=True, text=True,
-        ).stdout  # fmt: skip
-        for name in filter(None, listed.split("\0")):
-            source = ROOT / name
-            if source.is_file() and not name.startswith(ENVIRONMENTS):
-                (root / name).parent.mkdir(parents=True, exist_ok=True)
-                shutil.copy2(source, root / name)
+        for name in tracked():
+            (root / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, root / name)
         for name in ENVIRONMENTS:
             (root / name).symlink_to((ROOT / name).resolve())
-        return cls(root)
+        shutil.copytree(ROOT / "build" / "contracts", root / "build" / "contracts")
+        subprocess.run(["scripts/brownie/brownie", "compile"], cwd=root, check=True, stdout=subprocess.DEVNULL)
+        command = [str(root / ".venv" / "bin" / "python"), "-m", "scripts.mutation.collected", *COLLECTED_FILES]
+        collected = LineProcess(command, root, _environment(root))
+        workspace = cls(root, Compiler.start(root), collected)
+        told = collected.read()
+        if told["errors"] or not told["collected"]:
+            raise BaselineFails(f"pytest cannot collect {', '.join(COLLECTED_FILES)}: {told}")
+        return workspace
 
-    def baseline(self, suites: Sequence[Suite]) -> list[Bytecodes]:
-        """The bytecode of each suite without a fault.
+    def close(self) -> None:
+        """Ends the compiler and the collected tests."""
+        self.compiler.process.close()
+        self.collected.close()
+
+    def baseline(self, step: Step) -> float:
+        """Runs a step without any fault. Returns how long it takes.
 
         Raises:
-            BaselineFails: a test fails without one.
+            BaselineFails: a test fails.
         """
-        baselines = []
-        for suite in suites:
-            compiled = self._compile(suite)
-            if compiled is None:
-                raise BaselineFails("the contracts do not compile")
-            self._place(compiled)
-            if by := self._noticed_by(suite):
-                raise BaselineFails(f"{by} fails without any fault")
-            baselines.append(compiled)
-        return baselines
+        started = time.monotonic()
+        failed, reason = self._run(step, (), BASELINE_TIMEOUT_S)
+        if failed:
+            raise BaselineFails(f"{step.name}: {failed} fails without any fault: {reason}")
+        return time.monotonic() - started
 
-    def judge(self, mutant: Mutant, suites: Sequence[Suite], baselines: Sequence[Bytecodes]) -> Judgement:
-        """Puts the fault in, runs one suite after the other until something fails, and takes the fault out."""
-        path = self.root / mutant.source
-        text = path.read_bytes()
-        path.write_bytes(mutant.applied(text))
+    def judge(
+        self,
+        mutant: Mutant,
+        steps: Sequence[Step],
+        first: Sequence[str],
+        duration_of: Callable[[Workspace, Step], float],
+    ) -> Judgement:
+        """Runs one step after the other with the fault until a test fails.
+
+        Args:
+            mutant: the fault.
+            steps: in their order.
+            first: tests to begin with, the likeliest to notice it first.
+            duration_of: how long a step takes without a fault. [s]
+        """
+        text = mutant.applied((self.root / mutant.source).read_bytes()).decode()
         verdict = Verdict.EQUIVALENT
+        for step in steps:
+            faulty = self.compiler.compile(step.units, {mutant.source: text})
+            if faulty is None:
+                return Judgement(Verdict.INVALID)
+            if faulty == self._unfaulty(step.units):
+                continue
+            verdict = Verdict.SURVIVED
+            timeout_s = max(LEAST_TIMEOUT_S, TIMEOUT_FACTOR * duration_of(self, step))
+            with self._placed(faulty), self._written(mutant.source, text, step.kind):
+                failed, reason = self._run(step, first, timeout_s)
+            if failed:
+                return Judgement(Verdict.KILLED, step.name, failed, reason)
+            if step.decisive and not any(each.slow for each in steps):
+                break
+        return Judgement(verdict)
+
+    def _unfaulty(self, units: Sequence[str]) -> Bytecodes:
+        if missing := [unit for unit in units if unit not in self.unfaulty]:
+            compiled = self.compiler.compile(missing, {})
+            if compiled is None:
+                raise BaselineFails(f"{', '.join(missing)} does not compile")
+            self.unfaulty |= compiled
+        return {unit: self.unfaulty[unit] for unit in units}
+
+    @contextmanager
+    def _placed(self, codes: Bytecodes) -> Iterator[None]:
+        """The faulty code in place of the product's, as the tests under pytest and Brownie create it."""
+        files = [
+            path
+            for unit in codes
+            for folder in ("contracts/artifacts", "build/contracts")
+            if (path := self.root / folder / f"{Path(unit).stem}.json").exists()
+        ]
+        kept = {path: path.read_bytes() for path in files}
         try:
-            for suite, baseline in zip(suites, baselines, strict=True):
-                compiled = self._compile(suite)
-                if compiled is None:
-                    return Judgement(Verdict.INVALID)
-                if compiled == baseline:
-                    continue
-                verdict = Verdict.SURVIVED
-                self._place(compiled)
-                if by := self._noticed_by(suite):
-                    return Judgement(Verdict.KILLED, by)
-            return Judgement(verdict)
+            for unit, (creation, code) in codes.items():
+                for path in files:
+                    if path.stem == Path(unit).stem:
+                        _put(path, creation, code)
+            yield
         finally:
-            path.write_bytes(text)
-            for baseline in baselines:
-                self._place(baseline)
+            for path, content in kept.items():
+                path.write_bytes(content)
 
-    def _compile(self, suite: Suite) -> Bytecodes | None:
-        settings = load_settings(self.root / "brownie-config.yaml")
+    @contextmanager
+    def _written(self, source: str, text: str, kind: Kind) -> Iterator[None]:
+        """The fault in the source on the disk, but for Brownie, which would compile everything anew for hours."""
+        path = self.root / source
+        kept = path.read_bytes()
         try:
-            output = solcx.compile_standard(
-                {
-                    "language": "Solidity",
-                    "sources": {unit: {"content": (self.root / unit).read_text("utf-8")} for unit in suite.units},
-                    "settings": {
-                        **settings.standard_json(),
-                        "remappings": list(settings.remappings),
-                        "outputSelection": {unit: {Path(unit).stem: OUTPUTS} for unit in suite.units},
-                    },
-                },
-                solc_binary=settings.solc_path,
-                base_path=self.root,
-            )
-        except solcx.exceptions.SolcError:
-            return None
-        return {unit: output["contracts"][unit][Path(unit).stem]["evm"] for unit in suite.units}
+            if kind is not Kind.BROWNIE:
+                path.write_text(text, encoding="utf-8")
+            yield
+        finally:
+            path.write_bytes(kept)
 
-    def _place(self, compiled: Bytecodes) -> None:
-        """Writes the contracts' artifacts, which the tests under pytest create them from."""
-        for unit, evm in compiled.items():
-            path = self.root / "contracts" / "artifacts" / f"{Path(unit).stem}.json"
-            if path.exists():
-                artifact = json.loads(path.read_text(encoding="utf-8"))
-                artifact["bytecode"] = "0x" + evm["bytecode"]["object"]
-                artifact["deployedBytecode"] = "0x" + evm["deployedBytecode"]["object"]
-                path.write_text(json.dumps(artifact, indent=2) + "\n", encoding="utf-8")
+    # RUNNING A STEP
 
-    def _noticed_by(self, suite: Suite) -> str:
-        """The first command that fails or does not end in time; empty when all pass."""
+    def _run(self, step: Step, first: Sequence[str], timeout_s: float) -> tuple[str, str]:
+        """The test that failed, or what else did, and what it said; empty when all pass."""
+        if step.kind is Kind.COLLECTED:
+            return self._run_collected(step, first, timeout_s)
         with tempfile.TemporaryDirectory(prefix="meritgrid-mutation-") as home:
-            environment = {**os.environ, "PYTHONPATH": str(self.root), "HOME": home}
-            for name, command in self._commands(suite):
-                try:
-                    done = subprocess.run(
-                        command, cwd=self.root, env=environment, timeout=COMMAND_TIMEOUT_S,
-                        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False,
-                    )  # fmt: skip
-                except subprocess.TimeoutExpired:
-                    return f"{name} (timeout)"
-                if done.returncode != 0:
-                    return name
-        return ""
+            killer, order = Path(home) / "killer", Path(home) / "order"
+            order.write_text("\n".join(first), encoding="utf-8")
+            environment = _environment(self.root) | {
+                "HOME": home,
+                "PYTEST_ADDOPTS": "-x -p scripts.mutation.killers",
+                "MERITGRID_MUTATION_ORDER": str(order),
+                "MERITGRID_MUTATION_KILLER": str(killer),
+            }
+            try:
+                done = subprocess.run(
+                    self._command(step), cwd=self.root, env=environment, timeout=timeout_s, check=False,
+                    stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
+                )  # fmt: skip
+            except subprocess.TimeoutExpired:
+                return "timeout", f"more than {timeout_s:.0f} s"
+            if killer.exists():
+                failed, reason = killer.read_text(encoding="utf-8").splitlines()[:2]
+                return failed, reason
+            if done.returncode and step.kind is Kind.PROOFS:
+                return step.tests[0], "not proven"
+            if done.returncode:
+                raise BaselineFails(f"{step.name} cannot be run: {done.stdout.decode(errors='replace')[-2000:]}")
+        return "", ""
 
-    def _commands(self, suite: Suite) -> Iterator[tuple[str, list[str]]]:
+    def _run_collected(self, step: Step, first: Sequence[str], timeout_s: float) -> tuple[str, str]:
+        request = {"files": step.tests, "first": list(first), "examples": step.examples, "timeout_s": timeout_s}
+        answer = self.collected.ask(request)
+        if not answer["failed"] and not answer["passed"]:
+            raise BaselineFails(f"{step.name} cannot be run: {answer['reason'] or 'it has no tests'}")
+        return answer["failed"], answer["reason"]
+
+    def _command(self, step: Step) -> list[str]:
         python = str(self.root / ".venv" / "bin" / "python")
-        for proof in suite.proofs:
-            yield proof, [python, "-m", "scripts.analysis.halmos_proofs", "--match-contract", f"^{proof}$"]
-        for path in suite.properties:
-            yield path, [python, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", path]
-        for path in suite.brownie:
-            yield path, ["scripts/brownie/brownie", "test", path, "--network", "anvil-ci", "-x"]
+        if step.kind is Kind.PROOFS:
+            return [python, "-m", "scripts.analysis.halmos_proofs", "--match-contract", f"^{step.tests[0]}$"]
+        if step.kind is Kind.BROWNIE:
+            return ["scripts/brownie/brownie", "test", *step.tests, "--network", "anvil-ci"]
+        return [python, "-m", "pytest", "-q", "-p", "no:cacheprovider", *step.tests]
+
+
+def tracked() -> list[str]:
+    """Files that git tracks or would track, without the environments."""
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT, capture_output=True, check=True, text=True,
+    ).stdout  # fmt: skip
+    names = [name for name in listed.split("\0") if name and not name.startswith(ENVIRONMENTS)]
+    return [name for name in names if (ROOT / name).is_file()]
+
+
+def _environment(root: Path) -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": str(root)}
+
+
+def _put(path: Path, creation: str, code: str) -> None:
+    """Another code in an artifact, or in a file of Brownie's build, which writes it without 0x."""
+    content = json.loads(path.read_text(encoding="utf-8"))
+    prefix = "0x" if content["bytecode"].startswith("0x") else ""
+    content |= {"bytecode": prefix + creation, "deployedBytecode": prefix + code}
+    path.write_text(json.dumps(content), encoding="utf-8")

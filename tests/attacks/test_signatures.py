@@ -8,11 +8,12 @@ import pytest
 from eth_utils import keccak
 
 from market.domain.errors import BidRejection, Skip
-from market.domain.messages import Hold, Signal, Unbonding, Withdrawal
+from market.domain.messages import Enrolment, Hold, Signal, Unbonding, Withdrawal
 from market.domain.products import Phase
 from market.domain.records import BidRecord
 from market.domain.signing import sign, sign_message
 from market.domain.typed_data import Domain
+from market.domain.units import P256_SIGNATURE_BYTES
 from tests.attacks.arena import EUR, NO_REASON, Arena, Outcome, gateway_key, nanogrid, new_key
 from tests.attacks.submission import settle_call
 from tests.contracts_properties.auction_house import NODE, SEATS, U, owner_key
@@ -154,3 +155,13 @@ def test_a_gateways_signature_over_another_digest_is_nobodys(arena: Arena, hones
     announcing = arena.metering.functions.announceReading(reading.arguments(), raw)
     assert arena.refusal(announcing, arena.attacker).name == "BadReadingSignature"
     assert arena.conclude(offer) == honest_outcome
+
+
+def test_the_zero_address_enrols_as_nobodys_gateway(arena: Arena) -> None:
+    """A code in the right hands, and a signature of a P-256 gateway's length by which nobody is known."""
+    code_key, code = new_key("a code for nobody")
+    message = Enrolment(nanogrid(7), NOBODY)
+    arena.send(arena.settlement.functions.openEnrolment(nanogrid(7), code, arena.now + U), arena.operator)
+    by_code = sign_message(code_key, message, arena.settlement_domain).to_bytes()
+    call = arena.settlement.functions.enrolGateway(nanogrid(7), NOBODY, by_code, bytes(P256_SIGNATURE_BYTES))
+    arena.refuse(call, arena.anyone, "NotAccount", account=NOBODY, signer=NOBODY)

@@ -94,8 +94,8 @@ class SeatHouse(AuctionHouse):
 
     # ONE INTERVAL: AN INTERNAL PURCHASE, THEN ONE OF THE OFFERS TO PLAY WITH
 
-    def sell_once(self) -> None:
-        """Seat SOLD wins the interval in an INTERNAL offer long before."""
+    def sell_once(self, winners: Sequence[int] = (SOLD,)) -> None:
+        """Some seats win the interval in an INTERNAL offer long before."""
         self.at(self.before(700, FIRST_INTERVAL))
         self.send(
             self.metering.functions.anchorBaselines([(PORTFOLIO, FIRST_INTERVAL, 0, SEATS, ANY_BASELINES)]), self.oracle
@@ -103,7 +103,9 @@ class SeatHouse(AuctionHouse):
         offer = self._offer(Side.BUY, bytes(32), 630)
         self.send(self.auction.functions.openOffer(offer.arguments(), NO_SIGNATURE), self.aggregator)
         id_ = offer.digest(self.domain)
-        bids = [PostedBid(BidRecord(1000, 10, 0, SOLD, reserved=False), 0)]
+        bids = [
+            PostedBid(BidRecord(1000, 10, 0, index, reserved=False), position) for position, index in enumerate(winners)
+        ]
         self.post(id_, [bid.record for bid in bids])
         self.at(offer.gate_closure)
         clearing = clear_greedy(offer.quantity, Side.BUY, bids)

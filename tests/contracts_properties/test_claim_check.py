@@ -26,11 +26,11 @@ from market.domain.records import pack_awards, pack_bids, rejected_bitmap
 from market.domain.trees import award_root
 from market.domain.units import NO_MARGINAL
 from tests.contracts_properties.harness import create_harness
-from tests.domain.auctions import Auction, auctions, auctions_with_many_minima
+from tests.domain.auctions import Auction, auctions, auctions_in_large_portfolios, auctions_with_many_minima
 
 INDICES_PER_WORD = 256
 MAX_POSTS = 3
-ANY_AUCTION = st.one_of(auctions(), auctions_with_many_minima())
+ANY_AUCTION = st.one_of(auctions(), auctions_with_many_minima(), auctions_in_large_portfolios())
 # A call of the node takes milliseconds, and one node serves all examples: both on purpose.
 ON_A_NODE = {
     "deadline": None,

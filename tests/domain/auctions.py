@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from hypothesis import strategies as st
 
@@ -63,3 +63,13 @@ def auctions_with_many_minima(draw: st.DrawFn) -> Auction:
         for index, quantity in enumerate(quantities)
     )
     return Auction(draw(st.integers(4, 24)), draw(st.sampled_from(Side)), bids, frozenset())
+
+
+@st.composite
+def auctions_in_large_portfolios(draw: st.DrawFn) -> Auction:
+    """Nanogrids whose indices lie far apart, or at the edges of the contracts' words of 128 and 256."""
+    auction = draw(auctions(max_bidders=12))
+    first = draw(st.sampled_from([0, 60, 120, 127, 250, 1000]))
+    apart = draw(st.sampled_from([1, 2, 63, 64, 127, 128, 129]))
+    bids = (replace(bid, record=replace(bid.record, index=first + apart * bid.record.index)) for bid in auction.bids)
+    return replace(auction, bids=tuple(bids))
