@@ -23,12 +23,14 @@ SEED ?= 20261122
 ARGS ?=
 RUNS ?= 2000
 DEPTH ?= 250
+NETWORK ?= meritgrid-data/network
 PYTEST_ARGS ?=
 
 # $(call timed,what,command) runs a command and prints how long it took. (`|| exit`: bash -e overlooks a failure inside `a && b`.)
 timed = @started=$$SECONDS; $(2) || exit 1; echo "── $(1): $$((SECONDS - started)) s"
 
 .PHONY: help setup demo test test-fast lint bench bench-gas invariants stateful contracts brownie-env brownie-lock brownie-test
+.PHONY: network-build network network-stop network-remove test-network
 .PHONY: clean clean-all analysis-env analysis-lock analyse mutate prove pytest-light brownie-beside
 
 help: ## Show this help
@@ -43,11 +45,11 @@ demo: setup ## Play one day of a real grid and watch it; ONCE=1 ends by itself, 
 
 test: setup brownie-env .stamp-test-packages lint analyse prove ## Set up, lint and run every test (what .ci/run does)
 	@$(MAKE) --no-print-directory -j2 brownie-beside pytest-light
-	$(call timed,pytest of the processes,$(RUN) pytest -m processes $(PYTEST_ARGS))
+	$(call timed,pytest of the processes,$(RUN) pytest -m "processes and not network" $(PYTEST_ARGS))
 
 # Side by side, file by file: what starts several processes of the product wants the machine for itself, the rest does not.
 pytest-light:
-	$(call timed,pytest,$(RUN) pytest -m "not processes" -n 2 --dist loadfile --max-worker-restart 0 $(PYTEST_ARGS))
+	$(call timed,pytest,$(RUN) pytest -m "not processes and not network" -n 2 --dist loadfile --max-worker-restart 0 $(PYTEST_ARGS))
 
 brownie-beside:
 	@mkdir -p build; echo "Brownie's tests run beside: build/brownie.log"
@@ -104,12 +106,29 @@ analysis-lock: ## Write scripts/analysis/requirements.txt anew from requirements
 	$(UV) pip compile -q --python-version 3.11 --generate-hashes --no-annotate --no-header --upgrade \
 	  scripts/analysis/requirements.in -o scripts/analysis/requirements.txt
 
+network-build: setup ## Build the permissioned network's programs from pinned Go modules (minutes once, then seconds)
+	@scripts/debian_packages.sh 'echo "int main(void) { return 0; }" | cc -x c -o /dev/null -' 'gcc libc6-dev'
+	@$(RUN) python -m scripts.network find-go >/dev/null 2>&1 || $(MAKE) --no-print-directory .golang/.stamp
+	$(call timed,network's programs,$(RUN) python -m scripts.network build)
+
+network: network-build ## Start five validators in the background, deploy the contracts, register the first participants
+	$(call timed,network,$(RUN) python -m scripts.network start --folder $(NETWORK))
+
+network-stop: setup ## End the validators that `make network` started; what the chain holds stays
+	@$(RUN) python -m scripts.network stop --folder $(NETWORK)
+
+network-remove: setup ## End the network and delete everything of it, chain and keys included
+	@$(RUN) python -m scripts.network remove --folder $(NETWORK)
+
+test-network: network-build ## Run the tests of the chain and the market on a real network of five validators
+	$(call timed,pytest of the network,$(RUN) pytest -m network $(PYTEST_ARGS))
+
 clean: ## Remove what builds and tests leave (not the environments)
 	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	find $(PACKAGES) tests -name __pycache__ -prune -exec rm -rf {} +
 
 clean-all: clean ## Remove the environments too
-	rm -rf .venv .venv-analysis .venv-brownie .uv node_modules .stamp-test-packages
+	rm -rf .venv .venv-analysis .venv-brownie .golang .network .uv node_modules .stamp-test-packages
 
 # ── what setup is made of ────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -140,6 +159,12 @@ node_modules/.stamp: package.json package-lock.json .venv/.stamp
 .venv-analysis/.stamp: scripts/analysis/requirements.txt | $(UV)
 	$(call timed,the analysers' packages,$(UV) venv -q --clear --python 3.11 .venv-analysis && \
 	  $(UV) pip install -q --compile-bytecode --python .venv-analysis/bin/python --require-hashes -r scripts/analysis/requirements.txt)
+	@touch $@
+
+# Debian 12's own Go (1.19) is too old for the modules.
+.golang/.stamp: scripts/network/requirements.txt | $(UV)
+	$(call timed,go,$(UV) venv -q --clear --python 3.11 .golang && \
+	  $(UV) pip install -q --python .golang/bin/python --require-hashes -r scripts/network/requirements.txt)
 	@touch $@
 
 .stamp-test-packages: .venv/.stamp

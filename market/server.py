@@ -16,7 +16,7 @@ from market.chain.indexer import Indexer, Progress
 from market.chain.sender import TransactionSender
 from market.clock import Clock, ClockRefused, SimulatedClock
 from market.jobs import Rounds, Schedule
-from market.services import rounds
+from market.services import permissions, rounds
 from market.services.market import Market
 from market.settings import Settings, load_private_key
 from market.store.database import migrate, open_engine, read_scope, session_scope
@@ -83,8 +83,14 @@ def serve(settings: Settings) -> None:
     clock = settings.open_clock("market")
     market = open_market(settings, clock)
     stop = threading.Event()
-    schedule = schedule_of(market)
-    calendar = threading.Thread(target=_run_calendar, args=(schedule, clock, stop), name="calendar", daemon=True)
+    schedules = {"calendar": schedule_of(market)}
+    if market.contracts.profile.lists_senders:
+        # Of its own: a wallet is listed also while a round over the offers waits for the chain.
+        schedules["permissions"] = Schedule(market.calendar.time_unit_s, [], permissions.rounds_of(market))
+    threads = [
+        threading.Thread(target=_run_calendar, args=(schedule, clock, stop), name=name, daemon=True)
+        for name, schedule in schedules.items()
+    ]
     config = uvicorn.Config(
         create_app(market),
         host=settings.api.host,
@@ -93,14 +99,16 @@ def serve(settings: Settings) -> None:
         access_log=False,
         timeout_graceful_shutdown=5,
     )
-    calendar.start()
+    for thread in threads:
+        thread.start()
     try:
         uvicorn.Server(config).run()
     finally:
         stop.set()
         if isinstance(clock, SimulatedClock):
             clock.leave()
-        calendar.join(timeout=10)
+        for thread in threads:
+            thread.join(timeout=10)
 
 
 def _run_calendar(schedule: Schedule, clock: Clock, stop: threading.Event) -> None:

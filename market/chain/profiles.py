@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from web3 import HTTPProvider, Web3
 from web3.exceptions import Web3RPCError
 from web3.middleware import ExtraDataToPOAMiddleware
+from web3.providers.base import JSONBaseProvider
 from web3.types import RPCEndpoint
 
+from market.chain.failover import FailoverProvider
 from market.settings import ChainProfile, Settings, SettingsError
 
 _RPC_TIMEOUT_S: Final = 30.0
+_BATCH: Final = 500
+"""Calls that are asked together; Subnet-EVM takes 1,000."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +32,9 @@ class Profile:
         estimates_gas: ask the node for each transaction's gas; unneeded where a block holds one transaction.
         overrides_time: simulate with the present time, for nodes that make no blocks while nothing happens and would
             simulate with the time of the last one.
+        lists_senders: every node refuses who is not on the chain's list of senders; the lists follow the registry.
         single_node: there is one node, so that a head below what was taken in means lost blocks, not a node that lags.
+        is_final: a block that any node has shown is never undone; one that does not have it lags.
         receipt_poll_s: first wait between two looks for a receipt; it doubles up to one second. [s]
         resend_after_s: send the same bytes again after so long without a receipt. [s]
         replace_after_s: sign it again with a higher fee after so long without a receipt. [s]
@@ -39,7 +45,9 @@ class Profile:
     gas_limit: int
     estimates_gas: bool
     overrides_time: bool
+    lists_senders: bool
     single_node: bool
+    is_final: bool
     receipt_poll_s: float
     resend_after_s: float
     replace_after_s: float
@@ -49,16 +57,19 @@ LARGEST_GAS_LIMIT: Final = 2**24
 
 PROFILES: Final[Mapping[ChainProfile, Profile]] = MappingProxyType(
     {
-        ChainProfile.EMBEDDED: Profile(False, 0, LARGEST_GAS_LIMIT, False, False, True, 0.002, 2.0, 20.0),
-        ChainProfile.NETWORK: Profile(True, 10**9, 12_000_000, True, True, False, 0.1, 5.0, 30.0),
-        ChainProfile.RPC: Profile(True, 10**9, 12_000_000, True, False, False, 0.2, 10.0, 60.0),
+        ChainProfile.EMBEDDED: Profile(False, 0, LARGEST_GAS_LIMIT, False, False, False, True, False, 0.002, 2.0, 20.0),
+        ChainProfile.NETWORK: Profile(True, 1, 12_000_000, True, True, True, False, True, 0.1, 5.0, 30.0),
+        ChainProfile.RPC: Profile(True, 10**9, 12_000_000, True, False, False, False, False, 0.2, 10.0, 60.0),
     }
 )
 
 
 def connect(rpc_url: str, profile: Profile) -> Web3:
-    """A client of a node. It opens no connection yet."""
-    web3 = Web3(HTTPProvider(rpc_url, request_kwargs={"timeout": _RPC_TIMEOUT_S}))
+    """A client of a node, or of several, separated by commas: the first that answers. It opens no connection yet."""
+    urls = [url.strip() for url in rpc_url.split(",")]
+    request = {"timeout": _RPC_TIMEOUT_S}
+    provider = HTTPProvider(rpc_url, request_kwargs=request) if len(urls) == 1 else FailoverProvider(urls, request)
+    web3 = Web3(provider)
     if profile.extra_data:
         web3.middleware_onion.inject(ExtraDataToPOAMiddleware, layer=0)
     return web3
@@ -114,3 +125,23 @@ def rpc(web3: Web3, method: str, *parameters: Any) -> Any:
         error = answer["error"]
         raise RpcError(method, error if isinstance(error, dict) else {"message": error})
     return answer.get("result")
+
+
+def rpc_all(web3: Web3, method: str, parameters: Sequence[Sequence[Any]]) -> list[Any]:
+    """The results of many calls of one method, asked together.
+
+    Raises:
+        RpcError: the node answered one of them with an error.
+        OSError: nobody answered.
+    """
+    results: list[Any] = []
+    for first in range(0, len(parameters), _BATCH):
+        asked = [(RPCEndpoint(method), list(each)) for each in parameters[first : first + _BATCH]]
+        answers: Any = cast(JSONBaseProvider, web3.provider).make_batch_request(asked)
+        if not isinstance(answers, list):  # refused as a whole
+            raise RpcError(method, answers.get("error", {}))
+        for answer in answers:
+            if "error" in answer:
+                raise RpcError(method, answer["error"])
+            results.append(answer["result"])
+    return results

@@ -17,6 +17,7 @@ from web3 import Web3
 
 from market.chain.bindings import Contracts, Event
 from market.chain.profiles import RpcError, rpc
+from market.chain.refusals import SenderNotListed
 from market.domain.errors import MeritgridError, ValidationFailed, Violation
 from market.domain.hashing import keccak256
 
@@ -106,7 +107,7 @@ def carry(contracts: Contracts, raw_transaction: bytes, at_s: int) -> Receipt:
 
     Raises:
         ValidationFailed: it is no signed transaction of this chain to one of the market's contracts.
-        MeritgridError: the contract refuses, when tried or when mined.
+        MeritgridError: the contract refuses, when tried or when mined; the node takes nothing of who signed it.
         RpcError: the node does not take it (nonce, fee), or it is in no block after a minute.
     """
     sender, to, data = read_transaction(contracts, raw_transaction)
@@ -117,6 +118,8 @@ def carry(contracts: Contracts, raw_transaction: bytes, at_s: int) -> Receipt:
         try:
             rpc(contracts.web3, "eth_sendRawTransaction", "0x" + raw_transaction.hex())
         except RpcError as error:
+            if SenderNotListed.is_said_by(error):
+                raise SenderNotListed(sender) from error
             if "already" not in error.message.lower():
                 raise
         raw = _wait(contracts, hash_)

@@ -33,8 +33,8 @@ from market.chain import fees
 from market.chain.bindings import Contracts, encode_call
 from market.chain.profiles import RpcError, rpc
 from market.chain.receipts import Receipt, find_receipt, is_success, read_receipt, refusal_of
-from market.domain.error_texts import ErrorText
-from market.domain.errors import Category, ContractRefused, MeritgridError
+from market.chain.refusals import NotMinedYet, RefusedByNode, SenderNotListed
+from market.domain.errors import ContractRefused, MeritgridError
 from market.store.database import NONCE_LOCK, lock, read_scope, session_scope
 from market.store.models import SenderNonce, Transaction, TransactionState
 
@@ -56,24 +56,6 @@ _REFUSALS_FOR_GOOD: Final = (
 _EMPTY_GAS: Final = 21_000
 _FAILED_MARK: Final = "#failed-"
 _OPEN: Final = (TransactionState.PREPARED, TransactionState.SENT)
-
-
-class NotMinedYet(MeritgridError):
-    """A transaction is on its way and has no receipt; asking again waits for the same one."""
-
-    def __init__(self, purpose: str) -> None:
-        sentence = f"The chain has not taken the transaction in yet ({purpose}). It is kept and goes on; ask again."
-        super().__init__("not-mined-yet", "The chain is slow", sentence, {}, Category.UNAVAILABLE)
-
-
-class RefusedByNode(ContractRefused):
-    """The node refuses a transaction for good; nothing has changed on the chain, as when its contract refuses it."""
-
-    CODE: Final = "refused-by-node"
-    _TEXT: Final = ErrorText(CODE, "The chain's node refuses {purpose} for good: {reason}.", Category.STATE)
-
-    def __init__(self, purpose: str, reason: str) -> None:
-        super().__init__("RefusedByNode", self._TEXT, {"purpose": purpose, "reason": reason})
 
 
 def _no_checkpoint(_name: str) -> None:
@@ -147,9 +129,7 @@ class TransactionSender:
                 ids.append(self._prepared(function, purpose, key, gas_limit))
             except MeritgridError as refusal:
                 ids.append(refusal)
-        for prepared in ids:
-            if isinstance(prepared, int):
-                self._broadcast(prepared)
+        self._broadcast_all([prepared for prepared in ids if isinstance(prepared, int)])
         ends = [self._await(prepared) if isinstance(prepared, int) else prepared for prepared in ids]
         for end in ends:
             if isinstance(end, MeritgridError):
@@ -164,8 +144,7 @@ class TransactionSender:
         self._reopen_lost()
         with read_scope(self._engine) as session:
             ids = [row.id for row in session.scalars(self._of_this_key().where(Transaction.state.in_(_OPEN)))]
-        for id_ in ids:
-            self._broadcast(id_)
+        self._broadcast_all(ids)
         ends = [self._await(id_) for id_ in ids]
         return [end for end in ends if isinstance(end, Receipt)]
 
@@ -196,6 +175,7 @@ class TransactionSender:
                 data=data,
                 gas_limit=gas,
                 max_fee_wei=max_fee_wei,
+                replaced_hashes=[],
                 state=TransactionState.PREPARED,
                 purpose=purpose,
                 purpose_key=key,
@@ -238,11 +218,18 @@ class TransactionSender:
                 "value": 0,
                 "gas": transaction.gas_limit,
                 "maxFeePerGas": transaction.max_fee_wei,
-                "maxPriorityFeePerGas": min(self._profile.priority_fee_wei, transaction.max_fee_wei),
+                "maxPriorityFeePerGas": self._tip_wei(transaction),
             }
         )
         transaction.raw = bytes(signed.raw_transaction)
         transaction.hash = "0x" + bytes(signed.hash).hex()
+
+    def _tip_wei(self, transaction: Transaction) -> int:
+        """Tip per gas: nodes want a replacement to have more of this too, not only a higher cap."""
+        tip_wei = self._profile.priority_fee_wei
+        for _ in transaction.replaced_hashes:
+            tip_wei = _bumped(tip_wei) if tip_wei else 0
+        return min(tip_wei, transaction.max_fee_wei)
 
     def _mined_nonces(self) -> int:
         return int(rpc(self._web3, "eth_getTransactionCount", self.address, "latest"), 16)
@@ -257,6 +244,12 @@ class TransactionSender:
     def _load(self, id_: int) -> Transaction:
         with read_scope(self._engine) as session:
             return session.get_one(Transaction, id_)
+
+    def _broadcast_all(self, ids: Sequence[int]) -> None:
+        """All of them with one pass: the last one takes the earlier ones with it."""
+        unfinished = [transaction for transaction in map(self._load, ids) if transaction.state in _OPEN]
+        if unfinished:
+            self._broadcast(max(unfinished, key=lambda transaction: transaction.nonce).id)
 
     def _broadcast(self, id_: int) -> None:
         """Give the stored bytes to the node; those of earlier nonces first, whoever stored them."""
@@ -287,6 +280,8 @@ class TransactionSender:
                 self._give_up(transaction.id, error.message)
                 self._send_raw(self._load(transaction.id), may_sign_again=False)
                 return
+            if SenderNotListed.is_said_by(error):
+                raise SenderNotListed(self.address) from error
             if "already" not in message and "known transaction" not in message:
                 raise
         self._checkpoint("sent")
@@ -339,8 +334,7 @@ class TransactionSender:
             row = session.get_one(Transaction, id_, with_for_update=True)
             if row.state not in _OPEN:
                 return False
-            up, down = _FEE_BUMP
-            row.max_fee_wei = max(max_fee_wei, row.max_fee_wei * up // down + 1)
+            row.max_fee_wei = max(max_fee_wei, _bumped(row.max_fee_wei))
             row.replaced_hashes = [*row.replaced_hashes, row.hash]
             self._sign(row)
             log.warning("transaction replaced", purpose=row.purpose, nonce=row.nonce, max_fee_wei=row.max_fee_wei)
@@ -380,6 +374,8 @@ class TransactionSender:
 
         One that had failed, and whose purpose was tried anew, gives its nonce to an empty transaction.
         """
+        if self._profile.is_final:
+            return  # none is lost: a node that counts less lags
         mined = self._mined_nonces()
         query = self._of_this_key().where(Transaction.nonce >= mined, Transaction.state.not_in(_OPEN))
         with session_scope(self._engine) as session:
@@ -413,6 +409,11 @@ class TransactionSender:
             row.mined_at = int(self._now())
             row.error = None if refusal is None else _error_document(refusal)
         _SENT.labels("mined" if refusal is None else "failed").inc()
+
+
+def _bumped(fee_wei: int) -> int:
+    up, down = _FEE_BUMP
+    return fee_wei * up // down + 1
 
 
 def _free_key_of_failed(session: Session, key: str) -> None:

@@ -9,16 +9,19 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from eth_account import Account
 from sqlalchemy import select
+from web3 import Web3
 
 from market.chain.deployment import write_deployment
 from market.chain.embedded import EmbeddedChain
 from market.chain.profiles import rpc
 from market.chain.receipts import carry
-from market.chain.sender import NotMinedYet, RefusedByNode, TransactionSender
+from market.chain.refusals import NotMinedYet, RefusedByNode
+from market.chain.sender import TransactionSender
 from market.domain.errors import ContractRefused, ValidationFailed
 from market.store.database import read_scope, session_scope
 from market.store.models import Transaction, TransactionState
@@ -178,10 +181,12 @@ import os, signal, sys
 from market.chain.bindings import Contracts
 from market.chain.deployment import read_deployment
 from market.chain.profiles import PROFILES, connect
-from market.chain.sender import NotMinedYet, RefusedByNode, TransactionSender
+from market.chain.refusals import NotMinedYet, RefusedByNode
+from market.chain.sender import TransactionSender
 from market.settings import ChainProfile
 from market.store.database import open_engine
 from pathlib import Path
+from typing import Any
 
 rpc_url, deployment, database, key, killed_at = sys.argv[1:]
 profile = PROFILES[ChainProfile.EMBEDDED]
@@ -249,6 +254,21 @@ def test_a_key_that_was_used_elsewhere_takes_a_new_nonce(world: World) -> None:
     assert minted(world) == 7
 
 
+def test_many_sent_together_are_given_to_the_node_once_each(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each used to take all earlier ones with it again: four hundred were eighty thousand calls."""
+    given: list[str] = []
+
+    def counting(web3: Web3, method: str, *parameters: Any) -> Any:
+        if method == "eth_sendRawTransaction":
+            given.append(parameters[0])
+        return rpc(web3, method, *parameters)
+
+    monkeypatch.setattr("market.chain.sender.rpc", counting)
+    calls = [(mint(world), "mint", f"together-{number}") for number in range(30)]
+    world.sender("operator").send_all(calls)
+    assert len(given) == len(set(given)) == 30
+
+
 def test_a_transaction_that_is_stuck_is_replaced_with_a_higher_fee(world: World) -> None:
     """Its fee is below what the next block asks for."""
     impatient = replace(world.contracts.profile, resend_after_s=0.1, replace_after_s=0.3)
@@ -276,6 +296,23 @@ def test_a_transaction_that_is_stuck_is_replaced_with_a_higher_fee(world: World)
     assert row.state == TransactionState.MINED
     assert row.replaced_hashes
     assert minted(world) == 5
+
+
+def test_a_replacement_offers_a_higher_tip_too(world: World) -> None:
+    """Nodes refuse one whose cap alone has grown as underpriced: it was never taken."""
+    world.contracts.profile = replace(world.contracts.profile, priority_fee_wei=4, replace_after_s=0.2)
+    web3 = world.contracts.web3
+    sender = TransactionSender(world.contracts, world.engine, KEYS["operator"], now=lambda: world.now_s)
+    rpc(web3, "evm_setAutomine", False)
+    miner = threading.Timer(1.0, rpc, (web3, "evm_mine"))
+    miner.start()
+    sender.send(mint(world), "mint", "stuck")
+    miner.join()
+    (row,) = rows(world)
+    assert row.state == TransactionState.MINED
+    assert row.replaced_hashes
+    mined = rpc(web3, "eth_getTransactionByHash", row.hash)
+    assert int(mined["maxPriorityFeePerGas"], 16) > 4
 
 
 @pytest.mark.parametrize("fee", [{"gasPrice": 10}, {"maxFeePerGas": 10, "maxPriorityFeePerGas": 0}])

@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol, Self
 
 from eth_account import Account
 from sqlalchemy import Engine
@@ -17,7 +17,7 @@ from web3.contract.contract import ContractFunction
 
 from market.chain.bindings import Contracts
 from market.chain.deployment import DeploymentParameters, deploy
-from market.chain.embedded import EmbeddedChain, set_block_time
+from market.chain.embedded import set_block_time
 from market.chain.indexer import Indexer
 from market.chain.profiles import PROFILES, connect
 from market.chain.receipts import Receipt
@@ -80,11 +80,18 @@ def before(interval: int, hundredths: int) -> int:
     return interval - U * hundredths // 100
 
 
+class Chain(Protocol):
+    """A chain that answers at an address."""
+
+    @property
+    def rpc_url(self) -> str: ...
+
+
 @dataclass
 class World:
     """The market and its clock, which stands still unless it is moved."""
 
-    chain: EmbeddedChain
+    chain: Chain
     contracts: Contracts
     engine: Engine
     indexer: Indexer
@@ -94,21 +101,47 @@ class World:
     _senders: dict[str, TransactionSender] = field(default_factory=dict)
 
     @classmethod
-    def build(cls, chain: EmbeddedChain, database_url: str) -> World:
+    def build(
+        cls,
+        chain: Chain,
+        database_url: str,
+        chain_profile: ChainProfile = ChainProfile.EMBEDDED,
+        parameters: DeploymentParameters = PARAMETERS,
+    ) -> Self:
         """Deployed and migrated; nobody is registered yet."""
-        profile = PROFILES[ChainProfile.EMBEDDED]
+        profile = PROFILES[chain_profile]
         web3 = connect(chain.rpc_url, profile)
-        deployment = deploy(web3, Account.from_key(KEYS["operator"]), PARAMETERS)
+        deployment = deploy(web3, Account.from_key(KEYS["operator"]), parameters)
         migrate(database_url)
         engine = open_engine(database_url)
         contracts = Contracts(web3, deployment, profile)
         return cls(chain, contracts, engine, Indexer(contracts, engine))
 
+    # TIME
+
+    @property
+    def unit_s(self) -> int:
+        """Length of an interval."""
+        return self.contracts.deployment.parameters.time_unit_s
+
+    def now(self) -> int:
+        """The market's time."""
+        return self.now_s
+
+    def at(self, moment_s: int) -> None:
+        """Move the clock, never back."""
+        self.now_s = moment_s
+        set_block_time(self.chain.rpc_url, moment_s)
+
+    def before(self, interval: int, hundredths: int) -> int:
+        """interval - u x hundredths / 100."""
+        return interval - self.unit_s * hundredths // 100
+
     # SENDING AND SIGNING
 
     def sender(self, name: str) -> TransactionSender:
         if name not in self._senders:
-            self._senders[name] = TransactionSender(self.contracts, self.engine, KEYS[name], now=lambda: self.now_s)
+            self._senders[name] = TransactionSender(self.contracts, self.engine, KEYS[name], now=self.now)
         return self._senders[name]
 
     def address(self, name: str) -> str:
@@ -117,6 +150,11 @@ class World:
     def send(self, name: str, function: ContractFunction) -> Receipt:
         """One transaction of an actor, with a purpose of its own."""
         return self.sender(name).send(function, f"{name}: {function.fn_name}", f"test-{next(self._counter)}")
+
+    def send_all(self, name: str, functions: Sequence[ContractFunction]) -> list[Receipt]:
+        """Several transactions of an actor that do not need each other."""
+        calls = [(function, f"{name}: {function.fn_name}", f"test-{next(self._counter)}") for function in functions]
+        return self.sender(name).send_all(calls)
 
     def sign(self, key: bytes, message: Message) -> bytes:
         return sign_message(key, message, self.contracts.domain_of(message)).to_bytes()
@@ -132,34 +170,33 @@ class World:
         transfer = SeatTransfer(nanogrid(index), owner, nonce)
         return self.send("operator", registry.changeSeatOwner(transfer.arguments(), self.sign(key, transfer)))
 
-    def at(self, moment_s: int) -> None:
-        """Move the clock, never back."""
-        self.now_s = moment_s
-        set_block_time(self.chain.rpc_url, moment_s)
-
     # SET-UP
 
     def register(self, active_from: int = TEST_EPOCH + U) -> None:
         registry, settlement = self.contracts.registry.functions, self.contracts.settlement.functions
-        for role in ("ORACLE", "REFEREE", "DSO", "AGGREGATOR"):
-            self.send("operator", registry.grantRole(keccak256(role.encode()), self.address(role.lower())))
+        roles = ("ORACLE", "REFEREE", "DSO", "AGGREGATOR")
+        self.send_all(
+            "operator", [registry.grantRole(keccak256(role.encode()), self.address(role.lower())) for role in roles]
+        )
         self.send("operator", registry.registerNode(NODE, self.address("dso"), "Substation 7"))
         self.send("operator", registry.registerPortfolio(PORTFOLIO, NODE, self.address("aggregator"), "Community"))
-        for index in range(NANOGRIDS):
-            owner = address_of(owner_key(index))
-            seat = (PORTFOLIO, owner, 20_000, EMERGENCY_PRICE_UEUR_KWH, active_from)
-            self.send("operator", registry.registerSeat(*seat))
-            self.send("operator", settlement.setGateway(nanogrid(index), address_of(gateway_key(index))))
+        seats = [
+            (PORTFOLIO, address_of(owner_key(index)), 20_000, EMERGENCY_PRICE_UEUR_KWH, active_from)
+            for index in range(NANOGRIDS)
+        ]
+        self.send_all("operator", [registry.registerSeat(*seat) for seat in seats])
+        gateways = [(nanogrid(index), address_of(gateway_key(index))) for index in range(NANOGRIDS)]
+        self.send_all("operator", [settlement.setGateway(*gateway) for gateway in gateways])
 
     def fund(self, dso_ueur: int = 1000 * EUR, bond_ueur: int = 80 * EUR) -> None:
         settlement, token = self.contracts.settlement, self.contracts.token.functions
         needed = dso_ueur + 1000 * EUR + NANOGRIDS * bond_ueur
         self.send("operator", token.mint(self.address("operator"), needed, keccak256(b"bank")))
         self.send("operator", token.approve(settlement.address, needed))
-        self.send("operator", settlement.functions.deposit(self.address("dso"), dso_ueur))
-        self.send("operator", settlement.functions.deposit(self.address("aggregator"), 1000 * EUR))
-        for index in range(NANOGRIDS):
-            self.send("operator", settlement.functions.fundBond(nanogrid(index), bond_ueur))
+        deposits = {"dso": dso_ueur, "aggregator": 1000 * EUR}
+        given = [settlement.functions.deposit(self.address(name), ueur) for name, ueur in deposits.items()]
+        given += [settlement.functions.fundBond(nanogrid(index), bond_ueur) for index in range(NANOGRIDS)]
+        self.send_all("operator", given)
 
     # AN AUCTION
 
@@ -174,7 +211,7 @@ class World:
 
     def request(self, first: int, quantities: Sequence[int]) -> bytes:
         message = Request(
-            NODE, first, Product.CM_REALTIME, Direction.DOWN, REQUEST_PRICE_UEUR_KWH, tuple(quantities), self.now_s
+            NODE, first, Product.CM_REALTIME, Direction.DOWN, REQUEST_PRICE_UEUR_KWH, tuple(quantities), self.now()
         )
         self.decide(self.contracts.auction.functions.publishRequest, message, "dso")
         return message.digest(self.contracts.domain_of(message))
@@ -197,20 +234,20 @@ class World:
             product=Product.INTERNAL if internal else Product.CM_REALTIME,
             quantity=quantity,
             limit_price_ueur_kwh=1 if side is Side.SELL else limit_price_ueur_kwh,
-            gate_closure=before(interval, 345 if internal else 140),
-            salt=self.now_s,
+            gate_closure=self.before(interval, 345 if internal else 140),
+            salt=self.now(),
         )
         self.decide(self.contracts.auction.functions.openOffer, message, "aggregator")
         return message.digest(self.contracts.domain_of(message))
 
     def open_offer(self, interval: int, quantity: int = 2000) -> bytes:
         """An offer that answers a request, opened at T - 2.75u; all baselines are 0."""
-        self.at(before(interval, 410))
+        self.at(self.before(interval, 410))
         self.anchor(interval, [0] * NANOGRIDS)
-        self.at(before(interval, 300))
+        self.at(self.before(interval, 300))
         self.signal(interval, Phase.YELLOW, 1)
         request = self.request(interval, [quantity])
-        self.at(before(interval, 275))
+        self.at(self.before(interval, 275))
         return self.offer(interval, quantity, request)
 
     def wire(self, offer: bytes, record: BidRecord, key: bytes | None = None) -> WireBid:

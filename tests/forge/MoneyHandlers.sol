@@ -76,10 +76,10 @@ abstract contract MoneyHandlers is SettlementHandlers {
         (address from, bytes memory signature) =
             _authorise(account, settlementDomain, keccak256(abi.encode(WITHDRAWAL, given)));
         bool isInDebt = settlement.debtOf(account) != 0;
-        uint256 expected = token.balanceOf(account) + amount;
+        uint256 before = token.balanceOf(account);
         if (!_tryOk(from, address(settlement), abi.encodeCall(settlement.withdraw, (given, signature)))) return;
         require(!isInDebt, "withdrawn in debt");
-        require(token.balanceOf(account) == expected, "withdrawn something else");
+        require(token.balanceOf(account) - before == amount, "withdrawn something else");
     }
 
     /* BONDS */

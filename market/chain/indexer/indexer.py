@@ -12,6 +12,7 @@ from sqlalchemy import Engine, delete, select
 from sqlalchemy.orm import Session
 
 from market.chain.bindings import Contracts, Event
+from market.chain.failover import one_node
 from market.chain.indexer.projecting import Projecting
 from market.chain.profiles import RpcError, rpc
 from market.store.database import INDEXER_LOCK, lock, read_scope, session_scope
@@ -98,8 +99,12 @@ class Indexer:
     def _index_range(self, cursor: _Block | None, head: int) -> int | None:
         """Take in the next range and return its last block; None when another process was quicker."""
         first = self._contracts.deployment.first_block if cursor is None else cursor.number + 1
-        first, last, events = self._fetch(first, min(max(first, head), first + RANGE_BLOCKS - 1))
-        end = self._block(last)
+        with one_node(self._web3):
+            # First the last block: a node that does not have it yet would answer with a part of the events.
+            end = self._block(min(max(first, head), first + RANGE_BLOCKS - 1))
+            first, last, events = self._fetch(first, end.number)
+            if last != end.number:
+                end = self._block(last)
         with session_scope(self._engine) as session:
             lock(session, INDEXER_LOCK)
             if _read_cursor(session) != cursor:
@@ -147,7 +152,9 @@ class Indexer:
 
     def _is_on_chain(self, block: _Block | IndexedBlock) -> bool:
         found = rpc(self._web3, "eth_getBlockByNumber", hex(block.number), False)
-        return found is not None and found["hash"] == block.hash
+        if found is None:
+            return self._contracts.profile.is_final  # the node lags
+        return bool(found["hash"] == block.hash)
 
     def _is_current(self, cursor: _Block) -> bool:
         """Whether the chain still has the cursor's block; of several nodes, one with a lower head only lags."""
