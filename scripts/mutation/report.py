@@ -14,7 +14,9 @@ from scripts.mutation.survivors import Argument, Key, fault_of, key_of
 from scripts.mutation.workspace import Verdict
 
 WHAT = (
-    "A seeded random sample of each source's mutants, not all of them: `judged` of `mutants`. `invalid` ones do not"
+    "A seeded random sample of each source's mutants, not all of them: `judged` of `mutants`; `not_judged` names the"
+    " sources of which none was. `survived_at_first` were killed only by tests that were added for them, or are still"
+    " among the survivors; `score_at_first` is the score without those tests. `invalid` ones do not"
     " compile and `same_bytecode` ones compile to the same code: neither counts. `score` is killed / (killed + survived"
     " − argued_equivalent); `killed_share` is killed / (killed + survived)."
 )
@@ -43,6 +45,7 @@ def figures(
         "judged": len(judged),
         "invalid": counts[Verdict.INVALID],
         "same_bytecode": counts[Verdict.EQUIVALENT],
+        "survived_at_first": sum(results[mutant.name]["survived_at_first"] for mutant in judged),
         **_shares(counts[Verdict.KILLED], len(survivors), equivalent),
         "survivors": [
             {
@@ -78,12 +81,18 @@ def write_report(
 ) -> None:
     """Writes the figures of every source that was judged, and those of all together."""
     sources = {source: figures(each, results, arguments) for source, each in mutants.items()}
+    not_judged = [source for source, each in sources.items() if not each["judged"]]
+    in_all = sum(each["mutants"] for each in sources.values())
     sources = {source: each for source, each in sources.items() if each["judged"]}
 
     def total(name: str) -> int:
         return sum(each[name] for each in sources.values())
 
-    counted = {name: total(name) for name in ("mutants", "judged", "invalid", "same_bytecode")}
+    counted = {"mutants": in_all}
+    counted |= {name: total(name) for name in ("judged", "invalid", "same_bytecode", "survived_at_first")}
     shares = _shares(total("killed"), total("survived"), total("argued_equivalent"))
-    report = {"what": WHAT, **asdict(run), "total": counted | shares, "sources": sources}
+    at_first = total("killed") + total("survived") - total("survived_at_first")
+    counting = total("killed") + total("survived") - total("argued_equivalent")
+    shares["score_at_first"] = round(at_first / counting, 4) if counting else None
+    report = {"what": WHAT, **asdict(run), "total": counted | shares, "not_judged": not_judged, "sources": sources}
     path.write_text(json.dumps(report, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

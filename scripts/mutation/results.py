@@ -24,7 +24,9 @@ class Results:
         self._lock = threading.Lock()
         path.parent.mkdir(parents=True, exist_ok=True)
         lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-        self._by_name: dict[str, dict[str, Any]] = {result["name"]: result for result in map(json.loads, lines)}
+        self._by_name: dict[str, dict[str, Any]] = {}
+        for line in lines:
+            self._keep(json.loads(line))
 
     @property
     def by_name(self) -> Mapping[str, Mapping[str, Any]]:
@@ -39,12 +41,17 @@ class Results:
             return survived or not again
         return bool(survived and slowly and not known["slowly"])
 
+    def _keep(self, result: dict[str, Any]) -> None:
+        before = self._by_name.get(result["name"], {"verdict": "", "survived_at_first": False})
+        survived = before["survived_at_first"] or Verdict.SURVIVED in (before["verdict"], result["verdict"])
+        self._by_name[result["name"]] = result | {"survived_at_first": survived}
+
     def add(self, mutant: Mutant, judgement: Judgement, slowly: bool, duration_s: float) -> None:
         """Writes one judgement down."""
         result = {"name": mutant.name, **asdict(mutant), **asdict(judgement)}
         result |= {"slowly": slowly, "duration_s": round(duration_s, 1)}
         with self._lock:
-            self._by_name[mutant.name] = result
+            self._keep(result)
             with self._path.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(result, ensure_ascii=False) + "\n")
 
