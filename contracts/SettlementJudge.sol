@@ -469,6 +469,7 @@ contract SettlementJudge is ISettlementJudge {
     ) private pure returns (AwardEnd end, uint256 used) {
         uint256 count = binding.terms.awardCount();
         if (ordinal >= count) revert ISettlement.AwardNotGiven(offer, ordinal);
+        if (awards.length % BidRecords.BYTES != 0) revert ISettlement.MalformedAwards(awards.length);
         bytes memory records = awards;
         uint256 leafIndex = ordinal / LEAF_ITEMS;
         used = VectorProof.pathLength(leafIndex, _leaves(count));

@@ -8,8 +8,9 @@ import {MerkleProof} from "@openzeppelin/contracts/utils/cryptography/MerkleProo
 import {Math} from "@openzeppelin/contracts/utils/math/Math.sol";
 
 /// @notice Proofs that consecutive leaves stand at their place in the tree of awards or of baselines (shape: see the protocol page).
-/// @dev What a proof must hold follows from the range and from the number of leaves alone, so that an inner node can never stand for a
-/// leaf: a leaf of five awards is 64 bytes long, as is the pair that an inner node hashes. For one leaf the proof is that of
+/// @dev What a proof must hold follows from the range and from the number of leaves alone. That an inner node never stands for a leaf
+/// follows from their lengths: one hashes 64 bytes, the other 5 + 12 k, where callers take whole records only. Places alone would not
+/// do: where the number of leaves is no power of two, inner nodes lie as deep as leaves. For one leaf the proof is that of
 /// OpenZeppelin's MerkleProof.
 /// Its plain twin, which tests hold it to: tests/contracts_properties/plain/VectorProof.sol.
 library VectorProof {
@@ -95,9 +96,9 @@ library VectorProof {
             let from := add(content, 32)
             let put := add(leaves, 32)
             for { let end := add(put, shl(5, whole)) } lt(put, end) { put := add(put, 32) } {
-                mstore(scratch, shl(224, first))
-                mcopy(add(scratch, 4), from, leafBytes)
-                mstore(put, keccak256(scratch, add(leafBytes, 4)))
+                mstore(scratch, shl(216, first))
+                mcopy(add(scratch, 5), from, leafBytes)
+                mstore(put, keccak256(scratch, add(leafBytes, 5)))
                 from := add(from, leafBytes)
                 first := add(first, 1)
             }

@@ -14,7 +14,7 @@ library VectorTree {
 
     uint256 private constant _MAX_PEAKS = 33;
 
-    /// @notice keccak256(uint32 index ‖ records).
+    /// @notice keccak256(uint40 index ‖ records): no leaf is 64 bytes long, as the pair of an inner node is.
     function leaf(uint32 index, bytes memory records) internal pure returns (bytes32) {
         return leafAt(index, records, 0, records.length);
     }
@@ -24,9 +24,9 @@ library VectorTree {
         assembly ("memory-safe") {
             // Free memory as scratch: it is not kept, so hashing many leaves does not grow the memory.
             let scratch := mload(0x40)
-            mstore(scratch, shl(224, index))
-            mcopy(add(scratch, 4), add(add(data, 32), offset), length)
-            hash := keccak256(scratch, add(length, 4))
+            mstore(scratch, shl(216, index))
+            mcopy(add(scratch, 5), add(add(data, 32), offset), length)
+            hash := keccak256(scratch, add(length, 5))
         }
     }
 

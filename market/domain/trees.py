@@ -188,8 +188,8 @@ class BaselineLeaf:
 
 
 def leaf_hash(leaf_index: int, content: bytes) -> bytes:
-    """keccak256(uint32 index + content): a leaf of awards or of baselines."""
-    return keccak256(leaf_index.to_bytes(4, "big") + content)
+    """keccak256(uint40 index + content): a leaf of awards or of baselines."""
+    return keccak256(leaf_index.to_bytes(5, "big") + content)
 
 
 def award_leaf_contents(awards: Sequence[AwardRecord] | bytes) -> list[bytes]:

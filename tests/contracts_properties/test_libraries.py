@@ -17,7 +17,6 @@ from market.domain.gateway_key import GatewayKey, KeyKind, gateway_of
 from market.domain.hashing import keccak256
 from market.domain.products import PRODUCTS, Product
 from market.domain.trees import (
-    award_leaf_hashes,
     award_range,
     award_root,
     baseline_leaf,
@@ -25,10 +24,12 @@ from market.domain.trees import (
     baseline_root,
     baseline_vector,
     hash_pair,
+    leaf_hash,
     path_length,
     proof_of_leaf,
     proof_of_range,
     root_of_leaves,
+    verify,
 )
 from tests.contracts_properties.harness import create_harness
 from tests.contracts_properties.plain_twins import twins
@@ -177,17 +178,18 @@ def test_the_length_of_a_proof_follows_from_the_place(harness: Contract, count: 
     assert harness.functions.pathLength(index, count).call() == path_length(index, count)
 
 
-@pytest.mark.parametrize("count", [2, 3, 4, 7, 8])
-def test_an_inner_node_is_no_leaf(harness: Contract, count: int) -> None:
-    # A leaf of five awards is 64 bytes long, as is the pair that an inner node hashes: a forger who finds a pair whose
-    # first 4 bytes are a wanted leaf number would offer it for five awards.
-    leaves = award_leaf_hashes(bytes(96 * count))
-    root, inner = award_root(bytes(96 * count)), sorted(leaves[:2])
-    pair = b"".join(inner)
-    proof = list(proof_of_range(leaves, 0, 2))
-    number = int.from_bytes(pair[:4], "big")
-    for place, tree in ((number, count), (number, 2**32), (0, count), (0, count - 1)):
-        assert not harness.functions.verify(root, place, pair[4:], 96, tree, proof).call()
+def test_an_inner_node_is_no_leaf(harness: Contract) -> None:
+    """In a tree of three leaves the pair of the first two lies as deep as the third. With four bytes before a leaf's
+    records, that pair was the third leaf's five awards, if it only began with the third leaf's number."""
+    first, second, third = (2).to_bytes(4, "big") + bytes(28), b"\x01" * 32, b"\x02" * 32
+    assert hash_pair(first, second) == keccak256(first + second)
+    root, proof = root_of_leaves([first, second, third]), [third]
+    assert not harness.functions.verify(root, 2, (first + second)[4:], 96, 3, proof).call()
+    assert not verify(root, leaf_hash(2, (first + second)[4:]), tuple(proof))
+
+
+def test_no_leaf_of_whole_records_is_as_long_as_a_pair_of_nodes() -> None:
+    assert 64 not in {5 + 12 * records for records in range(9)} | {5 + 32}
 
 
 def test_without_awards_nothing_is_proved(harness: Contract) -> None:

@@ -68,7 +68,7 @@ library TreeReference {
     function awardLeaves(bytes memory awards) internal pure returns (bytes32[] memory leaves) {
         leaves = new bytes32[]((awards.length + 95) / 96);
         for (uint256 i = 0; i < leaves.length; ++i) {
-            leaves[i] = keccak256(abi.encodePacked(uint32(i), slice(awards, i * 96, 96)));
+            leaves[i] = keccak256(abi.encodePacked(uint40(i), slice(awards, i * 96, 96)));
         }
     }
 
@@ -76,7 +76,7 @@ library TreeReference {
     function baselineLeaves(bytes memory flat) internal pure returns (bytes32[] memory leaves) {
         leaves = new bytes32[]((flat.length + 31) / 32);
         for (uint256 i = 0; i < leaves.length; ++i) {
-            leaves[i] = keccak256(abi.encodePacked(uint32(i), bytes32(slice(flat, i * 32, 32))));
+            leaves[i] = keccak256(abi.encodePacked(uint40(i), bytes32(slice(flat, i * 32, 32))));
         }
     }
 

@@ -9,7 +9,7 @@ library VectorTree {
     uint256 internal constant BASELINE_LEAF_BYTES = 32;
 
     function leaf(uint32 index, bytes memory records) internal pure returns (bytes32) {
-        return keccak256(abi.encodePacked(index, records));
+        return keccak256(abi.encodePacked(uint40(index), records));
     }
 
     function leafAt(uint32 index, bytes memory data, uint256 offset, uint256 length) internal pure returns (bytes32) {

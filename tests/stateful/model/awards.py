@@ -124,7 +124,9 @@ class AwardsModel:
         if reading[0] >= len(book.awards):
             raise Refused("AwardNotGiven", offer, reading[0])
         leaf, nodes = reading[0] // RECORDS_PER_LEAF, award_range(book.awards, reading[0], reading[0]).proof
-        if len(awards) == 0 or len(awards) % RECORD_BYTES or len(awards) > LEAF_BYTES or len(proof) < len(nodes):
+        if len(awards) % RECORD_BYTES:
+            raise Refused("MalformedAwards", len(awards))
+        if len(awards) == 0 or len(awards) > LEAF_BYTES or len(proof) < len(nodes):
             raise Refused("WrongAwardProof", offer, leaf)
         self._require_range(book, (leaf, awards, proof[: len(nodes)]), binding)
         judgement = Judgement(reading[0], book.awards[reading[0]])
