@@ -88,7 +88,16 @@ def _attacks(*names: str) -> tuple[str, ...]:
 _ATTACKS_ON_ALL = _attacks("custom_errors", "deadlines", "signatures", "replay", "front_running", "gaming_the_auction")
 _ATTACKS_ON_AUCTIONS = _attacks("relayer", "stolen_delegate", "forged_claims", "forged_records", "griefing")
 _ATTACKS_ON_MONEY = _attacks(
-    *("forged_bindings", "p256_gateways", "lying_gateways", "bad_faith_holds", "operator", "reentrancy", "dust")
+    *(
+        "forged_bindings",
+        "inner_nodes",
+        "p256_gateways",
+        "lying_gateways",
+        "bad_faith_holds",
+        "operator",
+        "reentrancy",
+        "dust",
+    )
 )
 _LARGE = f"{PROPERTIES}/test_large_portfolio.py"
 COLLECTED_FILES = (*HARNESS_TESTS, _LARGE, *_ATTACKS_ON_ALL, *_ATTACKS_ON_AUCTIONS, *_ATTACKS_ON_MONEY)

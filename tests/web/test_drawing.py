@@ -72,6 +72,7 @@ async def test_a_phone_shows_the_charts_in_its_own_width_with_text_of_full_size(
     async with page_of(room.url, width=390) as page:
         assert await page.evaluate("document.documentElement.scrollWidth") == 390
         for chart in ("#loading-chart svg", "#auction-chart svg"):
+            await page.locator(chart).wait_for()  # laid out, not only in the page
             drawn, shown = await page.locator(chart).evaluate("svg => [svg.viewBox.baseVal.width, svg.clientWidth]")
             assert abs(drawn - shown) <= 1, "nothing is scaled down"
 
