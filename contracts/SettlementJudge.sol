@@ -206,12 +206,16 @@ contract SettlementJudge is ISettlementJudge {
         uint48 nanogrid = _nanogridOf(terms.portfolio(), index);
         if (case_.mayBeCommanded && _isRevoked(case_, nanogrid)) return (SettlementMath.revoked(end), address(0));
         bool isSigned = case_.fromVerifier && GatewaySignature.isGiven(signature);
-        // A batch knows what is annulled; what was announced is asked only where it counts.
-        bool isKnown = isSigned && case_.annulled.length != 0;
-        Announcement announced = isKnown ? Announcement.wrap(0) : _metering.announcedOf(nanogrid, interval);
-        if (isKnown ? WordList.hasBit(case_.annulled, index) : announced.isAnnulled()) {
-            return (SettlementMath.annulled(end), address(0));
+        // A batch knows what is annulled.
+        bool isAnnulled;
+        Announcement announced = Announcement.wrap(0); // asked only where it counts
+        if (isSigned && case_.annulled.length != 0) {
+            isAnnulled = WordList.hasBit(case_.annulled, index);
+        } else {
+            announced = _metering.announcedOf(nanogrid, interval);
+            isAnnulled = announced.isAnnulled();
         }
+        if (isAnnulled) return (SettlementMath.annulled(end), address(0));
         if (isSigned) {
             bytes32 digest = ReadingDigest.digest(ReadingDigest.draftFor(interval), _domainSeparator, nanogrid, reading);
             gateway = GatewaySignature.signerOf(digest, signature);
@@ -401,7 +405,6 @@ contract SettlementJudge is ISettlementJudge {
         uint256 count = binding.baselineCount;
         uint256 leafCount = _leaves(count);
         if (baselines.length != count * BASELINE_BYTES) revert ISettlement.WrongBaselines(offer);
-        // slither-disable-next-line divide-before-multiply -- whole leaves are meant: the last one is padded
         uint256 whole = leafCount * VectorTree.BASELINE_LEAF_BYTES;
         bytes memory padded = bytes.concat(baselines, new bytes(whole - baselines.length));
         bytes32 root = binding.baselineRoot;
@@ -432,7 +435,6 @@ contract SettlementJudge is ISettlementJudge {
             revert ISettlement.WrongBaselines(offer);
         }
         // forge-lint: disable-next-line(unsafe-typecast) two's complement on the wire
-        // slither-disable-next-line weak-prng -- the place of a value in its leaf, nothing random
         return int32(uint32(uint256(values) >> (224 - 32 * (index % LEAF_ITEMS))));
     }
 

@@ -43,7 +43,6 @@ library VectorProof {
         // The highest bit in which they differ is the leaf's peak: the index lies behind those above it.
         length = Math.log2(index ^ leafCount);
         uint256 left = leafCount >> length >> 1;
-        // slither-disable-next-line incorrect-shift -- one bit, moved by the height
         if (leafCount & ((1 << length) - 1) != 0) ++length;
         for (; left != 0; left &= left - 1) ++length;
     }
