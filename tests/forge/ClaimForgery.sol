@@ -164,7 +164,7 @@ library ClaimForgery {
         uint256 before = full - awards.length / 96;
         bytes32[] memory fresh = new bytes32[](awards.length / 96);
         for (uint256 i = 0; i < fresh.length; ++i) {
-            fresh[i] = keccak256(abi.encodePacked(uint32(before + i), TreeReference.slice(awards, i * 96, 96)));
+            fresh[i] = keccak256(abi.encodePacked(uint40(before + i), TreeReference.slice(awards, i * 96, 96)));
             progress.peaks = _push(progress.peaks, before + i, fresh[i]);
         }
         progress.pending = TreeReference.slice(awards, fresh.length * 96, awards.length);
