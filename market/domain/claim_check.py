@@ -43,6 +43,20 @@ class Progress:
     pending: bytes = b""
     peaks: Peaks = ()
 
+    def argument(self) -> tuple[object, ...]:
+        """As `clear` takes it."""
+        return (
+            self.chain,
+            self.position,
+            self.better,
+            self.better_than_passed,
+            self.seen,
+            self.minima,
+            self.award_count,
+            self.pending,
+            self.peaks,
+        )
+
     @property
     def awards_root(self) -> bytes:
         """Root of the awards collected so far."""

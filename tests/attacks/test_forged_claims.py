@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from market.domain.claim_check import Progress, check_chunk
+from market.domain.claim_check import check_chunk
 from market.domain.merit_order import Claim, posts_by_index
 from market.domain.products import Side
 from market.domain.records import BidRecord, PostedBid, pack_bids
@@ -85,23 +85,9 @@ def test_passed_over_ranks_named_twice_are_refused(arena: Arena, offer: bytes) -
 # CHUNKS
 
 
-def as_argument(progress: Progress) -> tuple[object, ...]:
-    return (
-        progress.chain,
-        progress.position,
-        progress.better,
-        progress.better_than_passed,
-        progress.seen,
-        progress.minima,
-        progress.award_count,
-        progress.pending,
-        progress.peaks,
-    )
-
-
 def after(bids: list[PostedBid], claim: Claim, count: int) -> tuple[object, ...]:
     """The progress that the first `count` records lead to under a claim."""
-    return as_argument(check_chunk(Side.BUY, claim, bids[:count], posts_by_index(bids))[0])
+    return check_chunk(Side.BUY, claim, bids[:count], posts_by_index(bids))[0].argument()
 
 
 def test_chunks_in_another_order_lead_nowhere(arena: Arena, offer: bytes) -> None:
@@ -110,7 +96,7 @@ def test_chunks_in_another_order_lead_nowhere(arena: Arena, offer: bytes) -> Non
     not_reached = after(bids, RIGHT, 3)
     arena.refuse(arena.clear(offer, RIGHT, second, b"", not_reached), arena.attacker, "WrongProgress", offer=name)
     arena.send(arena.clear(offer, RIGHT, second), arena.attacker)  # counts as a beginning, of another chain
-    swapped = as_argument(check_chunk(Side.BUY, RIGHT, [*bids[3:]], posts_by_index(bids))[0])
+    swapped = check_chunk(Side.BUY, RIGHT, [*bids[3:]], posts_by_index(bids))[0].argument()
     assert arena.attempt(arena.clear(offer, RIGHT, first, b"", swapped), arena.attacker)["status"] == 0
     assert arena.auction.functions.stateOf(offer).call().status == 1
     assert awards_of(arena, offer) == AWARDED

@@ -142,9 +142,6 @@ class Trade:
     def baselines(self):
         return baseline_vector(BASELINES)
 
-    def baseline_leaf(self, index):
-        return baseline_leaf(BASELINES, index).argument()
-
     def metered(self, index, delivered):
         """Energy at the meter of a seat that delivers so much. [Wh]"""
         return BASELINES[index] - delivered if self.direction is Direction.UP else BASELINES[index] + delivered

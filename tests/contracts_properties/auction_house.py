@@ -49,19 +49,7 @@ EMPTY_PROGRESS = (bytes(32), 0, 0, [], 0, [], 0, b"", [])
 
 def progress_argument(progress: Progress | None) -> tuple[object, ...]:
     """Where a clearing in chunks stands, as `clear` takes it; None before the first chunk."""
-    if progress is None:
-        return EMPTY_PROGRESS
-    return (
-        progress.chain,
-        progress.position,
-        progress.better,
-        progress.better_than_passed,
-        progress.seen,
-        progress.minima,
-        progress.award_count,
-        progress.pending,
-        progress.peaks,
-    )
+    return EMPTY_PROGRESS if progress is None else progress.argument()
 
 
 def owner_key(index: int) -> bytes:

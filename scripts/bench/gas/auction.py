@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from market.domain.claim_check import Progress, check_chunk
+from market.domain.claim_check import check_chunk
 from market.domain.merit_order import Claim, Clearing, claim_of, posts_by_index
 from market.domain.messages import Bid, Offer, Request, Signal, Verdict
 from market.domain.products import Direction, Phase, Product, Side
@@ -85,7 +85,7 @@ class Auction:
         claim, posts, progress = claim_of(clearing), posts_by_index(self.bids), None
         sent = []
         for chunk in batches(self.bids, -(-len(self.bids) // chunks)):
-            given = _NO_PROGRESS if progress is None else _as_argument(progress)
+            given = _NO_PROGRESS if progress is None else progress.argument()
             sent.append(self._send_chunk(claim, chunk, rejected, given))
             if chunks > 1:
                 progress, _ = check_chunk(self.side, claim, chunk, posts, rejected, progress)
@@ -134,20 +134,6 @@ def clear_arguments(
     """What `clear` takes."""
     claimed = (claim.marginal, claim.marginal_quantity, list(claim.passed_over))
     return offer, claimed, pack_bids(chunk), bitmap_of(rejected), progress
-
-
-def _as_argument(progress: Progress) -> tuple[Any, ...]:
-    return (
-        progress.chain,
-        progress.position,
-        progress.better,
-        progress.better_than_passed,
-        progress.seen,
-        progress.minima,
-        progress.award_count,
-        progress.pending,
-        progress.peaks,
-    )
 
 
 def open_auction(scene: Scene, portfolio: Portfolio, bids: Sequence[PostedBid], clearing: Clearing) -> Auction:

@@ -12,7 +12,7 @@ from market.domain.trees import award_range, baseline_leaf, baseline_vector
 from market.domain.units import P256_SIGNATURE_BYTES, RECORD_BYTES
 from tests.stateful.actors import AGGREGATORS, BY_ADDRESS, DSOS, GATEWAYS, ORACLE, REFEREE, STRANGER, garbled
 from tests.stateful.model.auction import OfferBook
-from tests.stateful.model.awards import AwardReading, BaselineLeaf, Range
+from tests.stateful.model.awards import BaselineLeaf, Range
 from tests.stateful.model.bindings import Binding, binding_of
 from tests.stateful.model.refusal import ZERO_ADDRESS
 from tests.stateful.model.requests import NO_REQUEST
@@ -24,7 +24,6 @@ NO_AWARDS: Range = (0, bytes(RECORD_BYTES), ())
 CHANGES = (0, 1, 269, 270, 271, 500, 700, 900, 1000, 2000, 6000)
 """What a nanogrid may deliver: nothing, a little, just what is tolerated of an award of 300, all [Wh or varh]."""
 NOT_FINAL = Binding(0, ZERO_ADDRESS, ZERO_ADDRESS, 0, bytes(32), bytes(32))
-NO_READING: AwardReading = (0, 0, 0, 0, b"")
 
 
 def _range(turn: Turn, book: OfferBook, first: int, last: int, rarely: float = 0.04) -> Range:
