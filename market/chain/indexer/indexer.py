@@ -68,11 +68,11 @@ class Indexer:
             if cursor is not None and cursor.number >= head:
                 if self._is_current(cursor):
                     return cursor.number
-                self._leave_fork()
+                self._leave_fork(cursor)
                 head = int(rpc(self._web3, "eth_blockNumber"), 16) - self._confirmations
                 continue
             if cursor is not None and not self._is_on_chain(cursor):
-                self._leave_fork()
+                self._leave_fork(cursor)
                 continue
             last = self._index_range(cursor, head)
             if progress is not None and last is not None:
@@ -163,8 +163,11 @@ class Indexer:
             return not self._contracts.profile.single_node
         return self._is_on_chain(cursor)
 
-    def _leave_fork(self) -> None:
-        """Go back to the last block that the chain still has, and rebuild the projections up to there."""
+    def _leave_fork(self, left: _Block) -> None:
+        """Go back to the last block that the chain still has, and rebuild the projections up to there.
+
+        `left` is the cursor that the chain no longer has; where another process has moved it, that one has done it.
+        """
         _FORKS.inc()
         with read_scope(self._engine) as session:
             kept = list(session.scalars(select(IndexedBlock).order_by(IndexedBlock.number.desc())))
@@ -173,13 +176,13 @@ class Indexer:
         if common is None:
             with session_scope(self._engine) as session:
                 lock(session, INDEXER_LOCK)
-                _drop(session)
+                if _read_cursor(session) == left:
+                    _drop(session)
             return
         base = self._block(common.number)
         with session_scope(self._engine) as session:
             lock(session, INDEXER_LOCK)
-            cursor = _read_cursor(session)
-            if cursor is None or cursor.number < base.number:
+            if _read_cursor(session) != left:
                 return
             events = _stored_events(session, base.number)
             blocks = [block for block in kept if block.number <= base.number]
