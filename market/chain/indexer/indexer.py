@@ -111,7 +111,7 @@ class Indexer:
                 return None
             run = Projecting(session, self._contracts.deployment.parameters.time_unit_s)
             for event in events:
-                session.add(_row(event))
+                session.add(_row(event, _subject_of(event)))
                 run.apply(event)
             _write_cursor(session, end)
         for event in events:
@@ -188,8 +188,8 @@ class Indexer:
             blocks = [block for block in kept if block.number <= base.number]
             _drop(session)
             run = Projecting(session, self._contracts.deployment.parameters.time_unit_s)
-            for event in events:
-                session.add(_row(event))
+            for event, subject in events:
+                session.add(_row(event, subject))
                 run.apply(event)
             session.add_all(
                 IndexedBlock(number=block.number, hash=block.hash) for block in blocks if block.number < base.number
@@ -197,8 +197,12 @@ class Indexer:
             _write_cursor(session, base)
 
 
-def _row(event: Event) -> ChainEvent:
-    subject = next(iter(event.arguments.values()), "")
+def _subject_of(event: Event) -> str:
+    """The first argument of an event as the chain gives it: PostgreSQL keeps no order of a document's fields."""
+    return str(next(iter(event.arguments.values()), ""))[:200]
+
+
+def _row(event: Event, subject: str) -> ChainEvent:
     return ChainEvent(
         block=event.block,
         log_index=event.log_index,
@@ -206,17 +210,21 @@ def _row(event: Event) -> ChainEvent:
         transaction=event.transaction,
         contract=event.contract,
         event=event.name,
-        subject=str(subject)[:200],
+        subject=subject,
         arguments=dict(event.arguments),
     )
 
 
-def _stored_events(session: Session, last: int) -> list[Event]:
+def _stored_events(session: Session, last: int) -> list[tuple[Event, str]]:
+    """Events up to a block, each with its subject."""
     rows = session.scalars(
         select(ChainEvent).where(ChainEvent.block <= last).order_by(ChainEvent.block, ChainEvent.log_index)
     ).yield_per(_REPLAY_EVENTS)
     return [
-        Event(row.contract, row.event, row.arguments, row.block, row.log_index, row.block_time, row.transaction)
+        (
+            Event(row.contract, row.event, row.arguments, row.block, row.log_index, row.block_time, row.transaction),
+            row.subject,
+        )
         for row in rows
     ]
 
