@@ -6,6 +6,7 @@ Everything after this is done by the parties themselves.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from typing import Final
 
 import httpx
@@ -149,11 +150,23 @@ class Registrar:
 
 
 def enrol_gateways(
-    layout: Layout, codes: Mapping[int, EnrolmentCode], market_url: str, told: Callable[[str], None]
+    layout: Layout,
+    codes: Mapping[int, EnrolmentCode],
+    market_url: str,
+    told: Callable[[str], None],
+    at_once: int = 1,
 ) -> None:
-    """Enrol each gateway with its code, as its installer would; `told`: how many are."""
-    with httpx.Client(timeout=60.0) as client:
-        for number, (index, code) in enumerate(codes.items(), 1):
-            kind = KeyKind.P256 if index % P256_EVERY == P256_EVERY - 1 else KeyKind.SECP256K1
-            enrol(layout.gateway(index), code.text, market_url, client, kind)
+    """Enrol each gateway with its code, as its installer would.
+
+    told: how many are; at_once: how many enrol at the same time, where each waits for blocks.
+    """
+
+    def enrol_one(index: int, code: EnrolmentCode) -> None:
+        kind = KeyKind.P256 if index % P256_EVERY == P256_EVERY - 1 else KeyKind.SECP256K1
+        enrol(layout.gateway(index), code.text, market_url, client, kind)
+
+    with httpx.Client(timeout=60.0) as client, ThreadPoolExecutor(at_once) as pool:
+        enrolling = [pool.submit(enrol_one, index, code) for index, code in codes.items()]
+        for number, done in enumerate(as_completed(enrolling), 1):
+            done.result()
             told(f"{number} of {len(codes)}")
