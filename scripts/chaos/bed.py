@@ -111,7 +111,7 @@ class Bed:
             self.not_back.append(str(problem))
             log.error("not back", target=fault.target, kind=fault.kind.value)
             return
-        self.recoveries.note(f"{fault.kind.value} {_class_of(fault.target)}", seconds)
+        self.recoveries.note(f"{fault.kind.value} {class_of(fault.target)}", seconds)
 
     async def _strike(self, fault: Fault) -> None:
         target, lasts_s = fault.target, fault.lasts_s
@@ -208,7 +208,7 @@ def _lane(target: str) -> str:
     return "links" if target in LINKS else target
 
 
-def _class_of(target: str) -> str:
+def class_of(target: str) -> str:
     """Under what name a target's figures are shown."""
     if target == VALIDATORS[0]:
         return "rpc node in use"

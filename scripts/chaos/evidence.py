@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Engine, Table, create_engine, select
+from sqlalchemy import Connection, Engine, Table, create_engine, select
 from sqlalchemy.orm import Session
 
 from gateway_agent import buffer_schema
@@ -32,12 +32,12 @@ Award = tuple[str, int]
 class Told:
     """What the gateways of a run keep: bids with a receipt, readings with a receipt, dispatches that they began.
 
-    readings: (nanogrid, interval, digest); begun: (dispatch, nanogrid, interval), one for each beginning.
+    readings: (nanogrid, interval, digest); begun: (offer, nanogrid), one for each award's beginning.
     """
 
     promises: tuple[Promise, ...]
     readings: tuple[tuple[int, int, str], ...]
-    begun: tuple[tuple[str, int, int], ...]
+    begun: tuple[tuple[str, int], ...]
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ def told_by(layout: Layout, indices: Iterable[int], promises_log: Path) -> Told:
                 promises += [_promise(row, index) for row in bids]
                 confirmed = select(buffer_schema.readings).where(buffer_schema.readings.c.state == "CONFIRMED")
                 readings += [(row.nanogrid, row.interval, row.digest) for row in connection.execute(confirmed)]
-                begun += list(_beginnings(connection.execute(select(buffer_schema.acknowledgements)).all()))
+                begun += list(_beginnings(connection))
         finally:
             engine.dispose()
     return Told(tuple(promises), tuple(readings), tuple(begun))
@@ -90,11 +90,15 @@ def _promise(row: Any, index: int) -> Promise:
     )
 
 
-def _beginnings(rows: Iterable[Any]) -> Iterator[tuple[str, int, int]]:
-    for row in rows:
-        if row.state == "STARTED":
-            said = json.loads(row.payload)
-            yield row.dispatch, said["nanogrid"], said["at"]
+def _beginnings(connection: Connection) -> Iterator[tuple[str, int]]:
+    """Of each dispatch of an award that the gateway has begun: the award's offer, and the nanogrid."""
+    acknowledged = buffer_schema.acknowledgements.c
+    begun = select(acknowledged.dispatch).where(acknowledged.state == "STARTED")
+    dispatches = select(buffer_schema.dispatches).where(buffer_schema.dispatches.c.id.in_(begun))
+    for row in connection.execute(dispatches):
+        order = json.loads(row.document)
+        if order["offer"] is not None:
+            yield order["offer"], order["nanogrid"]
 
 
 def kept_in(engine: Engine) -> Kept:

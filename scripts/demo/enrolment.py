@@ -18,7 +18,6 @@ from market.chain.bindings import Contracts
 from market.chain.sender import TransactionSender
 from market.domain.enrolment_code import EnrolmentCode
 from market.domain.gateway_key import KeyKind
-from market.domain.intervals import QUARTER_HOUR_S, next_interval
 from market.domain.messages import Delegation
 from market.domain.signing import sign_message
 from market.domain.units import nanogrid_id
@@ -42,13 +41,12 @@ Call = tuple[ContractFunction, str]
 class Registrar:
     """The operator at work, with its own key; repeatable, because each step's purpose is named."""
 
-    def __init__(
-        self, contracts: Contracts, engine: Engine, keys: KeyRing, now_s: int, unit_s: int = QUARTER_HOUR_S
-    ) -> None:
+    def __init__(self, contracts: Contracts, engine: Engine, keys: KeyRing, now_s: int, seated_from: int) -> None:
+        """`seated_from`: the first interval of the nanogrids, after `now_s` [epoch s]."""
         self._contracts = contracts
         self._keys = keys
         self._now_s = now_s
-        self._unit_s = unit_s
+        self._seated_from = seated_from
         self._operator = TransactionSender(contracts, engine, keys.key("operator"), now=lambda: now_s)
 
     def register(self, node_name: str, households: Sequence[Household]) -> None:
@@ -105,11 +103,7 @@ class Registrar:
     def _seat(self, household: Household) -> Call:
         owner = self._keys.address(f"owner-{household.index}")
         function = self._contracts.registry.functions.registerSeat(
-            PORTFOLIO,
-            owner,
-            household.nanogrid.rated_power_w,
-            EMERGENCY_PRICE_UEUR_KWH,
-            next_interval(self._now_s, self._unit_s),
+            PORTFOLIO, owner, household.nanogrid.rated_power_w, EMERGENCY_PRICE_UEUR_KWH, self._seated_from
         )
         return function, f"seat:{household.index}"
 

@@ -29,6 +29,7 @@ from market.chain.deployment import (
 from market.chain.profiles import PROFILES, connect
 from market.domain.calendar import Calendar, Moment
 from market.domain.enrolment_code import EnrolmentCode
+from market.domain.intervals import next_interval
 from market.settings import ChainProfile, write_secret
 from market.store.database import migrate, open_engine
 from oracle.broker.credentials import new_service_account
@@ -60,6 +61,8 @@ _AHEAD_S: Final = 12
 VALIDATORS: Final = ("operator", "dso-1", "auditor", "aggregator", "dso-2")
 """Whose node the market's processes ask first, second, …"""
 
+_SEATED_AFTER_UNITS: Final = 2
+"""Registering takes a minute; what is played begins more than four units after it."""
 _ENROLLED_AT_ONCE: Final = 8
 _LOOK_AGAIN_S: Final = 5
 _TELL_EVERY_S: Final = 10.0
@@ -269,7 +272,8 @@ def _register(stage: RehearsalStage) -> dict[int, EnrolmentCode]:
     now_s = int(time.time())
     engine = open_engine(stage.database_url)
     try:
-        registrar = Registrar(stage.contracts(), engine, stage.layout.keys, now_s, stage.options.unit_s)
+        seated_from = next_interval(now_s, stage.options.unit_s) + _SEATED_AFTER_UNITS * stage.options.unit_s
+        registrar = Registrar(stage.contracts(), engine, stage.layout.keys, now_s, seated_from)
         registrar.register(stage.scenario.name, stage.households)
         with write_secret(_password_file(stage)) as file:
             file.write(new_service_account(engine, "oracle", now_s) + "\n")
