@@ -20,7 +20,7 @@ from market.chain.embedded import EmbeddedChain, set_block_time, start_anvil
 from market.chain.profiles import PROFILES, connect
 from market.clock_authority import ClockAuthority
 from market.domain.enrolment_code import EnrolmentCode
-from market.domain.intervals import QUARTER_HOUR_S
+from market.domain.intervals import QUARTER_HOUR_S, next_interval
 from market.grid.forecasts import read_forecast, write_forecast
 from market.settings import ChainProfile, write_secret
 from market.store.database import migrate, open_engine
@@ -193,7 +193,7 @@ async def _register(stage: Stage, engine: Engine, progress: Progress) -> dict[in
     _tell(stage, progress, "deploying the contracts")
     await asyncio.to_thread(_deploy, stage)
     await asyncio.to_thread(migrate, stage.database_url)
-    registrar = Registrar(stage.contracts(), engine, stage.layout.keys, now_s)
+    registrar = Registrar(stage.contracts(), engine, stage.layout.keys, now_s, next_interval(now_s))
     _tell(stage, progress, "registering participants")
     await asyncio.to_thread(registrar.register, stage.scenario.name, stage.households)
     _write_oracle_password(stage, engine, now_s)

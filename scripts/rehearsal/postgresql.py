@@ -62,7 +62,9 @@ class PostgresqlServer:
     def spec(self, name: str = "database") -> ProcessSpec:
         """The server as a process: durable, as in production."""
         command = [server_program("postgres"), "-D", str(self.data), "-p", str(self.port), "-k", str(self.folder)]
-        command += ["-c", "listen_addresses=127.0.0.1", "-c", "max_connections=200"]
+        # Of a small disk no more than it has is kept for a crash.
+        options = ("listen_addresses=127.0.0.1", "max_connections=200", "max_wal_size=96MB", "min_wal_size=32MB")
+        command += [part for option in options for part in ("-c", option)]
         return ProcessSpec(name, [*self._as_owner(), *command], ready=self._probe())
 
     def _probe(self) -> Probe:
