@@ -30,7 +30,9 @@ ClockSetting = Annotated[
     typer.Option("--clock", envvar="MERITGRID_CLOCK", help="'system', or 'simulated:host:port' in a demonstration."),
 ]
 ClockToken = Annotated[str, typer.Option("--clock-token", envvar="MERITGRID_CLOCK_TOKEN", hidden=True)]
-MetricsPort = Annotated[int | None, typer.Option(help="Port of the metrics on 127.0.0.1; default: none.")]
+MetricsPort = Annotated[
+    int | None, typer.Option(envvar="MERITGRID_METRICS_PORT", help="Port of the metrics on 127.0.0.1; default: none.")
+]
 ReadyFile = Annotated[Path | None, typer.Option("--ready-file", help="Touched when the first jobs are done.")]
 
 
