@@ -50,6 +50,8 @@ log = structlog.get_logger(__name__)
 
 _RECEIVED = Counter("meritgrid_messages_total", "Messages from gateways by channel", ["channel"])
 _REFUSED = Counter("meritgrid_quarantined_total", "Messages in quarantine by reason", ["reason"])
+_TOO_EARLY: Final = "interval-not-over"
+_REFUSED.labels(_TOO_EARLY)  # from 0 on, so that the first one shows as an increase: a gateway's clock is ahead
 
 PLAUSIBLE_FACTOR: Final = 2
 """A reading above so many times the rated power is physically impossible."""
@@ -165,7 +167,7 @@ class Ingest:
             return ReceiptOutcome.DUPLICATE
         if self.calendar.end_of(reading.interval) > self.now():
             # Passes with time, and is sent again then: it takes no place.
-            raise ReadingRefused("interval-not-over", f"The interval {reading.interval} is not over yet.")
+            raise ReadingRefused(_TOO_EARLY, f"The interval {reading.interval} is not over yet.")
         disorder = self._disorder(session, signer, reading)
         if disorder is None:
             place.gateway, place.sequence = signer, reading.sequence

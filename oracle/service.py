@@ -22,7 +22,7 @@ from typing import Final
 
 import aiomqtt
 import structlog
-from prometheus_client import start_http_server
+from prometheus_client import Gauge
 from sqlalchemy.exc import SQLAlchemyError
 
 from market.chain.bindings import open_contracts
@@ -33,6 +33,7 @@ from market.clock import ClockRefused, SimulatedClock
 from market.domain.calendar import Moment
 from market.domain.typed_data import checksum_address
 from market.jobs import Duty, Job, Schedule
+from market.observability import serve_metrics
 from market.settings import Settings, load_private_key, read_secret
 from market.store.database import migrate, open_engine, read_scope
 from market.store.leadership import ORACLE_LEADER, Leadership
@@ -43,6 +44,8 @@ from oracle.ingest import Ingest, Outgoing
 from oracle.messages import Channel, topic_for
 
 log = structlog.get_logger(__name__)
+
+_CONNECTED = Gauge("meritgrid_broker_connected", "1 while the oracle is connected to the broker, else 0")
 
 _FIRST_PAUSE_S: Final = 0.1
 _LONGEST_PAUSE_S: Final = 5.0
@@ -89,6 +92,10 @@ class OracleService:
         self._connected = asyncio.Event()
         self._client: aiomqtt.Client | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
+
+    def now(self) -> float:
+        """The time by which it acts [epoch s]."""
+        return self._clock.now()
 
     async def run(self, ready: Callable[[], None]) -> None:
         """Run until SIGTERM or SIGINT."""
@@ -137,6 +144,7 @@ class OracleService:
                         await client.subscribe(topic_for("+", channel), qos=1)
                     self._client = client
                     self._connected.set()
+                    _CONNECTED.set(1)
                     pause_s = _FIRST_PAUSE_S
                     # What the broker may have forgotten: everybody's open dispatches.
                     await self._publish_all(client, await asyncio.to_thread(self._open_snapshots))
@@ -149,6 +157,7 @@ class OracleService:
             finally:
                 self._client = None
                 self._connected.clear()
+                _CONNECTED.set(0)
             await asyncio.sleep(pause_s)
             pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
 
@@ -296,8 +305,6 @@ def serve(settings: Settings, forecast_file: Path, ready_file: Path | None, metr
     Raises:
         SettingsError, DeploymentError, ForecastUnusable: what is missing.
     """
-    if metrics_port is not None:
-        start_http_server(metrics_port, addr="127.0.0.1")
 
     def ready() -> None:
         if ready_file is not None and not ready_file.exists():
@@ -305,6 +312,7 @@ def serve(settings: Settings, forecast_file: Path, ready_file: Path | None, metr
 
     async def run() -> None:
         service = await asyncio.to_thread(OracleService, settings, read_forecast(forecast_file))
+        serve_metrics(metrics_port, service.now)
         await service.run(ready)
 
     asyncio.run(run())

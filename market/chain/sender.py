@@ -41,6 +41,8 @@ from market.store.models import SenderNonce, Transaction, TransactionState
 log = structlog.get_logger(__name__)
 
 _SENT = Counter("meritgrid_transactions_total", "Transactions by their end", ["state"])
+for _end in ("mined", "failed"):
+    _SENT.labels(_end)  # from 0 on, so that the first one shows as an increase
 _SECONDS = Histogram("meritgrid_transaction_seconds", "From the signature to the receipt [s]")
 
 _SLOWEST_POLL_S: Final = 1.0

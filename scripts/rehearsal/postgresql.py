@@ -68,7 +68,18 @@ class PostgresqlServer:
         return ProcessSpec(name, [*self._as_owner(), *command], ready=self._probe())
 
     def _probe(self) -> Probe:
-        ready = [server_program("pg_isready"), "-q", "-h", "127.0.0.1", "-p", str(self.port), "-d", _DATABASE]
+        ready = [
+            server_program("pg_isready"),
+            "-q",
+            "-h",
+            "127.0.0.1",
+            "-p",
+            str(self.port),
+            "-U",
+            "meritgrid",
+            "-d",
+            _DATABASE,
+        ]
 
         async def probe() -> bool:
             asked = await asyncio.create_subprocess_exec(*ready)
@@ -84,6 +95,7 @@ class PostgresqlServer:
             input=said,
             text=True,
             stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL if said else None,  # the single server tells of its start and end
         )
 
     def _as_owner(self) -> list[str]:

@@ -22,6 +22,8 @@ log = structlog.get_logger(__name__)
 
 _EVENTS = Counter("meritgrid_indexed_events_total", "Events taken in", ["contract", "event"])
 _BLOCK = Gauge("meritgrid_indexed_block", "Last block that is taken in")
+_BLOCK_TIME = Gauge("meritgrid_indexed_block_time_seconds", "Time of the last block that is taken in [epoch s]")
+_LOOKED_AT = Gauge("meritgrid_indexed_at_seconds", "When the chain's head was last found taken in [epoch s]")
 _FORKS = Counter("meritgrid_indexer_forks_total", "Times that the chain had changed behind the cursor")
 
 RANGE_BLOCKS: Final = 5_000
@@ -60,6 +62,11 @@ class Indexer:
         Raises:
             OSError, RpcError: the chain does not answer; what was taken in until then stays.
         """
+        last = self._index(progress)
+        _LOOKED_AT.set_to_current_time()
+        return last
+
+    def _index(self, progress: Progress | None) -> int:
         head = int(rpc(self._web3, "eth_blockNumber"), 16) - self._confirmations
         while True:
             cursor = self._cursor()
@@ -67,6 +74,7 @@ class Indexer:
                 return head
             if cursor is not None and cursor.number >= head:
                 if self._is_current(cursor):
+                    _show(cursor)  # another process may have taken it in
                     return cursor.number
                 self._leave_fork(cursor)
                 head = int(rpc(self._web3, "eth_blockNumber"), 16) - self._confirmations
@@ -116,7 +124,7 @@ class Indexer:
             _write_cursor(session, end)
         for event in events:
             _EVENTS.labels(event.contract, event.name).inc()
-        _BLOCK.set(end.number)
+        _show(end)
         return end.number
 
     def _fetch(self, first: int, last: int) -> tuple[int, int, list[Event]]:
@@ -195,6 +203,11 @@ class Indexer:
                 IndexedBlock(number=block.number, hash=block.hash) for block in blocks if block.number < base.number
             )
             _write_cursor(session, base)
+
+
+def _show(block: _Block) -> None:
+    _BLOCK.set(block.number)
+    _BLOCK_TIME.set(block.time_s)
 
 
 def _subject_of(event: Event) -> str:
