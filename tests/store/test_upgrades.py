@@ -15,14 +15,14 @@ from market.chain.embedded import start_anvil
 from market.domain.errors import MeritgridError
 from market.services.access import principal_of
 from market.store.database import MIGRATIONS, migrate, open_engine, session_scope
-from market.store.models import ApiKey, Notice, Reading, Transaction, projection_tables
+from market.store.models import ApiKey, Notice, Reading, Transaction
 from oracle.broker.credentials import let_in
 from scripts.demo.supervisor import free_port as taken_by_nobody
 from tests.chain.world import World, nanogrid
 from tests.cli.conftest import Run, call
 from tests.conftest import TEST_EPOCH
 from tests.store import old_market
-from tests.store.old_market import Kept, Rows
+from tests.store.old_market import Kept, Rows, require_the_same_projections
 
 pytestmark = pytest.mark.slow
 
@@ -85,22 +85,10 @@ def test_a_database_of_an_earlier_version_is_the_same_market_afterwards(
     assert old_market.rows_of(engine, columns) == before, "what was there is there"
     # What later versions know of the chain's events, earlier ones did not write down: it is built again.
     assert meritgrid("market", "reindex").code == 0
-    _require_the_same_projections(market, engine)
+    require_the_same_projections(engine, market.rows)
     _require_the_same_access(market, engine)
     _require_that_it_goes_on(market, engine)
     engine.dispose()
-
-
-def _require_the_same_projections(market: Market, engine: Engine) -> None:
-    places = {"indexed_blocks", "indexer_cursor"}  # they depend on how the ranges were cut
-    found = old_market.rows_of(engine)
-    for table in projection_tables():
-        if table.name not in places:
-            counted = "id" in table.c  # the ids are counted on
-            expected, rows = market.rows[table.name], found[table.name]
-            if counted:
-                expected, rows = ([{**row, "id": 0} for row in each] for each in (expected, rows))
-            assert rows == expected, table.name
 
 
 def _require_the_same_access(market: Market, engine: Engine) -> None:
