@@ -29,7 +29,7 @@ PYTEST_ARGS ?=
 # $(call timed,what,command) runs a command and prints how long it took. (`|| exit`: bash -e overlooks a failure inside `a && b`.)
 timed = @started=$$SECONDS; $(2) || exit 1; echo "── $(1): $$((SECONDS - started)) s"
 
-.PHONY: help setup demo test test-fast lint bench bench-gas invariants stateful contracts brownie-env brownie-lock brownie-test
+.PHONY: help setup demo test test-fast test-postgresql lint bench bench-gas invariants stateful contracts brownie-env brownie-lock brownie-test
 .PHONY: network-build network network-stop network-remove test-network chaos
 .PHONY: clean clean-all analysis-env analysis-lock analyse mutate prove pytest-light brownie-beside
 
@@ -57,7 +57,11 @@ brownie-beside:
 	@tail -2 build/brownie.log
 
 test-fast: setup ## Run the tests that take seconds: no browser, no network of nodes, no swarm of processes
-	$(call timed,pytest,$(RUN) pytest -q -m "not slow and not browser and not network and not processes" $(PYTEST_ARGS))
+	$(call timed,pytest,$(RUN) pytest -q -m "not slow and not browser and not network and not processes and not postgresql" $(PYTEST_ARGS))
+
+test-postgresql: setup .stamp-test-packages ## Run what is tested on PostgreSQL: store, market, oracle, migrations, backups, several processes
+	$(call timed,pytest on PostgreSQL,$(RUN) pytest -m "postgresql and not processes" -n 2 --dist loadfile --max-worker-restart 0 $(PYTEST_ARGS))
+	$(call timed,pytest of several processes,$(RUN) pytest -m "postgresql and processes" $(PYTEST_ARGS))
 
 lint: setup ## Check style, types, import rules, and that the committed artifacts are what the contracts give
 	$(call timed,ruff,$(RUN) ruff check . && $(RUN) ruff format --check .)
