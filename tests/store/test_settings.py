@@ -81,6 +81,14 @@ def test_a_missing_source_is_named(tmp_path: Path) -> None:
         read_secret(tmp_path / "missing")
 
 
+@pytest.mark.parametrize("profile", ["network", "rpc"])
+def test_only_the_embedded_chain_has_simulated_time(profile: str) -> None:
+    with pytest.raises(
+        ValueError, match=rf"clock 'simulated:127.0.0.1:9000' is for the embedded chain only.*{profile}"
+    ):
+        Settings(chain_profile=profile, clock="simulated:127.0.0.1:9000")
+
+
 def test_what_systemd_hands_over_may_show_the_mask_of_its_access_list(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
