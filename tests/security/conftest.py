@@ -1,0 +1,21 @@
+"""A populated market behind its HTTP server, once for all tests of a file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from market.chain.embedded import EmbeddedChain
+from scripts.demo.supervisor import free_port as taken_by_nobody
+from tests.cli.conftest import opened_room
+from tests.security.town import PARAMETERS, Town
+
+
+@pytest.fixture(scope="module")
+def town(module_anvil: EmbeddedChain, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Town]:
+    """Two nodes with something at every stage; what a test does, it undoes."""
+    folder = tmp_path_factory.mktemp("town")
+    url = f"sqlite:///{folder / 'market.sqlite'}"
+    with opened_room(module_anvil, folder, taken_by_nobody(), url, PARAMETERS) as room:
+        yield Town.build(room)
