@@ -9,7 +9,8 @@ from typing import Any, Final
 
 from fastapi import FastAPI
 
-from market.api.problems import MEDIA_TYPE
+from market.api.message_schemas import message_schema
+from market.api.problems import described_problem
 from market.domain.problems import PROBLEM_TYPE
 
 Json = dict[str, Any]
@@ -75,17 +76,29 @@ def _finish(schema: Json) -> None:
     for unused in ("HTTPValidationError", "ValidationError"):
         components.pop(unused, None)
     components["Problem"] = _PROBLEM
+    signed = {name for name in components if name.startswith("SignedMessage") or name == "SignedVerdict"}
     for path, methods in schema["paths"].items():
         for method, route in methods.items():
             if method == "post":
                 route.setdefault("parameters", []).append(_IDEMPOTENCY_KEY)
             route["responses"].pop("422", None)
-            route["responses"] |= {status: _problem(sentence) for status, sentence in _problems(method, route)}
+            route["responses"] |= {status: described_problem(sentence) for status, sentence in _problems(method, route)}
+            _describe_message(components, route)
             _show_example(f"{method.upper()} {path}", route)
+    for name in signed:
+        del components[name]
 
 
-def _problem(sentence: str) -> Json:
-    return {"description": sentence, "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}}
+def _describe_message(components: Json, route: Json) -> None:
+    """In a decision's body, the message of its kind, which the body's example is named after."""
+    body = route.get("requestBody", {}).get("content", {}).get("application/json", {})
+    schema = components.get(body.get("schema", {}).get("$ref", "").rpartition("/")[2], {})
+    if "message" not in schema.get("properties", {}) or "examples" not in body:
+        return
+    [name] = body["examples"]
+    components[name] = message_schema(name)
+    message = {"$ref": f"#/components/schemas/{name}"}
+    body["schema"] = schema | {"title": f"Signed{name}", "properties": schema["properties"] | {"message": message}}
 
 
 def _problems(method: str, route: Json) -> Iterator[tuple[str, str]]:
