@@ -5,15 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Request, Response
 from fastapi.responses import FileResponse, JSONResponse
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from sqlalchemy import select, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from market.api.context import CurrentMarket
 from market.domain.products import PRODUCTS
 from market.domain.typed_data import CONTRACT_KEYS
+from market.observability import metrics_page
 from market.services.market import Market
 from market.store.projections import RoleHolding
 
@@ -56,8 +56,9 @@ def ready(market: CurrentMarket) -> JSONResponse:
 
 
 @pages.get("/metrics")
-def metrics() -> Response:
-    return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
+def metrics(request: Request) -> Response:
+    body, media_type = metrics_page(request.app.state.gauges)
+    return Response(body, media_type=media_type)
 
 
 @pages.get("/")

@@ -117,6 +117,19 @@ class Supervisor:
         await self.kill(name)
         await self.start(spec)
 
+    def freeze(self, name: str) -> None:
+        """SIGSTOP a process: it is there and does nothing. Nothing where it does not run."""
+        self._signal(name, signal.SIGSTOP)
+
+    def thaw(self, name: str) -> None:
+        """SIGCONT a process that is frozen. Nothing where it does not run."""
+        self._signal(name, signal.SIGCONT)
+
+    def _signal(self, name: str, number: signal.Signals) -> None:
+        running = self._running.get(name)
+        if running is not None and running.process.returncode is None:
+            _signal_group(running.process.pid, number)
+
     async def until_ended(self, name: str) -> None:
         """Wait for a process that ends by itself (`may_end`)."""
         running = self._running.get(name)
