@@ -57,6 +57,11 @@ _IDEMPOTENCY_KEY: Final[Json] = {
     "description": "One's own name of this call: sent again under it with the same body, it is answered as before.",
     "schema": {"type": "string", "minLength": 1, "maxLength": 200},
 }
+_TOO_MANY: Final[Json] = described_problem("The caller or its address calls too often") | {
+    "headers": {
+        "Retry-After": {"description": "When to call again [s]", "required": True, "schema": {"type": "integer"}}
+    }
+}
 
 
 def describe(app: FastAPI) -> None:
@@ -82,7 +87,9 @@ def _finish(schema: Json) -> None:
             if method == "post":
                 route.setdefault("parameters", []).append(_IDEMPOTENCY_KEY)
             route["responses"].pop("422", None)
-            route["responses"] |= {status: described_problem(sentence) for status, sentence in _problems(method, route)}
+            route["responses"] |= {"429": _TOO_MANY} | {
+                status: described_problem(sentence) for status, sentence in _problems(method, route)
+            }
             _describe_message(components, route)
             _show_example(f"{method.upper()} {path}", route)
     for name in signed:
@@ -115,7 +122,7 @@ def _problems(method: str, route: Json) -> Iterator[tuple[str, str]]:
         yield "404", "What the call names does not exist"
     if changes:
         yield "409", "It cannot be done in the present state, or has been done"
-    if has_body:
+        yield "408", "The body came too slowly"
         yield "413", "The body is too large"
         yield "415", "The body is no JSON by its media type"
     if has_body or route.get("parameters"):

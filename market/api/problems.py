@@ -12,6 +12,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 from starlette.routing import compile_path
 
+from market.api.rate_limits import TooManyCalls
 from market.domain import problems
 from market.domain.errors import Category, MeritgridError, Violation
 from market.domain.problems import violation_document
@@ -30,6 +31,8 @@ _STATUS: Final = {
     Category.UNAFFORDABLE: 402,
     Category.UNAVAILABLE: 503,
 }
+_OWN_STATUS: Final[Mapping[type[MeritgridError], int]] = {NotSignedIn: 401, TooManyCalls: 429}
+"""Refusals that HTTP has a status of its own for."""
 
 
 def problem_document(
@@ -46,12 +49,14 @@ def described_problem(sentence: str) -> dict[str, Any]:
 
 def problem_of(error: MeritgridError) -> dict[str, Any]:
     """The problem document of a refusal, with its HTTP status."""
-    status = 401 if isinstance(error, NotSignedIn) else _STATUS[error.category]
-    return problems.problem_of(error) | {"status": status}
+    own = next((status for kind, status in _OWN_STATUS.items() if isinstance(error, kind)), None)
+    return problems.problem_of(error) | {"status": own or _STATUS[error.category]}
 
 
 def problem_response(document: dict[str, Any], headers: Mapping[str, str] | None = None) -> JSONResponse:
     sent = {"WWW-Authenticate": "Bearer"} if document["status"] == 401 else {}
+    if document["status"] == 429:
+        sent["Retry-After"] = str(document["wait_s"])
     sent |= headers or {}
     return JSONResponse(document, status_code=document["status"], media_type=MEDIA_TYPE, headers=sent)
 

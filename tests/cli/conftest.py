@@ -16,12 +16,13 @@ from typing import Any
 
 import pytest
 import typer
-import uvicorn
 from typer.testing import CliRunner
 
 from market.api.app import create_app
+from market.api.connections import http_server
 from market.chain.deployment import DeploymentParameters
 from market.services.market import Market
+from market.settings import ApiSettings
 from market.store.database import read_scope, session_scope
 from tests.chain.world import KEYS, PARAMETERS, Chain, World, owner_key
 from tests.conftest import TEST_EPOCH
@@ -81,14 +82,18 @@ def room_database_url(tmp_path: Path) -> str:
 
 @contextmanager
 def opened_room(
-    chain: Chain, folder: Path, port: int, database_url: str, parameters: DeploymentParameters = PARAMETERS
+    chain: Chain,
+    folder: Path,
+    database_url: str,
+    api: ApiSettings,
+    parameters: DeploymentParameters = PARAMETERS,
 ) -> Iterator[Room]:
-    """The market of a registered and funded world, served on a port until the context ends."""
+    """The market of a registered and funded world, served as the settings say until the context ends."""
     world = World.build(chain, database_url, parameters=parameters)
     world.at(TEST_EPOCH)
     world.register()
     world.fund()
-    url = f"http://127.0.0.1:{port}"
+    url = f"http://127.0.0.1:{api.port}"
     market = Market(
         sessions=partial(session_scope, world.engine),
         reading=partial(read_scope, world.engine),
@@ -104,7 +109,7 @@ def opened_room(
         time_zone="Europe/Rome",
     )
     market.index()
-    server = uvicorn.Server(uvicorn.Config(create_app(market), port=port, log_config=None, access_log=False))
+    server = http_server(create_app(market, api), api)
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     while not server.started:
@@ -119,7 +124,7 @@ def opened_room(
 @pytest.fixture
 def room(anvil: Any, tmp_path: Path, free_port: int, room_database_url: str) -> Iterator[Room]:
     """The market of a registered and funded world, served on a free port."""
-    with opened_room(anvil, tmp_path, free_port, room_database_url) as opened:
+    with opened_room(anvil, tmp_path, room_database_url, ApiSettings(port=free_port)) as opened:
         yield opened
 
 

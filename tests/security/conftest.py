@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from market.chain.embedded import EmbeddedChain
+from market.settings import ApiSettings
 from scripts.demo.supervisor import free_port as taken_by_nobody
 from tests.cli.conftest import opened_room
 from tests.security.town import PARAMETERS, Town
@@ -17,5 +18,9 @@ def town(module_anvil: EmbeddedChain, tmp_path_factory: pytest.TempPathFactory) 
     """Two nodes with something at every stage; what a test does, it undoes."""
     folder = tmp_path_factory.mktemp("town")
     url = f"sqlite:///{folder / 'market.sqlite'}"
-    with opened_room(module_anvil, folder, taken_by_nobody(), url, PARAMETERS) as room:
+    often = ApiSettings(
+        port=taken_by_nobody(), calls_per_s=1000, calls_at_once=100_000, address_calls_per_s=1000,
+        address_calls_at_once=100_000,
+    )  # fmt: skip
+    with opened_room(module_anvil, folder, url, often, PARAMETERS) as room:
         yield Town.build(room)
