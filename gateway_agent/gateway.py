@@ -16,6 +16,7 @@ import structlog
 
 from gateway_agent import SOFTWARE_VERSION
 from gateway_agent.buffer import REFUSED, WAITING, Buffer, Moment
+from gateway_agent.checkpoints import GatewayPoint
 from gateway_agent.configuration import BUFFER_FILE, KEY_FILE, Broker, Enrolled, Settings, load_enrolled, load_settings
 from gateway_agent.control import Applied, Control
 from gateway_agent.dispatch import Authorities, Conditions, Tracked, advance, receive, running
@@ -28,6 +29,7 @@ from gateway_agent.metering import ImplausibleMeasurement, next_reading, opening
 from gateway_agent.metrics import Metrics
 from gateway_agent.outbox import Outbox
 from gateway_agent.signer import Signer
+from market import checkpoints
 from market.clock import Clock
 from market.domain.errors import MeritgridError
 from market.domain.gateway_key import KeyKind
@@ -204,6 +206,7 @@ class Gateway:
         # A boundary that was missed is measured only: what was to be controlled then is past.
         is_present = at + self._unit_s > now
         changed, notes = await self._advance(now) if is_present else ([], [])
+        checkpoints.passed(GatewayPoint.MOVED)
         with self._buffer.transaction() as moment:
             if reading is not None:
                 moment.add_reading(reading, self.parts.enrolled.settlement)
@@ -212,6 +215,7 @@ class Gateway:
                 moment.note(at, "measurement", problem=fault)
             moment.set_value("boundary", at)
             self._save_state(moment)
+        checkpoints.passed(GatewayPoint.KEPT)
         self._remember(changed, now)
         self._metrics.count("boundaries_total")
         if reading is not None:
@@ -245,11 +249,13 @@ class Gateway:
         """Bring dispatches and devices to `now` and store it, when anything changes."""
         changed, notes = await self._advance(now, arrived)
         if changed or notes or revision is not None:
+            checkpoints.passed(GatewayPoint.MOVED)
             with self._buffer.transaction() as moment:
                 self._save_changes(moment, changed, notes, now)
                 if revision is not None:
                     moment.set_value("revision", revision)
                 self._save_state(moment)
+            checkpoints.passed(GatewayPoint.KEPT)
             self._remember(changed, now)
 
     async def _advance(self, now: int, arrived: Iterable[Tracked] = ()) -> tuple[list[Tracked], list[str]]:
@@ -288,6 +294,7 @@ class Gateway:
 
     async def received(self, topic: str, payload: bytes) -> None:
         """A message of the broker; what is not in order is noted and changes nothing."""
+        checkpoints.passed(GatewayPoint.HEARD, topic)
         async with self._lock:
             try:
                 message = self._inbox.open(topic, payload)
@@ -312,6 +319,7 @@ class Gateway:
             refused = moment.confirm(message.receipts)
             for receipt in refused:
                 moment.note(self._now(), "reading-refused", interval=receipt.interval, reason=receipt.reason)
+        checkpoints.passed(GatewayPoint.RECEIPTS_KEPT)
         for receipt in refused:
             self._metrics.count("readings_refused_total")
             log.error("reading refused", nanogrid=self.name, interval=receipt.interval, reason=receipt.reason)

@@ -10,6 +10,7 @@ import structlog
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
+from market import checkpoints
 from market.domain.hashing import keccak256
 from market.domain.messages import Dispatch as DispatchMessage
 from market.domain.products import Direction, Kind, Phase, Product
@@ -22,6 +23,7 @@ from market.store.database import SNAPSHOT_LOCK, lock, read_scope, session_scope
 from market.store.facts import Baseline, GatewayStatus, SignedDecision
 from market.store.projections import Award, GridCommand, GridSignal, Nanogrid, Offer
 from market.store.work import Dispatch, DispatchKind, OutboxState
+from oracle.checkpoints import OutboxPoint
 from oracle.context import Oracle
 from oracle.ingest import Outgoing
 from oracle.messages import Channel, CommandProof, DispatchOrder, DispatchSnapshot, StateName, topic_for
@@ -40,7 +42,9 @@ def write_dispatches(oracle: Oracle, interval: int) -> set[str]:
     oracle.index()
     with session_scope(oracle.engine) as session:
         _write_new(session, oracle, interval)
-        return set(session.scalars(select(Dispatch.gateway).where(Dispatch.interval == interval)))
+        gateways = set(session.scalars(select(Dispatch.gateway).where(Dispatch.interval == interval)))
+    checkpoints.passed(OutboxPoint.ORDERED)
+    return gateways
 
 
 def write_changes(oracle: Oracle, interval: int) -> set[str]:
@@ -49,8 +53,13 @@ def write_changes(oracle: Oracle, interval: int) -> set[str]:
     oracle.index()
     with session_scope(oracle.engine) as session:
         _write_new(session, oracle, interval)
-        fresh = select(Dispatch.gateway).where(Dispatch.interval == interval, Dispatch.state == OutboxState.NEW)
-        return set(session.scalars(fresh)) | _take_back(session, oracle, interval)
+        new = select(Dispatch.gateway).where(Dispatch.interval == interval, Dispatch.state == OutboxState.NEW)
+        fresh = set(session.scalars(new))
+        withdrawn = _take_back(session, oracle, interval)
+    checkpoints.passed(OutboxPoint.ORDERED)
+    if withdrawn:
+        checkpoints.passed(OutboxPoint.WITHDRAWN)
+    return fresh | withdrawn
 
 
 def _take_back(session: Session, oracle: Oracle, interval: int) -> set[str]:
@@ -133,6 +142,7 @@ def snapshots(oracle: Oracle, gateways: Iterable[str]) -> list[Outgoing]:
                 dispatches=orders,
             )
             outgoing.append(Outgoing(topic_for(gateway, Channel.DISPATCH), snapshot.payload(), retain=True))
+    checkpoints.passed(OutboxPoint.MARKED)
     return outgoing
 
 

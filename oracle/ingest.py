@@ -16,6 +16,7 @@ from prometheus_client import Counter
 from sqlalchemy import Engine, select
 from sqlalchemy.orm import Session
 
+from market import checkpoints
 from market.domain.calendar import Calendar
 from market.domain.errors import BadSignature, MeritgridError
 from market.domain.gateway_key import KeyKind, kind_of
@@ -28,6 +29,7 @@ from market.store.database import session_scope
 from market.store.facts import Acknowledgement, GatewayStatus, Quarantined, Reading
 from market.store.projections import Nanogrid
 from market.store.work import Dispatch, OutboxState
+from oracle.checkpoints import IngestPoint
 from oracle.messages import (
     GENESIS_HASH,
     MAX_PAYLOAD_BYTES,
@@ -105,6 +107,12 @@ class Ingest:
 
     def take(self, topic: str, payload: bytes) -> list[Outgoing]:
         """Handle one message; what it returns is published after the commit."""
+        checkpoints.passed(IngestPoint.HEARD, topic)
+        outgoing = self._taken(topic, payload)
+        checkpoints.passed(IngestPoint.STORED, topic)
+        return outgoing
+
+    def _taken(self, topic: str, payload: bytes) -> list[Outgoing]:
         try:
             received = parse(topic, payload)
         except MessageRefused as refusal:
@@ -126,6 +134,7 @@ class Ingest:
     def _readings(self, gateway: str, topic: str, batch: ReadingBatch) -> list[Outgoing]:
         with session_scope(self.engine) as session:
             receipts = tuple(self._receipt(session, gateway, topic, reading) for reading in batch.readings)
+            _written(session, Channel.READINGS)
         sealed = Receipts.sealed(self.oracle_key, self.settlement, gateway=gateway, receipts=receipts)
         return [Outgoing(topic_for(gateway, Channel.RECEIPTS), sealed.payload())]
 
@@ -246,6 +255,7 @@ class Ingest:
             if dispatch is None or dispatch.gateway.lower() != gateway:
                 raise ReadingRefused("unknown-dispatch", f"There is no dispatch {message.dispatch} for this gateway.")
             self._note(session, dispatch, message, signer)
+            _written(session, Channel.ACKS)
         self.changed(gateway)
 
     def _note(self, session: Session, dispatch: Dispatch, message: SignedAcknowledgement, signer: str) -> None:
@@ -297,6 +307,7 @@ class Ingest:
                     received_at=int(self.now()),
                 )
             )
+            _written(session, Channel.STATUS)
         if online:
             self.came(gateway)
 
@@ -336,6 +347,11 @@ class Ingest:
                 sequence=place.sequence if place else None,
             )
         )
+
+
+def _written(session: Session, channel: Channel) -> None:
+    session.flush()
+    checkpoints.passed(IngestPoint.WRITTEN, channel)
 
 
 def _is_earlier(state: DispatchState, than: OutboxState) -> bool:

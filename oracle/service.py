@@ -22,6 +22,7 @@ import structlog
 from prometheus_client import start_http_server
 from sqlalchemy.exc import SQLAlchemyError
 
+from market import checkpoints
 from market.chain.bindings import open_contracts
 from market.chain.indexer import Indexer
 from market.chain.precompiles import can_check_p256
@@ -33,6 +34,7 @@ from market.jobs import Job, Schedule
 from market.settings import Settings, load_private_key, read_secret
 from market.store.database import migrate, open_engine, read_scope
 from oracle import dispatching, nominate, settle
+from oracle.checkpoints import IngestPoint, OutboxPoint
 from oracle.context import Oracle
 from oracle.forecast import NanogridForecast, read_forecast
 from oracle.ingest import Ingest, Outgoing
@@ -164,6 +166,7 @@ class OracleService:
             await self._publish_all(client, outgoing)
             if self._moved or self._came:
                 await self._publish_all(client, await asyncio.to_thread(self._snapshots_of_news))
+            checkpoints.passed(IngestPoint.ANSWERED, str(message.topic))
 
     async def _publish_all(self, client: aiomqtt.Client, outgoing: Sequence[Outgoing]) -> None:
         for message in outgoing:
@@ -235,7 +238,11 @@ class OracleService:
         gateways = dispatching.write_dispatches(self._oracle, interval)
         if not gateways:
             return
+        self._tell(gateways, interval)
+
+    def _tell(self, gateways: set[str], interval: int) -> None:
         self._publish(dispatching.snapshots(self._oracle, gateways))
+        checkpoints.passed(OutboxPoint.PUBLISHED)
         self._await_answers(interval)
 
     def _await_answers(self, interval: int) -> None:
@@ -249,8 +256,7 @@ class OracleService:
     def _dispatch_changes(self, interval: int) -> None:
         gateways = dispatching.write_changes(self._oracle, interval)
         if gateways:
-            self._publish(dispatching.snapshots(self._oracle, gateways))
-            self._await_answers(interval)
+            self._tell(gateways, interval)
 
     def _run_jobs(self, ready: Callable[[], None]) -> None:
         try:

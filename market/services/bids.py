@@ -16,6 +16,8 @@ from sqlalchemy import func, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
+from market import checkpoints
+from market.checkpoints import BidPoint
 from market.domain.calendar import Moment
 from market.domain.errors import (
     BadSignature,
@@ -87,6 +89,9 @@ def receive(market: Market, principal: Principal, offer_id: str, bids: Sequence[
                 results.append(_receive_once(market, session, principal, offer, bid, now_s))
             except MeritgridError as refusal:
                 results.append(BidResult(None, None, refusal))
+        session.flush()
+        checkpoints.passed(BidPoint.WRITTEN)
+    checkpoints.passed(BidPoint.RECEIVED)
     return results
 
 
@@ -301,6 +306,7 @@ def post(market: Market, offer: str) -> None:
         key = purpose_key("post", offer, *(bid.digest for bid in group))
         try:
             market.relay(function, f"post:{key}")
+            checkpoints.passed(BidPoint.POSTED)
         except ContractRefused as refusal:  # closed, paused or RED meanwhile: `mark_late` tells the bidders
             log.warning("bids not posted", offer=offer, bids=len(group), why=refusal.sentence)
     record_posted(market, offer)
@@ -348,6 +354,7 @@ def record_posted(market: Market, offer: str) -> None:
                 bid.state, bid.position = BidState.POSTED, accepted[place]
             elif place in skipped:
                 bid.state, bid.reason = BidState.SKIPPED, skipped[place]
+    checkpoints.passed(BidPoint.RECORDED)
 
 
 def _content(bid: BidReceived | PostedBid | SkippedBid) -> tuple[int, ...]:
