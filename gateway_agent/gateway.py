@@ -333,18 +333,22 @@ class Gateway:
         # What has ended long ago is not remembered, but it is written down: it never comes back as new.
         ended = self._buffer.dispatches(ids=[each.id for each in snapshot.dispatches if each.id not in self._book])
         arrived = receive(self._book | ended, snapshot, self._authorities, self._conditions(now))
+        revoked = {id_ for id_, each in self._book.items() if each.state is DispatchState.REVOKED}
         await self._step(now, arrived, snapshot.revision if snapshot.revision > known else None)
-        self._repeat_acknowledgements(snapshot)
+        self._repeat_acknowledgements(snapshot, revoked)
 
-    def _repeat_acknowledgements(self, snapshot: DispatchSnapshot) -> None:
-        """Say again what the oracle has not stored yet; at most every two seconds, lest the two echo each other."""
+    def _repeat_acknowledgements(self, snapshot: DispatchSnapshot, revoked: set[str]) -> None:
+        """Say again what the oracle has not stored yet; at most every two seconds, lest the two echo each other.
+
+        Of what it has withdrawn before, a snapshot does not show whether the answer was heard: that is said again, too.
+        """
         real_s = asyncio.get_running_loop().time()
+        named = {order.id: order.acknowledged_state for order in snapshot.dispatches}
         unheard = [
-            order.id
-            for order in snapshot.dispatches
-            if order.id in self._book
-            and self._book[order.id].state.name != order.acknowledged_state
-            and real_s - self._repeated_at.get(order.id, -_REPEAT_AFTER_S) >= _REPEAT_AFTER_S
+            id_
+            for id_, tracked in self._book.items()
+            if (tracked.state.name != named[id_] if id_ in named else id_ in revoked)
+            and real_s - self._repeated_at.get(id_, -_REPEAT_AFTER_S) >= _REPEAT_AFTER_S
         ]
         if unheard:
             with self._buffer.transaction() as moment:

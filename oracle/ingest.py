@@ -254,11 +254,13 @@ class Ingest:
             dispatch = session.get(Dispatch, message.dispatch)
             if dispatch is None or dispatch.gateway.lower() != gateway:
                 raise ReadingRefused("unknown-dispatch", f"There is no dispatch {message.dispatch} for this gateway.")
-            self._note(session, dispatch, message, signer)
+            is_new = self._note(session, dispatch, message, signer)
             _written(session, Channel.ACKS)
-        self.changed(gateway)
+        if is_new:
+            self.changed(gateway)
 
-    def _note(self, session: Session, dispatch: Dispatch, message: SignedAcknowledgement, signer: str) -> None:
+    def _note(self, session: Session, dispatch: Dispatch, message: SignedAcknowledgement, signer: str) -> bool:
+        """Write an acknowledgement down; False when it is there already."""
         state = message.dispatch_state
         known = session.scalar(
             select(Acknowledgement.id).where(
@@ -266,7 +268,7 @@ class Ingest:
             )
         )
         if known is not None:
-            return
+            return False
         note_dispatch(session, dispatch, state.name, int(self.now()))
         session.add(
             Acknowledgement(
@@ -280,15 +282,16 @@ class Ingest:
                 received_at=int(self.now()),
             )
         )
+        if state is DispatchState.STARTED:
+            dispatch.started_at = dispatch.started_at or message.at  # also when its end has come before it
         if OutboxState(dispatch.state) not in _ORDER or _is_earlier(state, OutboxState(dispatch.state)):
-            return  # an old acknowledgement that comes late changes nothing
+            return True  # an old acknowledgement that comes late changes nothing
         dispatch.state = OutboxState(state.name)
         dispatch.reason = message.reason or None
         dispatch.answered_at = dispatch.answered_at or message.at
-        if state is DispatchState.STARTED:
-            dispatch.started_at = message.at
-        elif state not in (DispatchState.NEW, DispatchState.ACCEPTED):
+        if state not in (DispatchState.NEW, DispatchState.ACCEPTED, DispatchState.STARTED):
             dispatch.ended_at = message.at
+        return True
 
     def _status(self, gateway: str, message: Status) -> None:
         if message.sealed_by(self.settlement).lower() != gateway:

@@ -44,7 +44,7 @@ def nominate(oracle: Oracle, forecast: NanogridForecast, interval: int) -> list[
         ]
     if not rows:
         return []
-    checkpoints.passed(OutboxPoint.NOMINATED)
+    checkpoints.passed(OutboxPoint.NOMINATED, str(interval))
     anchors = [
         (row.portfolio, interval, row.kind, len(row.values), bytes.fromhex(row.root.removeprefix("0x"))) for row in rows
     ]
@@ -54,7 +54,7 @@ def nominate(oracle: Oracle, forecast: NanogridForecast, interval: int) -> list[
     except ContractRefused as refusal:
         log.warning("baselines not anchored", interval=interval, why=refusal.sentence)
         return []
-    checkpoints.passed(OutboxPoint.ANCHORED)
+    checkpoints.passed(OutboxPoint.ANCHORED, str(interval))
     oracle.index()
     with read_scope(oracle.engine) as session:
         return plans(session, oracle, interval)

@@ -129,7 +129,7 @@ class OracleService:
                     self._client = client
                     self._connected.set()
                     pause_s = _FIRST_PAUSE_S
-                    # What the broker may have forgotten: everybody's open dispatches.
+                    # What the broker may have forgotten, or this process had not said before it was killed.
                     await self._publish_all(client, await asyncio.to_thread(self._open_snapshots))
                     await self._listen(client)
             except (aiomqtt.MqttError, OSError) as problem:
@@ -174,7 +174,7 @@ class OracleService:
 
     def _open_snapshots(self) -> list[Outgoing]:
         with read_scope(self._oracle.engine) as session:
-            gateways = dispatching.open_gateways(session, self._oracle.now_s())
+            gateways = dispatching.lately_dispatched(session, self._oracle)
         return dispatching.snapshots(self._oracle, gateways)
 
     def _snapshots_of_news(self) -> list[Outgoing]:
@@ -182,9 +182,7 @@ class OracleService:
         self._moved -= moved
         self._came -= came
         with read_scope(self._oracle.engine) as session:
-            waiting = {
-                each for each in dispatching.open_gateways(session, self._oracle.now_s()) if each.lower() in came
-            }
+            waiting = {each for each in dispatching.lately_dispatched(session, self._oracle) if each.lower() in came}
         # To whose dispatches have moved also when nothing is left: what is retained must not come back as new.
         return dispatching.snapshots(self._oracle, waiting | set(map(checksum_address, moved)))
 
@@ -242,7 +240,7 @@ class OracleService:
 
     def _tell(self, gateways: set[str], interval: int) -> None:
         self._publish(dispatching.snapshots(self._oracle, gateways))
-        checkpoints.passed(OutboxPoint.PUBLISHED)
+        checkpoints.passed(OutboxPoint.PUBLISHED, str(interval))
         self._await_answers(interval)
 
     def _await_answers(self, interval: int) -> None:

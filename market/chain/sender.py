@@ -176,7 +176,7 @@ class TransactionSender:
             session.add(transaction)
             session.flush()
             id_ = transaction.id
-        checkpoints.passed(SenderPoint.STORED)
+        checkpoints.passed(SenderPoint.STORED, purpose)
         return id_
 
     def _live(self, session: Session, key: str) -> int | None:
@@ -274,14 +274,14 @@ class TransactionSender:
                 raise SenderNotListed(self.address) from error
             if "already" not in message and "known transaction" not in message:
                 raise
-        checkpoints.passed(SenderPoint.SENT)
+        checkpoints.passed(SenderPoint.SENT, transaction.purpose)
         with session_scope(self._engine) as session:
             row = session.get_one(Transaction, transaction.id, with_for_update=True)
             if row.state in _OPEN:
                 row.state = TransactionState.SENT
                 row.attempts += 1
                 row.sent_at = row.sent_at or int(self._now())
-        checkpoints.passed(SenderPoint.NOTED)
+        checkpoints.passed(SenderPoint.NOTED, transaction.purpose)
 
     def _give_up(self, id_: int, reason: str) -> None:
         """Fill the nonce of a transaction that the node refuses for good with an empty one."""
@@ -391,7 +391,7 @@ class TransactionSender:
             refusal = refusal_of(
                 self._contracts, raw, transaction.sender, transaction.to, transaction.data, transaction.purpose
             )
-        checkpoints.passed(SenderPoint.MINED)
+        checkpoints.passed(SenderPoint.MINED, transaction.purpose)
         if transaction.state in _OPEN:
             self._store_end(transaction.id, raw, refusal)
         return refusal or read_receipt(self._contracts, raw)

@@ -20,6 +20,7 @@ from tests.kill_points.dying import Kill, run
 __all__ = ["Kill", "Program"]
 
 ROOT = Path(__file__).resolve().parents[2]
+_PRODUCT = ("gateway_agent.agent", "market.server", "oracle.broker.server", "oracle.service")
 _FORKS = multiprocessing.get_context("forkserver")
 
 
@@ -28,7 +29,7 @@ def _prepare() -> None:
     before = os.environ.get("PYTHONPATH")
     os.environ["PYTHONPATH"] = str(ROOT)
     try:
-        _FORKS.set_forkserver_preload(["gateway_agent.agent", "market.server", "oracle.service", run.__module__])
+        _FORKS.set_forkserver_preload([*_PRODUCT, run.__module__])
         ensure_running()
     finally:
         if before is None:

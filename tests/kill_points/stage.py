@@ -17,7 +17,8 @@ from market.chain.deployment import write_deployment
 from market.clock_authority import ClockAuthority
 from market.services.access import GATEWAY_ROLE, Scope, new_api_key
 from market.store.database import read_scope, session_scope
-from market.store.models import Transaction
+from market.store.models import BrokerCredential, Transaction
+from oracle.broker.credentials import password_hash
 from tests.chain.world import KEYS, NODE, PORTFOLIO, World, gateway_key, nanogrid
 from tests.gateway_agent.world import Installed, install
 from tests.kill_points.killing import Kill, Program
@@ -34,6 +35,8 @@ class Stage:
     ports: dict[str, int]
     authority: ClockAuthority
     programs: dict[str, Program] = field(default_factory=dict)
+    services: list[Program] = field(default_factory=list)
+    """What runs beside them and does not take part in the clock."""
 
     @property
     def url(self) -> str:
@@ -41,10 +44,30 @@ class Stage:
 
     def add(self, name: str, *command: str, constants: dict[str, int] | None = None, **settings: str) -> Program:
         """A program that takes part in the clock."""
+        self.programs[name] = self._program(name, command, constants or {}, settings)
+        return self.programs[name]
+
+    def _program(
+        self, name: str, command: Sequence[str], constants: dict[str, int], settings: dict[str, str]
+    ) -> Program:
         environment = {f"MERITGRID_{key}": value for key, value in (self._settings() | settings).items()}
-        program = Program(self.folder, ("market.cli", *command), environment, constants or {}, name)
-        self.programs[name] = program
-        return program
+        return Program(self.folder, ("market.cli", *command), environment, constants, name)
+
+    async def start_broker(self) -> None:
+        """The product's own broker; returns when it listens."""
+        broker = self._program("broker", ("broker", "serve"), {}, {})
+        self.services.append(broker)
+        broker.start()
+        while True:
+            try:
+                _, writer = await asyncio.open_connection("127.0.0.1", self.ports["broker"])
+            except ConnectionRefusedError:
+                assert broker.process is not None
+                assert broker.process.is_alive(), broker.log
+                await asyncio.sleep(0.02)
+            else:
+                writer.close()
+                return
 
     def _settings(self) -> dict[str, str]:
         return {
@@ -68,6 +91,11 @@ class Stage:
             scopes = [Scope.READ, Scope.BIDS]
             address = world.contracts.call(world.contracts.settlement.functions.gatewayOf(nanogrid(index)))
             _, api_key = new_api_key(session, address, GATEWAY_ROLE, scopes, world.now_s, nanogrid(index))
+            credential = BrokerCredential(
+                username=address.lower(), password_sha256=password_hash("p"), kind=GATEWAY_ROLE, gateway=address,
+                nanogrid=nanogrid(index), created_at=world.now_s, revoked_at=None,
+            )  # fmt: skip
+            session.add(credential)
         folder.mkdir(mode=0o700)
         write_secret(folder / KEY_FILE, gateway_key(index).hex())
         names = {"settlement": "Settlement", "auction": "MeritOrderAuction", "signals": "GridSignals"}
@@ -117,6 +145,6 @@ async def stage_over(world: World, folder: Path, ports: Sequence[int]) -> AsyncI
     try:
         yield stage
     finally:
-        for program in stage.programs.values():
+        for program in (*stage.programs.values(), *stage.services):
             await asyncio.to_thread(program.stop)
         await authority.stop()
