@@ -76,3 +76,5 @@ class BidPoint(StrEnum):
     """A batch of bids is on the chain and projected; its bids do not say so, later batches are not sent."""
     RECORDED = "recorded"
     """The bids say what the chain made of them."""
+    REFUSED = "refused"
+    """Bids that were not posted in time are late, with the relayer's signed refusal."""

@@ -171,6 +171,17 @@ def test_threads_and_senders_of_one_key_give_each_nonce_once(world: World) -> No
     assert nonces == list(range(nonces[0], nonces[0] + 20))
 
 
+def test_what_somebody_still_waits_for_is_not_taken_from_it(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("market.chain.sender.RECEIPT_WITHIN_S", 0.3)
+    rpc(world.contracts.web3, "evm_setAutomine", False)
+    with pytest.raises(NotMinedYet):
+        world.sender("operator").send(mint(world), "mint", "one")
+    attempts = rows(world)[0].attempts
+    monkeypatch.setattr("market.chain.sender.RECEIPT_WITHIN_S", 45.0)
+    world.sender("operator").finish_abandoned()
+    assert rows(world)[0].attempts == attempts
+
+
 def test_a_key_that_was_used_elsewhere_takes_a_new_nonce(world: World) -> None:
     world.send("operator", mint(world, 1))
     foreign = {

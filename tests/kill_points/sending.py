@@ -1,14 +1,15 @@
 """A program that sends: what a market or oracle does at its start and at its next round.
 
-Usage: sending.py RPC_URL DEPLOYMENT DATABASE KEY WORK. It finishes what an earlier one began (unless "recovers" is
-false), and then has the mints of WORK made together: JSON, {"mints": {purpose: micro-euro}, "gas_limit": …,
-"profile": {…}}.
+Usage: sending.py RPC_URL DEPLOYMENT DATABASE KEY WORK. It finishes what an earlier one began (not if "recovers" is
+false; if "takes_over", as another process does a minute later), and then has the mints of WORK made together: JSON,
+{"mints": {purpose: micro-euro}, "gas_limit": …, "profile": {…}}.
 """
 
 from __future__ import annotations
 
 import json
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -27,8 +28,11 @@ def main() -> None:
     work = json.loads(given)
     profile = replace(PROFILES[ChainProfile.EMBEDDED], **work.get("profile", {}))
     contracts = Contracts(connect(rpc_url, profile), read_deployment(Path(deployment)), profile)
-    sender = TransactionSender(contracts, open_engine(database), bytes.fromhex(key))
-    if work.get("recovers", True):
+    late_s = 60 if work.get("takes_over") else 0
+    sender = TransactionSender(contracts, open_engine(database), bytes.fromhex(key), now=lambda: time.time() + late_s)
+    if work.get("takes_over"):
+        sender.finish_abandoned()
+    elif work.get("recovers", True):
         sender.recover()
     mint = contracts.token.functions.mint
     calls = [(mint(HOLDER, ueur, bytes(32)), "mint", purpose) for purpose, ueur in work["mints"].items()]

@@ -14,6 +14,7 @@ from sqlalchemy import select
 from gateway_agent.configuration import KEY_FILE
 from gateway_agent.identity import write_secret
 from market.chain.deployment import write_deployment
+from market.clock import SimulatedClock
 from market.clock_authority import ClockAuthority
 from market.services.access import GATEWAY_ROLE, Scope, new_api_key
 from market.store.database import read_scope, session_scope
@@ -118,6 +119,14 @@ class Stage:
         self.authority.expect(self.programs)
         for name, program in self.programs.items():
             program.start(kill if name == dying else None)
+
+    async def sleeper(self, until_s: int) -> SimulatedClock:
+        """Somebody who sleeps, so that time goes on also when no program runs."""
+        self.authority.expect(["sleeper"])
+        clock = SimulatedClock("127.0.0.1", self.authority.port, "sleeper", TOKEN)
+        asleep = asyncio.create_task(clock.sleep_until(until_s))
+        asleep.add_done_callback(lambda task: task.cancelled() or task.exception())
+        return clock
 
     async def until(self, at_s: int, within_s: float = 90) -> None:
         """Have time go on to a moment at which all is done."""

@@ -24,6 +24,7 @@ from market.domain.messages import Bid, BidReceipt
 from market.domain.signing import recover_message, sign_message
 from market.store.database import read_scope
 from market.store.facts import BidReceived
+from market.store.work import Notice
 from scripts.demo.supervisor import free_port
 from tests.chain.world import U, World, before, owner_key
 from tests.conftest import TEST_EPOCH
@@ -100,6 +101,17 @@ class Auction:
         await asyncio.gather(*(self.bid_by_hand(index) for index in BY_HAND))
         await self.stage.until(CLEARED)
         return self.essence()
+
+    def refusals(self) -> list[tuple[Any, ...]]:
+        """Signed refusals of bids, and how often their bidders were told."""
+        with read_scope(self.stage.world.engine) as session:
+            told = Counter(session.scalars(select(Notice.subject).where(Notice.event == "LATE")))
+            rows = session.scalars(select(BidReceived).order_by(BidReceived.index))
+            return [
+                (row.digest, row.refused_at, row.refusal_signature, told[row.digest])
+                for row in rows
+                if row.refusal_signature
+            ]
 
     def essence(self) -> Essence:
         world = self.stage.world
@@ -180,5 +192,33 @@ async def test_a_killed_auction_ends_as_if_nothing_had_happened(
         assert await playing == undisturbed
 
 
+async def test_a_market_that_dies_over_late_bids_refuses_each_once(tmp_path: Path, broker: Broker) -> None:
+    """It was away while the gate closed, and dies again when it has refused them."""
+    async with auction(tmp_path / "auction", broker) as late:
+        market, authority = late.stage.programs["market"], late.stage.authority
+        await late.stage.start()
+        sleeper = await late.stage.sleeper(T)
+        await asyncio.gather(*(late.bid_by_hand(index) for index in BY_HAND))
+        await late.stage.until(before(T, 200))
+        for name, program in late.stage.programs.items():
+            await asyncio.to_thread(program.stop)
+            authority.away(name)
+        await late.stage.until(before(T, 119))
+        authority.wait_for("market")
+        market.start(LATE)
+        await market.dies_at(LATE)
+        refused = late.refusals()
+        assert len(refused) == 1 + len(BY_HAND)
+        market.start()
+        await late.stage.until(CLEARED)
+        assert late.refusals() == refused
+        assert {bid[4] for bid in late.essence().received} == {"LATE"}
+        assert late.stage.sent()["postBids", "MINED"] == 0
+        sleeper.close()
+
+
+LATE = Kill(BidPoint.REFUSED)
+
+
 def test_every_point_of_a_bid_has_its_case() -> None:
-    assert {kill.point for _, kill in KILLS} >= set(BidPoint) | set(BidderPoint)
+    assert {LATE.point} | {kill.point for _, kill in KILLS} >= set(BidPoint) | set(BidderPoint)

@@ -112,6 +112,7 @@ def test_a_batch_is_sent_whole_and_once(bench: Bench, kill: Kill) -> None:
 AFTERWARDS: dict[str, dict[str, Any]] = {
     "a start alone": {"mints": {}},
     "the same purpose": {"mints": {"one": 1}, "recovers": False},
+    "another process": {"mints": {}, "takes_over": True},
     "the next transaction": {"mints": {"two": 0}, "recovers": False},
 }
 
