@@ -7,10 +7,10 @@ from dataclasses import asdict
 from functools import partial
 
 import structlog
-import uvicorn
 from sqlalchemy import Engine
 
 from market.api.app import create_app
+from market.api.connections import http_server
 from market.chain.bindings import open_contracts
 from market.chain.indexer import Indexer, Progress
 from market.chain.sender import TransactionSender
@@ -102,19 +102,12 @@ def serve(settings: Settings) -> None:
         threading.Thread(target=_run_calendar, args=(schedule, clock, stop, duty), name=name, daemon=True)
         for name, schedule in schedules.items()
     ]
-    config = uvicorn.Config(
-        create_app(market),
-        host=settings.api.host,
-        port=settings.api.port,
-        log_config=None,
-        access_log=False,
-        timeout_graceful_shutdown=5,
-    )
+    server = http_server(create_app(market, settings.api), settings.api)
     leadership.start()
     for thread in threads:
         thread.start()
     try:
-        uvicorn.Server(config).run()
+        server.run()
     finally:
         stop.set()
         if isinstance(clock, SimulatedClock):
