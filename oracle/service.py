@@ -303,7 +303,9 @@ class OracleService:
                 log.error("the clock refused", why=str(refusal))
 
 
-def serve(settings: Settings, forecast_file: Path, ready_file: Path | None, metrics_port: int | None) -> None:
+def serve(
+    settings: Settings, forecast_file: Path, ready_file: Path | None, metrics_port: int | None, metrics_host: str
+) -> None:
     """Run the oracle.
 
     Raises:
@@ -316,7 +318,7 @@ def serve(settings: Settings, forecast_file: Path, ready_file: Path | None, metr
 
     async def run() -> None:
         service = await asyncio.to_thread(OracleService, settings, read_forecast(forecast_file))
-        serve_metrics(metrics_port, service.now)
+        serve_metrics(metrics_port, metrics_host, service.now)
         await service.run(ready)
 
     asyncio.run(run())
