@@ -42,7 +42,6 @@ MAX_CATCH_UP_INTERVALS: Final = 3_000
 STATUS_EVERY_BOUNDARIES: Final = 4
 OWNER_LOOK_S: Final = 1.0
 _REMEMBERED_UNITS: Final = 10
-_REPEAT_AFTER_S: Final = 2.0
 
 
 @dataclass(frozen=True)
@@ -112,7 +111,6 @@ class Gateway:
         self._opening: Registers | None = None
         self._measured: Measurement | None = None
         self._lost_at: int | None = None
-        self._repeated_at: dict[str, float] = {}
 
     # START AND STOP
 
@@ -338,23 +336,20 @@ class Gateway:
         self._repeat_acknowledgements(snapshot, revoked)
 
     def _repeat_acknowledgements(self, snapshot: DispatchSnapshot, revoked: set[str]) -> None:
-        """Say again what the oracle has not stored yet; at most every two seconds, lest the two echo each other.
+        """Say again what the oracle has not stored yet. It answers what is new to it only, so the two do not echo.
 
         Of what it has withdrawn before, a snapshot does not show whether the answer was heard: that is said again, too.
         """
-        real_s = asyncio.get_running_loop().time()
         named = {order.id: order.acknowledged_state for order in snapshot.dispatches}
         unheard = [
             id_
             for id_, tracked in self._book.items()
             if (tracked.state.name != named[id_] if id_ in named else id_ in revoked)
-            and real_s - self._repeated_at.get(id_, -_REPEAT_AFTER_S) >= _REPEAT_AFTER_S
         ]
         if unheard:
             with self._buffer.transaction() as moment:
                 for dispatch in unheard:
                     moment.repeat_acknowledgements(dispatch)
-                    self._repeated_at[dispatch] = real_s
 
     # MEMORY
 
@@ -382,7 +377,6 @@ class Gateway:
         self._book |= {tracked.order.id: tracked for tracked in changed}
         oldest = now - _REMEMBERED_UNITS * self._unit_s
         self._book = {id_: each for id_, each in self._book.items() if each.is_open or each.order.interval >= oldest}
-        self._repeated_at = {id_: at for id_, at in self._repeated_at.items() if id_ in self._book}
         for tracked in changed:
             self._metrics.count("dispatches_total", state=tracked.state.name)
 
