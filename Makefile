@@ -169,6 +169,7 @@ node_modules/.stamp: package.json package-lock.json .venv/.stamp
 
 .stamp-test-packages: .venv/.stamp
 	@scripts/debian_packages.sh 'command -v chromium || command -v chromium-browser || command -v google-chrome' chromium \
-	  'ls /usr/lib/postgresql/*/bin/initdb' postgresql
+	  'ls /usr/lib/postgresql/*/bin/initdb' postgresql \
+	  'PATH=$$PATH:/usr/sbin command -v mosquitto && ls /usr/lib/*/mosquitto_dynamic_security.so' mosquitto
 	$(call timed,python packages of the tests,$(SYNC) --extra extract)
 	@touch $@
