@@ -10,8 +10,8 @@ import structlog
 from gateway_agent.bidding import MarketApi, MarketRefused, MarketUnreachable, OfferBoard, send_bids, sign_bid
 from gateway_agent.buffer import PlacedBid
 from gateway_agent.drivers import DriverError, FlexibilityForecast
-from gateway_agent.gateway import Parts
 from gateway_agent.metrics import Metrics
+from gateway_agent.parts import Parts
 from gateway_agent.planner import Declined, OpenOffer, Policy, plan_bid, pledges_of, policy_of
 from market.domain.calendar import Calendar, Moment
 from market.domain.intervals import day_of

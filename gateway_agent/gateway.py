@@ -8,29 +8,24 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import replace
 from typing import Final
 
 import structlog
 
 from gateway_agent import SOFTWARE_VERSION
-from gateway_agent.buffer import REFUSED, WAITING, Buffer, Moment
-from gateway_agent.configuration import BUFFER_FILE, KEY_FILE, Broker, Enrolled, Settings, load_enrolled, load_settings
+from gateway_agent.buffer import REFUSED, WAITING, Moment
 from gateway_agent.control import Applied, Control
 from gateway_agent.dispatch import Authorities, Conditions, Tracked, advance, receive, running
-from gateway_agent.drivers import Driver, DriverError, Measurement, Registers
-from gateway_agent.drivers.registry import driver_of
-from gateway_agent.identity import load_identity
+from gateway_agent.drivers import DriverError, Measurement, Registers
 from gateway_agent.inbox import Inbox
 from gateway_agent.link import Link
 from gateway_agent.metering import ImplausibleMeasurement, next_reading, opening_from, opening_to
 from gateway_agent.metrics import Metrics
 from gateway_agent.outbox import Outbox
-from gateway_agent.signer import Signer
+from gateway_agent.parts import Parts
 from market.clock import Clock
 from market.domain.errors import MeritgridError
-from market.domain.gateway_key import KeyKind
 from market.domain.states import DispatchState
 from oracle.messages import DispatchSnapshot, Liveness, Plan, PlantSummary, Receipts, SignedReading
 
@@ -41,40 +36,6 @@ STATUS_EVERY_BOUNDARIES: Final = 4
 OWNER_LOOK_S: Final = 1.0
 _REMEMBERED_UNITS: Final = 10
 _REPEAT_AFTER_S: Final = 2.0
-
-
-@dataclass(frozen=True)
-class Parts:
-    """What a gateway is made of, read from its folder."""
-
-    folder: Path
-    settings: Settings
-    enrolled: Enrolled
-    signer: Signer
-    buffer: Buffer
-    driver: Driver
-
-    @property
-    def broker(self) -> Broker:
-        """The broker of the enrolment, with the certificates that the installer trusts."""
-        ca_file = self.settings.tls_ca_file
-        return self.enrolled.mqtt if ca_file is None else self.enrolled.mqtt.model_copy(update={"tls_ca_file": ca_file})
-
-    @classmethod
-    def from_folder(cls, folder: Path) -> Parts:
-        """The parts of an enrolled gateway. BadConfiguration, UnsafeFile, FileNotFoundError, ValueError."""
-        settings, enrolled = load_settings(folder), load_enrolled(folder)
-        key_file = settings.bidding.key_file
-        signer = Signer(
-            load_identity(folder / KEY_FILE),
-            enrolled.nanogrid,
-            enrolled.settlement,
-            enrolled.auction,
-            load_identity(folder / key_file, KeyKind.SECP256K1) if key_file is not None else None,
-        )
-        driver = driver_of(settings.driver, folder)
-        buffer = Buffer(folder / BUFFER_FILE, settings.storage.most_megabytes)
-        return cls(folder, settings, enrolled, signer, buffer, driver)
 
 
 class Gateway:

@@ -73,6 +73,12 @@ class MqttSettings(BaseModel):
     cert_file: Path | None = None
     cert_key_file: Path | None = None
     """The embedded broker's certificate (chain) and its key, PEM."""
+    client_cert_file: Path | None = None
+    client_key_file: Path | None = None
+    """A service's own certificate and key, PEM, for a broker that asks for certificates."""
+    enrolment_ca_file: Path | None = None
+    enrolment_ca_key_file: Path | None = None
+    """The enrolment authority's certificate and key. Given: gateways get certificates instead of passwords."""
     gateway_host: str | None = None
     """Host that gateways are told at enrolment; None: the same."""
     gateway_port: int | None = None

@@ -30,6 +30,7 @@ NONCE_LOCK: Final = 0x4D47524E
 SNAPSHOT_LOCK: Final = 0x4D475253
 API_KEY_LOCK: Final = 0x4D47524B
 NOTICE_LOCK: Final = 0x4D47524F
+REVOCATION_LOCK: Final = 0x4D475258
 
 
 def open_engine(url: str) -> Engine:
