@@ -14,10 +14,10 @@ from contextlib import contextmanager
 from enum import StrEnum
 from functools import lru_cache
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Self
 
 from eth_account import Account
-from pydantic import BaseModel, Field, SecretStr
+from pydantic import BaseModel, Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from market.clock import Clock, clock_from
@@ -121,6 +121,15 @@ class Settings(BaseSettings):
     api: ApiSettings = ApiSettings()
     mqtt: MqttSettings = MqttSettings()
     log: LogSettings = LogSettings()
+
+    @model_validator(mode="after")
+    def _clock_fits_chain(self) -> Self:
+        """Other chains than the embedded one keep real time, whatever a process believes."""
+        if self.clock != "system" and self.chain_profile is not ChainProfile.EMBEDDED:
+            raise ValueError(
+                f"clock {self.clock!r} is for the embedded chain only, not for {self.chain_profile.value!r}"
+            )
+        return self
 
     @property
     def database(self) -> str:

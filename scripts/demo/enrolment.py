@@ -17,7 +17,7 @@ from market.chain.bindings import Contracts
 from market.chain.sender import TransactionSender
 from market.domain.enrolment_code import EnrolmentCode
 from market.domain.gateway_key import KeyKind
-from market.domain.intervals import next_interval
+from market.domain.intervals import QUARTER_HOUR_S, next_interval
 from market.domain.messages import Delegation
 from market.domain.signing import sign_message
 from market.domain.units import nanogrid_id
@@ -41,10 +41,13 @@ Call = tuple[ContractFunction, str]
 class Registrar:
     """The operator at work, with its own key; repeatable, because each step's purpose is named."""
 
-    def __init__(self, contracts: Contracts, engine: Engine, keys: KeyRing, now_s: int) -> None:
+    def __init__(
+        self, contracts: Contracts, engine: Engine, keys: KeyRing, now_s: int, unit_s: int = QUARTER_HOUR_S
+    ) -> None:
         self._contracts = contracts
         self._keys = keys
         self._now_s = now_s
+        self._unit_s = unit_s
         self._operator = TransactionSender(contracts, engine, keys.key("operator"), now=lambda: now_s)
 
     def register(self, node_name: str, households: Sequence[Household]) -> None:
@@ -101,7 +104,11 @@ class Registrar:
     def _seat(self, household: Household) -> Call:
         owner = self._keys.address(f"owner-{household.index}")
         function = self._contracts.registry.functions.registerSeat(
-            PORTFOLIO, owner, household.nanogrid.rated_power_w, EMERGENCY_PRICE_UEUR_KWH, next_interval(self._now_s)
+            PORTFOLIO,
+            owner,
+            household.nanogrid.rated_power_w,
+            EMERGENCY_PRICE_UEUR_KWH,
+            next_interval(self._now_s, self._unit_s),
         )
         return function, f"seat:{household.index}"
 

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-import sys
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import IO, Any, Final
+from typing import IO, Final
 
 from eth_account import Account
 from sqlalchemy import Engine
@@ -27,20 +25,19 @@ from market.grid.forecasts import read_forecast, write_forecast
 from market.settings import ChainProfile, write_secret
 from market.store.database import migrate, open_engine
 from oracle.broker.credentials import new_service_account
-from scripts.demo.enrolment import NODE, Registrar, enrol_gateways
+from scripts.demo.enrolment import Registrar, enrol_gateways
 from scripts.demo.households import Household, households_of
 from scripts.demo.layout import Layout
 from scripts.demo.manifest import Manifest, note_time, noted_time, set_up_done
 from scripts.demo.options import DemoOptions
+from scripts.demo.processes import Processes, shared_settings
 from scripts.demo.progress import Progress, Step
 from scripts.demo.scenario import LEAD_IN_INTERVALS, Scenario, state_at
 from scripts.demo.scenario_files import nanogrid_path, write_scenario
-from scripts.demo.supervisor import ProcessSpec, Supervisor, file_probe, free_port, http_probe, tcp_probe
+from scripts.demo.supervisor import ProcessSpec, Supervisor, free_port
 
 READING_DEADLINE_UNITS: Final = 4
 """After the start of an interval, in market time units, an award without reading expires."""
-MARGIN_PERCENT: Final = 10.0
-"""How far inside its limits the DSO buys: about the error of a forecast an hour ahead [% points of loading]."""
 TIME_ZONE: Final = "Etc/GMT-1"
 """SimBench's clock: UTC+1 all year (POSIX writes it with the sign reversed)."""
 SET_UP_STEPS: Final = (
@@ -108,7 +105,7 @@ class Stage:
 
     def participants(self) -> list[str]:
         """Who takes part in the simulated clock."""
-        return ["market", "oracle", "dso", "aggregator", *self.agents]
+        return ["market", *processes(self).names()]
 
 
 def new_stage(options: DemoOptions, scenario: Scenario, resumed: Manifest | None = None) -> Stage:
@@ -161,7 +158,7 @@ async def set_up(stage: Stage, progress: Progress) -> None:
     finally:
         engine.dispose()
     _tell(stage, progress, "starting oracle, desks and agents")
-    await stage.supervisor.start_all([spec(stage, name) for name in ("oracle", "dso", "aggregator", *stage.agents)])
+    await stage.supervisor.start_all([spec(stage, name) for name in processes(stage).names()])
     stage.manifest = set_up_done(stage.manifest, stage.supervisor.pids())
     stage.manifest.write()
 
@@ -262,95 +259,21 @@ def _write_oracle_password(stage: Stage, engine: Engine, now_s: int) -> None:
         file.write(new_service_account(engine, "oracle", now_s) + "\n")
 
 
-def _environment(stage: Stage) -> dict[str, str]:
-    """Settings that market and oracle share."""
-    keys = stage.layout.keys
-    return {
-        "MERITGRID_DATA_DIR": str(stage.layout.database.parent),
-        "MERITGRID_DATABASE_URL": _database_url(stage),
+def processes(stage: Stage) -> Processes:
+    """How the stage's processes are run."""
+    shared = shared_settings(stage.layout, stage.ports, _database_url(stage), _password_file(stage))
+    own = {
         "MERITGRID_RPC_URL": stage.rpc_url,
-        "MERITGRID_DEPLOYMENT_FILE": str(stage.layout.deployment),
         "MERITGRID_CLOCK": f"simulated:127.0.0.1:{stage.ports['clock']}",
         "MERITGRID_CLOCK_TOKEN": stage.token,
-        "MERITGRID_RELAYER_KEY__FILE": str(keys.path("relayer")),
-        "MERITGRID_ORACLE_KEY__FILE": str(keys.path("oracle")),
-        "MERITGRID_API__PORT": str(stage.ports["market"]),
-        "MERITGRID_API__BASE_URL": stage.market_url,
-        "MERITGRID_MQTT__PORT": str(stage.ports["broker"]),
-        "MERITGRID_MQTT__USERNAME": "oracle",
-        "MERITGRID_MQTT__PASSWORD_FILE": str(_password_file(stage)),
         "MERITGRID_TIME_ZONE": TIME_ZONE,
-        "MERITGRID_MARKET_URL": stage.market_url,
     }
-
-
-def _meritgrid(*arguments: object) -> list[str]:
-    return [sys.executable, "-m", "market.cli", *map(str, arguments)]
+    return Processes(stage.layout, stage.ports, shared | own, stage.agents)
 
 
 def spec(stage: Stage, name: str) -> ProcessSpec:
     """How a process is run."""
-    build: Mapping[str, Callable[[Stage], ProcessSpec]] = {
-        "market": _market,
-        "broker": _broker,
-        "oracle": _oracle,
-        "dso": _dso,
-        "aggregator": _aggregator,
-    }
-    return build[name](stage) if name in build else _agent(stage, name)
-
-
-def _market(stage: Stage) -> ProcessSpec:
-    probe = http_probe(stage.ports["market"], "/health/ready")
-    return ProcessSpec("market", _meritgrid("market", "serve"), _environment(stage), probe)
-
-
-def _broker(stage: Stage) -> ProcessSpec:
-    environment = _environment(stage) | {"MERITGRID_DATA_DIR": str(stage.layout.broker)}
-    return ProcessSpec("broker", _meritgrid("broker", "serve"), environment, tcp_probe(stage.ports["broker"]))
-
-
-def _oracle(stage: Stage) -> ProcessSpec:
-    ready = _fresh(stage.layout.ready("oracle"))
-    command = _meritgrid("oracle", "serve", "--forecast-file", stage.layout.node_forecast, "--ready-file", ready)
-    return ProcessSpec("oracle", command, _environment(stage), file_probe(ready))
-
-
-def _dso(stage: Stage) -> ProcessSpec:
-    ready = _fresh(stage.layout.ready("dso"))
-    command = _meritgrid(
-        "dso",
-        "run",
-        "--node",
-        NODE,
-        "--grid",
-        stage.layout.node_forecast,
-        "--margin-percent",
-        MARGIN_PERCENT,
-        *_desk(stage, "dso", ready),
-    )
-    return ProcessSpec("dso", command, _environment(stage), file_probe(ready))
-
-
-def _aggregator(stage: Stage) -> ProcessSpec:
-    ready = _fresh(stage.layout.ready("aggregator"))
-    command = _meritgrid("aggregator", "run", *_desk(stage, "aggregator", ready))
-    return ProcessSpec("aggregator", command, _environment(stage), file_probe(ready))
-
-
-def _desk(stage: Stage, role: str, ready: Path) -> list[object]:
-    return ["--key-file", stage.layout.keys.path(role), "--ready-file", ready]
-
-
-def _agent(stage: Stage, name: str) -> ProcessSpec:
-    folders: list[Any] = [part for folder in stage.agents[name] for part in ("--data", folder)]
-    environment = _environment(stage) | {"MERITGRID_LOG_LEVEL": "INFO"}
-    return ProcessSpec(name, _meritgrid("gateway", "run", "--name", name, *folders), environment)
-
-
-def _fresh(path: Path) -> Path:
-    path.unlink(missing_ok=True)
-    return path
+    return processes(stage).spec(name)
 
 
 async def tear_down(stage: Stage) -> None:

@@ -79,3 +79,11 @@ def test_a_missing_source_is_named(tmp_path: Path) -> None:
         load_private_key(KeySource())
     with pytest.raises(SettingsError, match="missing cannot be read"):
         read_secret(tmp_path / "missing")
+
+
+@pytest.mark.parametrize("profile", ["network", "rpc"])
+def test_only_the_embedded_chain_has_simulated_time(profile: str) -> None:
+    with pytest.raises(
+        ValueError, match=rf"clock 'simulated:127.0.0.1:9000' is for the embedded chain only.*{profile}"
+    ):
+        Settings(chain_profile=profile, clock="simulated:127.0.0.1:9000")
