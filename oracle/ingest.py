@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
 
@@ -24,6 +24,7 @@ from market.domain.states import DispatchState
 from market.domain.typed_data import Domain, checksum_address
 from market.services.access import serves
 from market.services.notices import note_dispatch, note_reading
+from market.settings import DEFAULT_MESSAGE_BURST, DEFAULT_MESSAGES_PER_S
 from market.store.database import session_scope
 from market.store.facts import Acknowledgement, GatewayStatus, Quarantined, Reading
 from market.store.projections import Nanogrid
@@ -45,10 +46,12 @@ from oracle.messages import (
     parse_topic,
     topic_for,
 )
+from oracle.throttle import Throttle
 
 log = structlog.get_logger(__name__)
 
 _RECEIVED = Counter("meritgrid_messages_total", "Messages from gateways by channel", ["channel"])
+_THROTTLED = Counter("meritgrid_throttled_total", "Messages let fall since their gateway sends too many")
 _REFUSED = Counter("meritgrid_quarantined_total", "Messages in quarantine by reason", ["reason"])
 
 PLAUSIBLE_FACTOR: Final = 2
@@ -92,7 +95,7 @@ class _Place:
 @dataclass(frozen=True)
 class Ingest:
     """Takes messages in. now: the market's time [epoch s]; changed: is told whose dispatches moved; came: who is online
-    (again); takes_p256: the chain can check signatures of P-256 keys."""
+    (again); takes_p256: the chain can check signatures of P-256 keys; throttle: how many of a gateway are taken."""
 
     engine: Engine
     settlement: Domain
@@ -102,9 +105,12 @@ class Ingest:
     changed: Callable[[str], None] = lambda _: None
     came: Callable[[str], None] = lambda _: None
     takes_p256: bool = True
+    throttle: Throttle = field(default_factory=lambda: Throttle(DEFAULT_MESSAGES_PER_S, DEFAULT_MESSAGE_BURST))
 
     def take(self, topic: str, payload: bytes) -> list[Outgoing]:
         """Handle one message; what it returns is published after the commit."""
+        if self._is_too_much(topic, payload):
+            return []
         try:
             received = parse(topic, payload)
         except MessageRefused as refusal:
@@ -120,6 +126,22 @@ class Ingest:
         except MeritgridError as refusal:
             return self._quarantine(topic, payload, refusal)
         return []
+
+    def _is_too_much(self, topic: str, payload: bytes) -> bool:
+        """Whether the message is let fall, unread: its gateway has no receipt, and sends what is worth it again."""
+        try:
+            gateway, _ = parse_topic(topic)
+        except MessageRefused:
+            return False  # which `parse` says
+        if self.throttle.admits(gateway):
+            return False
+        _THROTTLED.inc()
+        if self.throttle.is_to_be_said(gateway):
+            most = f"{self.throttle.per_s:g} messages a second ({self.throttle.burst} at once)"
+            sentence = f"The gateway sends more than {most}; what is above is let fall, and this is said once a minute."
+            with session_scope(self.engine) as session:
+                self._keep(session, topic, payload, ReadingRefused("too-many-messages", sentence))
+        return True
 
     # READINGS
 
