@@ -18,7 +18,7 @@ from gateway_agent.bidding import MarketApi, OfferBoard
 from gateway_agent.gateway import Gateway
 from gateway_agent.metrics import Metrics
 from gateway_agent.parts import Parts
-from gateway_agent.renewal import Renewal
+from gateway_agent.renewal import Holder, Renewal
 from market.clock import Clock, SimulatedClock
 
 log = structlog.get_logger(__name__)
@@ -53,7 +53,7 @@ class Agent:
             lines = [asyncio.create_task(each.gateway.link.run()) for each in hosted]
             lines += [asyncio.create_task(each.gateway.obey_owner()) for each in hosted]
             lines += [
-                asyncio.create_task(Renewal(each.gateway.parts, client, self.metrics).run())
+                asyncio.create_task(Renewal(Holder.of(each.gateway.parts.folder), client, self.metrics).run())
                 for each in hosted
                 if each.gateway.parts.broker.certificate_file is not None
             ]

@@ -4,19 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import random
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Final, Self
 
 import httpx
 import structlog
 
 from gateway_agent.broker_identity import Request, lifetime_of
-from gateway_agent.configuration import BadConfiguration
-from gateway_agent.identity import UnsafeFile
+from gateway_agent.configuration import (
+    BROKER_FILE,
+    KEY_FILE,
+    BadConfiguration,
+    Enrolled,
+    load_enrolled,
+)
+from gateway_agent.enrolment import EnrolmentRefused, answer_of
+from gateway_agent.identity import UnsafeFile, load_identity
 from gateway_agent.metrics import Metrics
-from gateway_agent.parts import Parts
 from market.backoff import Backoff
+from market.domain.gateway_key import GatewayKey
+from market.domain.messages import access_request
 
 log = structlog.get_logger(__name__)
 
@@ -29,78 +38,85 @@ _FIRST_PAUSE_S: Final = 60.0
 _LONGEST_PAUSE_S: Final = 6 * 3600.0
 
 
-class Renewal:
-    """Of one gateway. The market knows it by its own key, so that a certificate that has ended is renewed too."""
+@dataclass(frozen=True)
+class Holder:
+    """A gateway that is known to the broker by a certificate, in the file of its folder."""
 
-    def __init__(
-        self,
-        parts: Parts,
-        client: httpx.AsyncClient,
-        metrics: Metrics,
-        *,
-        look_every_s: float = _LOOK_EVERY_S,
-        first_pause_s: float = _FIRST_PAUSE_S,
-    ) -> None:
-        self._parts = parts
-        self._client = client
-        self._metrics = metrics
-        self._look_every_s = look_every_s
-        self._backoff = Backoff(first_pause_s, _LONGEST_PAUSE_S)
-        self._part = RENEWED_AFTER - random.uniform(0, _SPREAD)
+    enrolled: Enrolled
+    identity: GatewayKey
+    path: Path
 
-    async def run(self) -> None:
-        """Until this task is cancelled. Ends at once where the broker asks for no certificate."""
-        path = self._parts.broker.certificate_file
-        if path is None:
-            return
-        while True:
-            try:
-                due_s = self._due_in_s(path)
-                if due_s > 0:
-                    await asyncio.sleep(min(due_s, self._look_every_s))
-                    continue
-                await self.renew()
-            except (httpx.HTTPError, UnsafeFile, OSError, ValueError) as problem:
-                self._metrics.count("renewals_failed_total")
-                why, nanogrid = f"{type(problem).__name__}: {problem}", self._parts.enrolled.nanogrid
-                log.warning("certificate not renewed", nanogrid=nanogrid, problem=why)
-                await asyncio.sleep(self._backoff.next_s())
-            else:
-                self._backoff = Backoff(self._backoff.first_s, _LONGEST_PAUSE_S)
+    @classmethod
+    def of(cls, folder: Path) -> Self:
+        """The one of a folder. BadConfiguration: it is not enrolled, or its broker asks for a password; UnsafeFile."""
+        enrolled = load_enrolled(folder)
+        if enrolled.mqtt.authentication != "certificate":
+            raise BadConfiguration(f"the broker of {folder} asks for a password, not for a certificate")
+        return cls(enrolled, load_identity(folder / KEY_FILE), folder / BROKER_FILE)
 
-    def _due_in_s(self, path: Path) -> float:
-        try:
-            start, end = lifetime_of(path)
-        except (BadConfiguration, FileNotFoundError) as problem:
-            log.error("no certificate: asking for another", path=str(path), problem=str(problem))
-            return 0
-        return (start + self._part * (end - start) - datetime.now(UTC)).total_seconds()
-
-    async def renew(self) -> None:
-        """Ask for a certificate of a fresh key and keep both.
+    async def renew(self, client: httpx.AsyncClient) -> datetime:
+        """Ask for a certificate of a fresh key and keep both; until when it holds. The market knows the gateway by its
+        own key, so that a certificate that has ended or was revoked is renewed too.
 
         Raises:
-            httpx.HTTPError: the market is away, or refuses. ValueError: its answer cannot be used.
+            httpx.HTTPError: the market is away. EnrolmentRefused: it refuses. ValueError: its answer cannot be used.
         """
-        parts, path = self._parts, self._parts.broker.certificate_file
-        if path is None:
-            return
-        base = parts.enrolled.market_url
-        request = Request.new(parts.signer.gateway)
-        nonce = str((await self._post(f"{base}/v1/auth/nonce")).get("nonce"))
-        answer = await self._post(
-            f"{base}/v1/enrolments/certificate",
-            gateway=parts.enrolled.gateway,
-            nonce=nonce,
-            access_signature=parts.signer.access(nonce),
-            certificate_request=request.pem,
-        )
-        certificate = request.keep(path, str(answer.get("certificate")))
-        self._metrics.count("certificates_renewed_total")
-        log.info("certificate renewed", nanogrid=parts.enrolled.nanogrid, end=str(certificate.not_valid_after_utc))
+        base, address = self.enrolled.market_url, self.identity.address
+        request = Request.new(address)
+        nonce = str(answer_of(await client.post(f"{base}/v1/auth/nonce")).get("nonce"))
+        signature = self.identity.sign_message(access_request(address, nonce), self.enrolled.settlement)
+        body = {
+            "gateway": address,
+            "nonce": nonce,
+            "access_signature": "0x" + signature.hex(),
+            "certificate_request": request.pem,
+        }
+        answer = answer_of(await client.post(f"{base}/v1/enrolments/certificate", json=body))
+        return request.keep(self.path, str(answer.get("certificate"))).not_valid_after_utc
 
-    async def _post(self, url: str, **body: Any) -> dict[str, Any]:
-        response = await self._client.post(url, json=body or None)
-        response.raise_for_status()
-        document: dict[str, Any] = response.json()
-        return document
+
+@dataclass
+class Renewal:
+    """Renews for one gateway. part: of the certificate's life after which it is renewed."""
+
+    holder: Holder
+    client: httpx.AsyncClient
+    metrics: Metrics
+    part: float | None = None
+    first_pause_s: float = _FIRST_PAUSE_S
+
+    async def run(self) -> None:
+        """Until this task is cancelled."""
+        part = RENEWED_AFTER - random.uniform(0, _SPREAD) if self.part is None else self.part
+        backoff = Backoff(self.first_pause_s, _LONGEST_PAUSE_S)
+        while True:
+            try:
+                due_s = _due_in_s(self.holder.path, part)
+                if due_s > 0:
+                    await asyncio.sleep(min(due_s, _LOOK_EVERY_S))
+                    continue
+                end = await self.holder.renew(self.client)
+            except (httpx.HTTPError, EnrolmentRefused, UnsafeFile, OSError, ValueError) as problem:
+                self.metrics.count("renewals_failed_total")
+                why = f"{type(problem).__name__}: {problem}"
+                log.warning("certificate not renewed", nanogrid=self.holder.enrolled.nanogrid, problem=why)
+                await asyncio.sleep(backoff.next_s())
+            else:
+                self.metrics.count("certificates_renewed_total")
+                log.info("certificate renewed", nanogrid=self.holder.enrolled.nanogrid, end=str(end))
+                backoff = Backoff(self.first_pause_s, _LONGEST_PAUSE_S)
+
+
+def _due_in_s(path: Path, part: float) -> float:
+    try:
+        start, end = lifetime_of(path)
+    except (BadConfiguration, FileNotFoundError) as problem:
+        log.error("no certificate: asking for another", path=str(path), problem=str(problem))
+        return 0
+    return (start + part * (end - start) - datetime.now(UTC)).total_seconds()
+
+
+async def renew_now(folder: Path) -> str:
+    """Renew the certificate of a gateway's folder; until when the new one holds. Raises as `Holder` does."""
+    async with httpx.AsyncClient(timeout=30.0) as client:
+        return (await Holder.of(folder).renew(client)).isoformat()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from market.domain.gateway_key import GatewayKey
-from market.domain.messages import Bid, Reading, access_request
+from market.domain.messages import Bid, Reading
 from market.domain.signing import sign_message
 from market.domain.typed_data import Domain
 from oracle.messages import Liveness, PlantSummary, Quality, SignedAcknowledgement, SignedReading, Status
@@ -75,10 +75,6 @@ class Signer:
             soc_permille=soc_permille,
             plant=plant,
         )
-
-    def access(self, nonce: str) -> str:
-        """Signature (0x hex) over the market's one-time nonce: it is this gateway that asks now."""
-        return "0x" + self.identity.sign_message(access_request(self.identity.address, nonce), self.settlement).hex()
 
     def bid(self, bid: Bid) -> tuple[str, str]:
         """Digest and signature (65 bytes) of a bid, both 0x hex; ValueError without a bidding key."""

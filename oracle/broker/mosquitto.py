@@ -18,6 +18,7 @@ from pathlib import Path
 from string import Template
 from typing import Final
 
+from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from market.services.enrolment_ca import EnrolmentCa, pem_of, pem_of_key
@@ -28,6 +29,8 @@ from oracle.messages import topic_for
 CONFIGURATION_FILE: Final = "mosquitto.conf"
 ACL_FILE: Final = "acl"
 CA_FILE: Final = "ca.pem"
+SERVER_FILE: Final = "server.pem"
+SERVER_KEY_FILE: Final = "server.key"
 REVOKED_FILE: Final = "revoked.pem"
 PID_FILE: Final = "data/mosquitto.pid"
 GUARD: Final = "guard"
@@ -106,11 +109,7 @@ def write_folder(
     }
     folder.mkdir(mode=0o750, parents=True, exist_ok=True)
     (folder / "data").mkdir(mode=0o750)
-    server_key = ec.generate_private_key(ec.SECP256R1())
-    with write_secret(folder / "server.key") as file:
-        file.write(pem_of_key(server_key))
-    certificate = authority.sign_server(server_key.public_key(), hosts)
-    (folder / "server.pem").write_text(pem_of(certificate), encoding="utf-8")
+    _write_server(folder, authority, hosts)
     (folder / CA_FILE).write_text(authority.pem, encoding="utf-8")
     (folder / REVOKED_FILE).write_text(pem_of(authority.revocation_list(0, ())), encoding="utf-8")
     (folder / ACL_FILE).write_text(access_list(oracles), encoding="utf-8")
@@ -137,6 +136,37 @@ _NO_ACCESS_BY_THE_PLUGIN: Final = {
     "groups": [],
     "roles": [],
 }
+
+
+def renew_server(folder: Path, authority: EnrolmentCa) -> None:
+    """Another key and certificate for the broker, for the same hosts; Mosquitto reads them on SIGHUP.
+
+    Raises:
+        SettingsError: the folder is none of a broker.
+    """
+    try:
+        present = x509.load_pem_x509_certificate((folder / SERVER_FILE).read_bytes())
+        names = present.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except (OSError, ValueError, x509.ExtensionNotFound) as problem:
+        raise SettingsError(f"{folder} is no broker's folder: {folder / SERVER_FILE}: {problem}") from problem
+    hosts = [str(host) for kind in (x509.DNSName, x509.IPAddress) for host in names.get_values_for_type(kind)]
+    draft = folder / "renewed"
+    draft.mkdir(mode=0o700, exist_ok=True)
+    (draft / SERVER_KEY_FILE).unlink(missing_ok=True)
+    _write_server(draft, authority, hosts)
+    for name in (SERVER_KEY_FILE, SERVER_FILE):
+        owner = (folder / name).stat()
+        os.chown(draft / name, owner.st_uid, owner.st_gid)
+        (draft / name).replace(folder / name)
+    draft.rmdir()
+
+
+def _write_server(folder: Path, authority: EnrolmentCa, hosts: Sequence[str]) -> None:
+    key = ec.generate_private_key(ec.SECP256R1())
+    with write_secret(folder / SERVER_KEY_FILE) as file:
+        file.write(pem_of_key(key))
+    certificate = pem_of(authority.sign_server(key.public_key(), hosts))
+    (folder / SERVER_FILE).write_text(certificate, encoding="utf-8")
 
 
 def access_list(oracles: Sequence[str]) -> str:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import signal
 import ssl
 import subprocess
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -98,3 +101,14 @@ async def heard(listener: aiomqtt.Client, count: int = 1) -> list[tuple[str, byt
     messages = aiter(listener.messages)
     got = [await asyncio.wait_for(anext(messages), 5.0) for _ in range(count)]
     return [(str(message.topic), bytes(message.payload)) for message in got]  # type: ignore[arg-type]
+
+
+@asynccontextmanager
+async def to_be_cut(client: aiomqtt.Client) -> AsyncIterator[aiomqtt.Client]:
+    """A client's connection, which need not be there any more at the end; it must come about."""
+    await client.__aenter__()
+    try:
+        yield client
+    finally:
+        with contextlib.suppress(aiomqtt.MqttError):
+            await client.__aexit__(None, None, None)

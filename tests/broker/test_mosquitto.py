@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import socket
 import ssl
 from pathlib import Path
@@ -16,7 +15,7 @@ from market.settings import SettingsError
 from oracle.broker.limits import MAX_PACKET_BYTES, TO_GATEWAY, TO_ORACLE
 from oracle.broker.mosquitto import CONTROL_TOPIC, write_folder, write_service
 from oracle.messages import MAX_PAYLOAD_BYTES, Channel, topic_for
-from tests.broker.mosquitto import GATEWAYS, Mosquitto, heard
+from tests.broker.mosquitto import GATEWAYS, Mosquitto, heard, to_be_cut
 
 pytestmark = pytest.mark.processes
 
@@ -82,12 +81,11 @@ async def test_a_last_will_needs_the_right_to_publish(mosquitto: Mosquitto) -> N
         await oracle.subscribe(topic_for("+", Channel.STATUS), qos=1)
         for address in (GATEWAYS[1], GATEWAYS[0]):
             will = aiomqtt.Will(topic_for(address, Channel.STATUS), address.encode(), qos=1, retain=True)
-            with contextlib.suppress(aiomqtt.MqttError):
-                async with mosquitto.client(GATEWAYS[0], will=will) as gateway:
-                    line = gateway._client.socket()
-                    assert isinstance(line, socket.socket)
-                    line.shutdown(socket.SHUT_RDWR)
-                    await asyncio.sleep(0.3)
+            async with to_be_cut(mosquitto.client(GATEWAYS[0], will=will)) as gateway:
+                line = gateway._client.socket()
+                assert isinstance(line, socket.socket)
+                line.shutdown(socket.SHUT_RDWR)
+                await asyncio.sleep(0.3)
         assert await heard(oracle) == [(topic_for(GATEWAYS[0], Channel.STATUS), GATEWAYS[0].encode())]
 
 

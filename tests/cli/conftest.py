@@ -19,6 +19,7 @@ import uvicorn
 from typer.testing import CliRunner
 
 from market.api.app import create_app
+from market.services.certificates import GatewayCertificates
 from market.services.market import Market
 from market.store.database import read_scope, session_scope
 from tests.chain.world import KEYS, World, owner_key
@@ -77,8 +78,22 @@ def room_database_url(tmp_path: Path) -> str:
     return f"sqlite:///{tmp_path / 'market.sqlite'}"
 
 
+@dataclass(frozen=True)
+class RoomBroker:
+    """How the room's gateways reach a broker, and what signs their certificates, if they have any."""
+
+    address: dict[str, Any]
+    certificates: GatewayCertificates | None = None
+
+
 @pytest.fixture
-def room(anvil: Any, tmp_path: Path, free_port: int, room_database_url: str) -> Iterator[Room]:
+def room_broker() -> RoomBroker:
+    """None that runs; a test that is about a broker has its own fixture of this name."""
+    return RoomBroker({"host": "127.0.0.1", "port": 1883, "tls": False})
+
+
+@pytest.fixture
+def room(anvil: Any, tmp_path: Path, free_port: int, room_database_url: str, room_broker: RoomBroker) -> Iterator[Room]:
     """The market of a registered and funded world, served on a free port."""
     world = World.build(anvil, room_database_url)
     world.at(TEST_EPOCH)
@@ -95,9 +110,10 @@ def room(anvil: Any, tmp_path: Path, free_port: int, room_database_url: str) -> 
         clock=WorldClock(world),
         calendar=world.contracts.calendar,
         parameters=asdict(world.contracts.deployment.parameters),
-        broker={"host": "127.0.0.1", "port": 1883, "tls": False},
+        broker=room_broker.address,
         public_url=url,
         time_zone="Europe/Rome",
+        certificates=room_broker.certificates,
     )
     market.index()
     server = uvicorn.Server(uvicorn.Config(create_app(market), port=free_port, log_config=None, access_log=False))
