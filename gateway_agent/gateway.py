@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import replace
 from typing import Final
 
@@ -131,10 +132,9 @@ class Gateway:
             self._news.clear()
             if self.link.is_connected and self.link.is_drained and self.outbox.is_empty():
                 return
-            try:
-                await asyncio.wait_for(self._news.wait(), min(left, 0.5))
-            except TimeoutError:
-                continue
+            with suppress(TimeoutError):
+                async with asyncio.timeout(min(left, 0.5)):
+                    await self._news.wait()
 
     async def obey_owner(self) -> None:
         """Follow the owner's stop within a second or so, whenever it comes; until this task is cancelled."""

@@ -175,7 +175,8 @@ class Guard:
         ]
         await client.publish(CONTROL_TOPIC, json.dumps({"commands": commands}), qos=1)
         try:
-            answer = await asyncio.wait_for(anext(aiter(client.messages)), _ANSWER_WITHIN_S)
+            async with asyncio.timeout(_ANSWER_WITHIN_S):
+                answer = await anext(aiter(client.messages))
         except TimeoutError:
             raise BrokerRefused("the broker's dynamic-security plugin does not answer") from None
         answers: list[dict[str, Any]] = json.loads(bytes(answer.payload))["responses"]

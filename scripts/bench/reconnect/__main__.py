@@ -43,7 +43,7 @@ def rows_of(outcome: Outcome) -> list[Row]:
     """The figures of a run."""
     n = outcome.gateways
     how = (
-        f"python -m scripts.bench.reconnect: {n} gateways in two agents, each with its certificate, a reading every "
+        f"python -m scripts.bench.reconnect: {n} gateways in four processes, a certificate each, a reading every "
         f"{UNIT_S} s; Mosquitto, the oracle's line and ingest, SQLite, all on one machine; one run"
     )
     rows = [

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from subprocess import Popen
@@ -57,20 +56,18 @@ class Fleet:
     """At the broker."""
 
     def start(self, processes: int, log_folder: Path) -> list[Popen[bytes]]:
-        """The product's agents, each with its part of the gateways; they end with this process."""
-        return [
-            self._start(self.folders[part::processes], log_folder / f"agent-{part}.log") for part in range(processes)
-        ]
+        """Processes, each with its part of the gateways; they end with this one."""
+        return [self._start(part, processes, log_folder) for part in range(processes)]
 
-    def _start(self, folders: Sequence[Path], log_file: Path) -> Popen[bytes]:
-        command = [sys.executable, "-m", "market.cli", "gateway", "run"]
-        for folder in folders:
-            command += ["--data", str(folder)]
-        with log_file.open("ab") as log:
+    def _start(self, part: int, processes: int, log_folder: Path) -> Popen[bytes]:
+        members = log_folder / f"swarm-{part}.json"
+        members.write_text(json.dumps([str(folder) for folder in self.folders[part::processes]]))
+        command = [sys.executable, "-m", "scripts.bench.reconnect.swarm", str(members)]
+        with (log_folder / f"swarm-{part}.log").open("ab") as log:
             return Popen(ending_with_parent(command), stdout=log, stderr=log)
 
     def signed(self) -> dict[str, tuple[int, int]]:
-        """Of each gateway's address: readings signed, and how many of them have no receipt; the agents must be down."""
+        """Of each gateway's address: readings signed, and how many of them have no receipt; nobody may run them."""
         found = {}
         for folder in self.folders:
             buffer = Buffer(folder / BUFFER_FILE)

@@ -112,7 +112,7 @@ class Observer:
 
 @dataclass
 class Storm:
-    """Broker, oracle's ingest and agents in a folder."""
+    """Broker, oracle's ingest and gateways in a folder."""
 
     folder: Path
     broker: BrokerFolder
@@ -159,7 +159,7 @@ class Storm:
             return session.scalar(select(func.count()).where(Reading.interval == interval)) or 0
 
     def outcome(self, returns: Sequence[Return]) -> Outcome:
-        """Compare what gateways have signed with what is stored; the agents must have ended."""
+        """Compare what gateways have signed with what is stored; the gateways must have ended."""
         with read_scope(self.engine) as session:
             rows = session.execute(select(Reading.gateway, Reading.sequence)).all()
         stored = Counter((gateway, sequence) for gateway, sequence in rows)
@@ -172,7 +172,7 @@ class Storm:
 
 
 async def play(
-    folder: Path, gateways: int, absences: Sequence[tuple[float, signal.Signals]], agents: int = 2
+    folder: Path, gateways: int, absences: Sequence[tuple[float, signal.Signals]], processes: int = 4
 ) -> Outcome:
     """Have so many gateways run, take the broker away as often as `absences` says, and see what was stored."""
     authority = EnrolmentCa.create(folder / "ca.pem", folder / "ca.key")
@@ -185,7 +185,7 @@ async def play(
     mosquitto = _start([find_program(), "-c", str(broker.configuration)], folder / "mosquitto.log")
     storm = Storm(folder, broker, engine, fleet, observer, mosquitto)
     watching = asyncio.create_task(observer.run())
-    with _ended([_start_ingest(folder, broker, url)]), _ended(fleet.start(agents, folder)) as running:
+    with _ended([_start_ingest(folder, broker, url)]), _ended(fleet.start(processes, folder)) as running:
         try:
             await observer.sees(fleet.names)
             await storm.stored(_next_end())  # a gateway's first reading is of the interval that begins under its eyes
@@ -194,10 +194,10 @@ async def play(
             await storm.stored(_next_end() - UNIT_S)
         finally:
             watching.cancel()
-            for agent in running:
-                agent.terminate()
-            for agent in running:
-                await asyncio.to_thread(agent.wait, 30)
+            for swarm in running:
+                swarm.terminate()
+            for swarm in running:
+                await asyncio.to_thread(swarm.wait, 60)
             storm.mosquitto.terminate()
             await asyncio.to_thread(storm.mosquitto.wait, 30)
     outcome = storm.outcome(returns)
