@@ -30,7 +30,7 @@ PYTEST_ARGS ?=
 timed = @started=$$SECONDS; $(2) || exit 1; echo "── $(1): $$((SECONDS - started)) s"
 
 .PHONY: help setup demo test test-fast lint bench bench-gas invariants stateful contracts brownie-env brownie-lock brownie-test
-.PHONY: network-build network network-stop network-remove test-network
+.PHONY: network-build network network-stop network-remove test-network chaos
 .PHONY: clean clean-all analysis-env analysis-lock analyse mutate prove pytest-light brownie-beside
 
 help: ## Show this help
@@ -123,6 +123,9 @@ network-remove: setup ## End the network and delete everything of it, chain and 
 test-network: network-build ## Run the tests of the chain and the market on a real network of five validators
 	$(call timed,pytest of the network,$(RUN) pytest -m network $(PYTEST_ARGS))
 
+chaos: network-build .stamp-test-packages ## Kill, freeze and cut off the parts of a whole market; fails where anything is lost
+	$(call timed,chaos,$(RUN) python -m scripts.chaos $(CHAOS_ARGS))
+
 clean: ## Remove what builds and tests leave (not the environments)
 	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	find $(PACKAGES) tests -name __pycache__ -prune -exec rm -rf {} +
@@ -170,6 +173,8 @@ node_modules/.stamp: package.json package-lock.json .venv/.stamp
 .stamp-test-packages: .venv/.stamp
 	@scripts/debian_packages.sh 'command -v chromium || command -v chromium-browser || command -v google-chrome' chromium \
 	  'ls /usr/lib/postgresql/*/bin/initdb' postgresql \
-	  'PATH=$$PATH:/usr/sbin command -v mosquitto && ls /usr/lib/*/mosquitto_dynamic_security.so' mosquitto
+	  'PATH=$$PATH:/usr/sbin command -v mosquitto && ls /usr/lib/*/mosquitto_dynamic_security.so' mosquitto \
+	  'PATH=$$PATH:/usr/sbin; command -v nginx && test -f /etc/nginx/nginx.conf' nginx-light 'command -v promtool' prometheus \
+	  'command -v docker-compose' docker-compose 'test -x /usr/sbin/logrotate' logrotate 'command -v systemd-analyze' systemd
 	$(call timed,python packages of the tests,$(SYNC) --extra extract)
 	@touch $@

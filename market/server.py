@@ -16,13 +16,14 @@ from market.chain.bindings import open_contracts
 from market.chain.indexer import Indexer, Progress
 from market.chain.sender import TransactionSender
 from market.clock import Clock, ClockRefused, SimulatedClock
-from market.jobs import Rounds, Schedule
+from market.jobs import Duty, Rounds, Schedule
 from market.services import certificates, permissions, rounds
 from market.services.certificates import GatewayCertificates
 from market.services.enrolment_ca import EnrolmentCa
 from market.services.market import Market
 from market.settings import MqttSettings, Settings, SettingsError, load_private_key
 from market.store.database import migrate, open_engine, read_scope, session_scope
+from market.store.leadership import MARKET_LEADER, Leadership
 
 log = structlog.get_logger(__name__)
 
@@ -54,8 +55,7 @@ def open_market(settings: Settings, clock: Clock) -> Market:
         time_zone=settings.time_zone,
         certificates=_certificates_of(settings.mqtt),
     )
-    relayer.recover()
-    market.index()
+    _take_up(market)
     return market
 
 
@@ -104,9 +104,11 @@ def schedule_of(market: Market) -> Schedule:
 
 
 def serve(settings: Settings) -> None:
-    """Serve the API and run the calendar until a signal ends the process."""
+    """Serve the API until a signal ends the process, and run the calendar where no other process does."""
     clock = settings.open_clock("market")
     market = open_market(settings, clock)
+    leadership = Leadership(open_engine(settings.database), MARKET_LEADER, "market")
+    duty = Duty(leadership, partial(_take_up, market))
     stop = threading.Event()
     schedules = {"calendar": schedule_of(market)}
     if market.contracts.profile.lists_senders:
@@ -116,7 +118,7 @@ def serve(settings: Settings) -> None:
         shut_out = certificates.rounds_of(market.certificates, market.reading, market.sessions, market.index)
         schedules["certificates"] = Schedule(market.calendar.time_unit_s, [], shut_out)
     threads = [
-        threading.Thread(target=_run_calendar, args=(schedule, clock, stop), name=name, daemon=True)
+        threading.Thread(target=_run_calendar, args=(schedule, clock, stop, duty), name=name, daemon=True)
         for name, schedule in schedules.items()
     ]
     config = uvicorn.Config(
@@ -127,6 +129,7 @@ def serve(settings: Settings) -> None:
         access_log=False,
         timeout_graceful_shutdown=5,
     )
+    leadership.start()
     for thread in threads:
         thread.start()
     try:
@@ -137,11 +140,18 @@ def serve(settings: Settings) -> None:
             clock.leave()
         for thread in threads:
             thread.join(timeout=10)
+        leadership.close()
 
 
-def _run_calendar(schedule: Schedule, clock: Clock, stop: threading.Event) -> None:
+def _take_up(market: Market) -> None:
+    """Finish what another process may have begun."""
+    market.relayer.recover()
+    market.index()
+
+
+def _run_calendar(schedule: Schedule, clock: Clock, stop: threading.Event, duty: Duty) -> None:
     try:
-        schedule.run(clock, stop)
+        schedule.run(clock, stop, duty=duty)
     except ClockRefused as refusal:
         if not stop.is_set():
             log.error("the clock refused", why=str(refusal))

@@ -24,6 +24,7 @@ from market.clock import Clock, clock_from
 from market.paths import DATA_DIR, deployment_file
 
 _FORBIDDEN_MODE_BITS = stat.S_IRWXG | stat.S_IRWXO
+_CREDENTIALS_DIRECTORY = "CREDENTIALS_DIRECTORY"
 _KEY_BYTES = 32
 DEFAULT_MESSAGES_PER_S: Final = 20.0
 DEFAULT_MESSAGE_BURST: Final = 400
@@ -170,11 +171,20 @@ def read_secret(path: Path) -> str:
             text = secret.read().strip()
     except OSError as error:
         raise SettingsError(f"{path} cannot be read: {error.strerror}") from error
-    if mode & _FORBIDDEN_MODE_BITS:
+    if mode & _forbidden_mode_bits(path):
         raise SettingsError(f"{path} has mode {mode:o}: others may use it; run chmod 600 {path}")
     if not text:
         raise SettingsError(f"{path} is empty")
     return text
+
+
+def _forbidden_mode_bits(path: Path) -> int:
+    """Of a secret file. What systemd hands a service (LoadCredential=) is in a folder that only the service may enter;
+    it may grant the service's user its right by an access list, whose mask then shows as the group's right to read."""
+    given = os.environ.get(_CREDENTIALS_DIRECTORY)
+    if given and path.parent == Path(given):
+        return _FORBIDDEN_MODE_BITS & ~stat.S_IRGRP
+    return _FORBIDDEN_MODE_BITS
 
 
 def load_private_key(source: KeySource) -> bytes:

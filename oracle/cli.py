@@ -27,7 +27,10 @@ def _oracle() -> None:
 def serve_oracle(
     forecast_file: Annotated[Path, typer.Option(help="JSON file with the forecast of each connection point.")],
     ready_file: Annotated[Path | None, typer.Option(help="Touched when the first jobs are done.")] = None,
-    metrics_port: Annotated[int | None, typer.Option(help="Port of the metrics on 127.0.0.1; default: none.")] = None,
+    metrics_port: Annotated[
+        int | None,
+        typer.Option(envvar="MERITGRID_METRICS_PORT", help="Port of the metrics on 127.0.0.1; default: none."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Take readings in, nominate baselines, dispatch awards, settle. Settings come from the environment and .env.

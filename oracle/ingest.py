@@ -25,7 +25,7 @@ from market.domain.typed_data import Domain, checksum_address
 from market.services.access import serves
 from market.services.notices import note_dispatch, note_reading
 from market.settings import DEFAULT_MESSAGE_BURST, DEFAULT_MESSAGES_PER_S
-from market.store.database import session_scope
+from market.store.database import lock_gateway, session_scope
 from market.store.facts import Acknowledgement, GatewayStatus, Quarantined, Reading
 from market.store.projections import Nanogrid
 from market.store.work import Dispatch, OutboxState
@@ -53,6 +53,8 @@ log = structlog.get_logger(__name__)
 _RECEIVED = Counter("meritgrid_messages_total", "Messages from gateways by channel", ["channel"])
 _THROTTLED = Counter("meritgrid_throttled_total", "Messages let fall since their gateway sends too many")
 _REFUSED = Counter("meritgrid_quarantined_total", "Messages in quarantine by reason", ["reason"])
+_TOO_EARLY: Final = "interval-not-over"
+_REFUSED.labels(_TOO_EARLY)  # from 0 on, so that the first one shows as an increase: a gateway's clock is ahead
 
 PLAUSIBLE_FACTOR: Final = 2
 """A reading above so many times the rated power is physically impossible."""
@@ -147,6 +149,8 @@ class Ingest:
 
     def _readings(self, gateway: str, topic: str, batch: ReadingBatch) -> list[Outgoing]:
         with session_scope(self.engine) as session:
+            # Which reading is the gateway's next one must not change before this one is stored.
+            lock_gateway(session, gateway)
             receipts = tuple(self._receipt(session, gateway, topic, reading) for reading in batch.readings)
         sealed = Receipts.sealed(self.oracle_key, self.settlement, gateway=gateway, receipts=receipts)
         return [Outgoing(topic_for(gateway, Channel.RECEIPTS), sealed.payload())]
@@ -185,7 +189,7 @@ class Ingest:
             return ReceiptOutcome.DUPLICATE
         if self.calendar.end_of(reading.interval) > self.now():
             # Passes with time, and is sent again then: it takes no place.
-            raise ReadingRefused("interval-not-over", f"The interval {reading.interval} is not over yet.")
+            raise ReadingRefused(_TOO_EARLY, f"The interval {reading.interval} is not over yet.")
         disorder = self._disorder(session, signer, reading)
         if disorder is None:
             place.gateway, place.sequence = signer, reading.sequence
@@ -264,6 +268,7 @@ class Ingest:
         if signer.lower() != gateway:
             raise BadSignature("The acknowledgement is not signed by the gateway on whose topic it came.")
         with session_scope(self.engine) as session:
+            lock_gateway(session, gateway)
             dispatch = session.get(Dispatch, message.dispatch)
             if dispatch is None or dispatch.gateway.lower() != gateway:
                 raise ReadingRefused("unknown-dispatch", f"There is no dispatch {message.dispatch} for this gateway.")

@@ -7,12 +7,13 @@ gateway only after the commit: what is lost in between the gateway sends again.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Sequence
 from typing import Final
 
 import aiomqtt
 import structlog
-from prometheus_client import Counter
+from prometheus_client import Gauge
 from sqlalchemy.exc import SQLAlchemyError
 
 from market.backoff import Backoff
@@ -26,17 +27,19 @@ log = structlog.get_logger(__name__)
 _FIRST_PAUSE_S: Final = 0.2
 _LONGEST_PAUSE_S: Final = 5.0
 _TIMEOUT_S: Final = 10.0
+_ASK_EVERY_S: Final = 0.1
 _MOST_WAITING: Final = 10_000
 """Messages that wait for being handled; what comes above is dropped."""
 
-_CONNECTIONS = Counter("meritgrid_broker_connections_total", "Connections to the broker made")
+_CONNECTED = Gauge("meritgrid_broker_connected", "1 while the oracle is connected to the broker, else 0")
 
 
 class Line:
     """One oracle's connection.
 
     take: handles a message (topic, payload) on a thread, and gives what is to be published upon it; greeting: what is
-    published when the connection is there, since the broker may have forgotten everything.
+    published when the connection is there, since the broker may have forgotten everything; is_wanted: whether there
+    should be a connection, since of several processes one has it.
     """
 
     def __init__(
@@ -45,11 +48,13 @@ class Line:
         *,
         take: Callable[[str, bytes], Sequence[Outgoing]],
         greeting: Callable[[], Sequence[Outgoing]],
+        is_wanted: Callable[[], bool] = lambda: True,
         backoff: Backoff | None = None,
     ) -> None:
         self._mqtt = mqtt
         self._take = take
         self._greeting = greeting
+        self._is_wanted = is_wanted
         self._backoff = backoff or Backoff(_FIRST_PAUSE_S, _LONGEST_PAUSE_S)
         self._client: aiomqtt.Client | None = None
         self.connected = asyncio.Event()
@@ -59,17 +64,18 @@ class Line:
         """Keep the connection until this task is cancelled. SettingsError: password or key file cannot be used."""
         loop = asyncio.get_running_loop()
         while True:
+            await self._until(is_wanted=True)
             connected_at = None
             try:
                 async with self._new_client() as client:
                     for channel in sorted(TO_ORACLE):
                         await client.subscribe(topic_for("+", channel), qos=1)
                     connected_at = loop.time()
-                    _CONNECTIONS.inc()
                     self._client = client
                     self.connected.set()
+                    _CONNECTED.set(1)
                     await self._publish_all(client, await asyncio.to_thread(self._greeting))
-                    await self._listen(client)
+                    await self._listen_while_wanted(client)
             except (aiomqtt.MqttError, OSError) as problem:
                 log.info("no connection to the broker", problem=str(problem))
             except SQLAlchemyError as problem:
@@ -78,6 +84,7 @@ class Line:
             finally:
                 self._client = None
                 self.connected.clear()
+                _CONNECTED.set(0)
             if connected_at is not None:
                 self._backoff.held(loop.time() - connected_at)
             await asyncio.sleep(self._backoff.next_s())
@@ -103,6 +110,21 @@ class Line:
             max_queued_incoming_messages=_MOST_WAITING,
             tls_params=_tls(mqtt) if mqtt.tls else None,
         )
+
+    async def _until(self, *, is_wanted: bool) -> None:
+        while self._is_wanted() is not is_wanted:  # noqa: ASYNC110 - a clock decides it, too
+            await asyncio.sleep(_ASK_EVERY_S)
+
+    async def _listen_while_wanted(self, client: aiomqtt.Client) -> None:
+        listening = asyncio.create_task(self._listen(client))
+        unwanted = asyncio.create_task(self._until(is_wanted=False))
+        try:
+            await asyncio.wait([listening, unwanted], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            unwanted.cancel()
+            listening.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await listening
 
     async def _listen(self, client: aiomqtt.Client) -> None:
         async for message in client.messages:

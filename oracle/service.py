@@ -2,6 +2,9 @@
 
 The jobs thread hands messages to the loop and, in simulated time, holds the clock until they are with the broker and
 the gateways that are online have answered.
+
+Of several processes over one PostgreSQL one acts: it alone is with the broker, under the one name whose queue the
+broker keeps, and it alone has the calendar. The others stand by.
 """
 
 from __future__ import annotations
@@ -19,7 +22,6 @@ from typing import Final
 
 import aiomqtt
 import structlog
-from prometheus_client import start_http_server
 
 from market.chain.bindings import open_contracts
 from market.chain.indexer import Indexer
@@ -28,9 +30,11 @@ from market.chain.sender import TransactionSender
 from market.clock import ClockRefused, SimulatedClock
 from market.domain.calendar import Moment
 from market.domain.typed_data import checksum_address
-from market.jobs import Job, Schedule
+from market.jobs import Duty, Job, Schedule
+from market.observability import serve_metrics
 from market.settings import Settings, load_private_key
 from market.store.database import migrate, open_engine, read_scope
+from market.store.leadership import ORACLE_LEADER, Leadership
 from oracle import dispatching, nominate, settle
 from oracle.context import Oracle
 from oracle.forecast import NanogridForecast, read_forecast
@@ -66,6 +70,7 @@ class OracleService:
         sender = TransactionSender(contracts, engine, key, now=self._clock.now)
         indexer = Indexer(contracts, engine, settings.confirmations)
         self._oracle = Oracle(engine, contracts, sender, key, indexer.index_now, self._clock, contracts.calendar)
+        self._leadership = Leadership(engine, ORACLE_LEADER, "oracle")
         self._moved: set[str] = set()
         self._came: set[str] = set()
         self._ingest = Ingest(
@@ -80,8 +85,14 @@ class OracleService:
             Throttle(settings.mqtt.gateway_messages_per_s, settings.mqtt.gateway_message_burst),
         )
         self._stop = threading.Event()
-        self._line = Line(settings.mqtt, take=self._take, greeting=self._open_snapshots)
+        self._line = Line(
+            settings.mqtt, take=self._take, greeting=self._open_snapshots, is_wanted=self._leadership.is_held
+        )
         self._loop: asyncio.AbstractEventLoop | None = None
+
+    def now(self) -> float:
+        """The time by which it acts [epoch s]."""
+        return self._clock.now()
 
     async def run(self, ready: Callable[[], None]) -> None:
         """Run until SIGTERM or SIGINT."""
@@ -90,22 +101,19 @@ class OracleService:
         for number in (signal.SIGTERM, signal.SIGINT):
             self._loop.add_signal_handler(number, ended.set)
         await asyncio.to_thread(self._recover)
+        await asyncio.to_thread(self._leadership.start)
         talking = asyncio.create_task(self._line.run())
         ending = asyncio.create_task(ended.wait())
-        connecting = asyncio.create_task(self._line.connected.wait())
-        await asyncio.wait([ending, talking, connecting], return_when=asyncio.FIRST_COMPLETED)
-        connecting.cancel()
         jobs = threading.Thread(target=self._run_jobs, args=(ready,), name="calendar", daemon=True)
-        if self._line.connected.is_set():
-            jobs.start()
+        jobs.start()
         await asyncio.wait([ending, talking], return_when=asyncio.FIRST_COMPLETED)
         self._stop.set()
         if isinstance(self._clock, SimulatedClock):
             await asyncio.to_thread(self._clock.leave)
         ending.cancel()
         talking.cancel()
-        if jobs.ident is not None:
-            await asyncio.to_thread(jobs.join, 10)
+        await asyncio.to_thread(jobs.join, 10)
+        await asyncio.to_thread(self._leadership.close)
         # An oracle that hears nothing any more must not look alive: whatever ended the talk ends the process.
         with contextlib.suppress(asyncio.CancelledError):
             await talking
@@ -113,6 +121,13 @@ class OracleService:
     def _recover(self) -> None:
         self._oracle.sender.recover()
         self._oracle.index()
+
+    def _take_up(self) -> None:
+        """Finish what another process may have begun, and hear the gateways before the first job."""
+        self._recover()
+        while not self._line.connected.is_set() and self._leadership.is_held():
+            if self._stop.wait(_LOOK_EVERY_S):
+                return
 
     # MESSAGES
 
@@ -147,6 +162,8 @@ class OracleService:
             try:
                 future.result(_PUBLISH_WITHIN_S)
             except (aiomqtt.MqttError, FutureTimeout, OSError) as problem:
+                # Later it would put an old message in the place of a newer one.
+                future.cancel()
                 if time.monotonic() > deadline:
                     log.warning("not published; it will be when the broker is back", problem=str(problem))
                     return
@@ -200,7 +217,8 @@ class OracleService:
 
     def _run_jobs(self, ready: Callable[[], None]) -> None:
         try:
-            Schedule(self._oracle.calendar.time_unit_s, self._jobs()).run(self._clock, self._stop, ready)
+            schedule = Schedule(self._oracle.calendar.time_unit_s, self._jobs())
+            schedule.run(self._clock, self._stop, ready, Duty(self._leadership, self._take_up))
         except ClockRefused as refusal:
             if not self._stop.is_set():
                 log.error("the clock refused", why=str(refusal))
@@ -212,8 +230,6 @@ def serve(settings: Settings, forecast_file: Path, ready_file: Path | None, metr
     Raises:
         SettingsError, DeploymentError, ForecastUnusable: what is missing.
     """
-    if metrics_port is not None:
-        start_http_server(metrics_port, addr="127.0.0.1")
 
     def ready() -> None:
         if ready_file is not None and not ready_file.exists():
@@ -221,6 +237,7 @@ def serve(settings: Settings, forecast_file: Path, ready_file: Path | None, metr
 
     async def run() -> None:
         service = await asyncio.to_thread(OracleService, settings, read_forecast(forecast_file))
+        serve_metrics(metrics_port, service.now)
         await service.run(ready)
 
     asyncio.run(run())

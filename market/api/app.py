@@ -22,6 +22,7 @@ from market.api import (
     trading,
 )
 from market.api.description import describe
+from market.api.gauges import registry_of
 from market.services.market import Market
 
 
@@ -34,6 +35,7 @@ def create_app(market: Market) -> FastAPI:
         license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
     )
     app.state.market = market
+    app.state.gauges = registry_of(market)
     problems.install(app)
     guard.install(app, market)
     for module in (facts, access, operator, enrolments, accounts, nanogrids, nodes, trading, settlements, stream):

@@ -161,14 +161,14 @@ def bid(market: CurrentMarket, caller: Caller, offer: OfferId, body: Bids, respo
 def list_bids(market: CurrentMarket, page: Page, caller: Caller, offer: OfferId) -> dict[str, Any]:
     with market.reading() as session:
         row = offers.offer_of(session, offer)
-        return page.page(offers.bids_of(session, caller, row, market.now_s()))
+        return page.page(offers.bids_of(market, session, caller, row))
 
 
 @router.get("/offers/{offer}/bids/{digest}/explanation")
 def explain_bid(market: CurrentMarket, caller: Caller, offer: OfferId, digest: OfferId) -> dict[str, Any]:
     """Why the bid won or did not."""
     with market.reading() as session:
-        return offers.explain(session, caller, offers.offer_of(session, offer), digest)
+        return offers.explain(market, session, caller, offers.offer_of(session, offer), digest)
 
 
 @router.get("/offers/{offer}/merit-order")

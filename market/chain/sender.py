@@ -41,6 +41,8 @@ from market.store.models import SenderNonce, Transaction, TransactionState
 log = structlog.get_logger(__name__)
 
 _SENT = Counter("meritgrid_transactions_total", "Transactions by their end", ["state"])
+for _end in ("mined", "failed"):
+    _SENT.labels(_end)  # from 0 on, so that the first one shows as an increase
 _SECONDS = Histogram("meritgrid_transaction_seconds", "From the signature to the receipt [s]")
 
 _SLOWEST_POLL_S: Final = 1.0
@@ -147,6 +149,19 @@ class TransactionSender:
         self._broadcast_all(ids)
         ends = [self._await(id_) for id_ in ids]
         return [end for end in ends if isinstance(end, Receipt)]
+
+    def finish_abandoned(self) -> None:
+        """Look after what nobody waits for any longer: its process may have been killed, and its purpose may never be
+        asked again. Sends it once more and takes in the receipts there are, without waiting for any."""
+        oldest_s = int(self._now()) - int(RECEIPT_WITHIN_S)
+        query = self._of_this_key().where(Transaction.state.in_(_OPEN), Transaction.created_at < oldest_s)
+        with read_scope(self._engine) as session:
+            abandoned = list(session.scalars(query))
+        self._broadcast_all([transaction.id for transaction in abandoned])
+        for transaction in map(self._load, [each.id for each in abandoned]):
+            raw = self._find_receipt(transaction) if transaction.state in _OPEN else None
+            if raw is not None:
+                self._finish(transaction, raw)
 
     # PREPARING
 
@@ -379,7 +394,10 @@ class TransactionSender:
         mined = self._mined_nonces()
         query = self._of_this_key().where(Transaction.nonce >= mined, Transaction.state.not_in(_OPEN))
         with session_scope(self._engine) as session:
-            for row in session.scalars(query.with_for_update()):
+            rows = list(session.scalars(query.with_for_update()))
+            # Asked again: another process may have taken in a receipt since.
+            mined = self._mined_nonces() if rows else mined
+            for row in (each for each in rows if each.nonce >= mined):
                 log.warning("the chain has lost a transaction", purpose=row.purpose, block=row.receipt_block)
                 row.state, row.receipt_block, row.mined_at = TransactionState.SENT, None, None
                 if _FAILED_MARK in row.purpose_key:

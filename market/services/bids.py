@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import structlog
-from sqlalchemy import func, select, update
+from sqlalchemy import func, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -28,7 +28,7 @@ from market.domain.errors import (
     bid_refused,
     contract_error,
 )
-from market.domain.messages import Bid, BidReceipt
+from market.domain.messages import Bid, BidReceipt, BidRefusal
 from market.domain.products import Product, Side
 from market.domain.records import BidRecord, WireBid, pack_wire_bids
 from market.domain.settlement import exposure_ueur, is_covered
@@ -49,6 +49,7 @@ log = structlog.get_logger(__name__)
 BATCH: Final = 400
 """Bids posted in one transaction."""
 MAX_POSTS: Final = 3
+_WORD_BYTES: Final = 32
 _SECONDS_A_DAY: Final = 86_400
 _SECONDS_AN_HOUR: Final = 3600
 _LIVE: Final = (BidState.RECEIVED, BidState.POSTED)
@@ -182,6 +183,29 @@ def _receipt(market: Market, row: BidReceived) -> dict[str, Any]:
         "offer": row.offer,
         "received_at": row.received_at,
         "signature": "0x" + row.receipt_signature.hex(),
+        "relayer": market.relayer.address,
+    }
+
+
+def _refuse(market: Market, bid: BidReceived, reason: str, now_s: int) -> None:
+    """Take a promise back, with a reason that its bidder can show to anybody."""
+    refusal = BidRefusal(
+        bytes.fromhex(bid.digest[2:]), bytes.fromhex(bid.offer[2:]), reason.encode().ljust(_WORD_BYTES, b"\0"), now_s
+    )
+    bid.state, bid.reason, bid.refused_at = BidState.LATE, reason, now_s
+    bid.refusal_signature = sign_message(market.relayer_key, refusal, market.domain(refusal)).to_bytes()
+
+
+def refusal_of(market: Market, bid: BidReceived) -> dict[str, Any] | None:
+    """The signed refusal of a bid that was not posted; None for any other."""
+    if bid.refusal_signature is None:
+        return None
+    return {
+        "bid_digest": bid.digest,
+        "offer": bid.offer,
+        "reason": bid.reason,
+        "decided_at": bid.refused_at,
+        "signature": "0x" + bid.refusal_signature.hex(),
         "relayer": market.relayer.address,
     }
 
@@ -377,11 +401,12 @@ def mark_late(market: Market, offer: str) -> None:
         if row.status == OfferStatus.CANCELLED:
             reason = "OFFER_CANCELLED"
         hold_notices(session)
+        now_s = market.now_s()
         late = session.scalars(
-            update(BidReceived)
+            select(BidReceived)
             .where(BidReceived.offer == offer, BidReceived.state == BidState.RECEIVED)
-            .values(state=BidState.LATE, reason=reason)
-            .returning(BidReceived)
+            .with_for_update()
         )
         for bid in late.all():
-            note_bid(session, bid, BidState.LATE, market.now_s())
+            _refuse(market, bid, reason, now_s)
+            note_bid(session, bid, BidState.LATE, now_s)

@@ -61,6 +61,7 @@ def run_due(market: Market) -> None:
                 failed.append(problem)
     bids.end_promises(market)
     clearing.reclaim(market)
+    market.relayer.finish_abandoned()
     with market.sessions() as session:
         forget_old(session, now_s)
     if failed:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,6 +14,7 @@ from scripts.demo.supervisor import ProcessSpec, file_probe, http_probe, tcp_pro
 
 MARGIN_PERCENT: Final = 10.0
 """How far inside its limits the DSO buys: about the error of a forecast an hour ahead [% points of loading]."""
+_PYTHON: Final = (sys.executable, "-m", "market.cli")
 
 
 @dataclass(frozen=True)
@@ -21,13 +22,16 @@ class Processes:
     """The processes over one folder.
 
     ports: of market and broker; environment: settings that all of them share (`shared_settings` and the chain's);
-    agents: name → the gateways' folders that it hosts.
+    agents: name → the gateways' folders that it hosts; particular: process → settings of it alone, over the shared;
+    runners: process → what runs the product's command line in it, instead of Python itself.
     """
 
     layout: Layout
     ports: Mapping[str, int]
     environment: Mapping[str, str]
     agents: Mapping[str, Sequence[Path]]
+    particular: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    runners: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     def names(self) -> tuple[str, ...]:
         """Those that take part in the day, once market and broker are up."""
@@ -42,7 +46,9 @@ class Processes:
             "dso": self._dso,
             "aggregator": self._aggregator,
         }
-        return build[name]() if name in build else self._agent(name)
+        spec = build[name]() if name in build else self._agent(name)
+        command = [*self.runners.get(name, _PYTHON), *spec.command]
+        return replace(spec, command=command, environment={**spec.environment, **self.particular.get(name, {})})
 
     def _market(self) -> ProcessSpec:
         probe = http_probe(self.ports["market"], "/health/ready")
@@ -97,7 +103,7 @@ def shared_settings(layout: Layout, ports: Mapping[str, int], database_url: str,
 
 
 def _meritgrid(*arguments: object) -> list[str]:
-    return [sys.executable, "-m", "market.cli", *map(str, arguments)]
+    return list(map(str, arguments))
 
 
 def _fresh(path: Path) -> Path:

@@ -14,7 +14,8 @@ class RehearsalOptions:
 
     folder: for everything of it; unit_s: the market time unit [s]; first_hour, last_hour: the part of the day, which is
     played again and again until there are as many `intervals`; households: nanogrids, None for one for each load;
-    agents: processes that host the gateways; production: PostgreSQL and Mosquitto instead of the embedded defaults.
+    agents: processes that host the gateways; willing_percent: share of the owners whose gateways bid; production:
+    PostgreSQL and Mosquitto instead of the embedded defaults.
     """
 
     folder: Path
@@ -22,10 +23,11 @@ class RehearsalOptions:
     unit_s: int = 60
     grid: str = DEFAULT_GRID
     seed: int = 7
-    first_hour: int = 11
-    last_hour: int = 14
+    first_hour: int = 12
+    last_hour: int = 15
     households: int | None = None
     agents: int = 2
+    willing_percent: int = 100
     production: bool = False
 
     def __post_init__(self) -> None:

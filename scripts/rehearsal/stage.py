@@ -7,15 +7,17 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import cycle, islice
 from pathlib import Path
 from typing import Final
 
+import aiomqtt
 from eth_account import Account
 
+from gateway_agent.configuration import load_enrolled
 from market.chain.bindings import Contracts
 from market.chain.deployment import (
     CONTRACT_NAMES,
@@ -27,6 +29,7 @@ from market.chain.deployment import (
 from market.chain.profiles import PROFILES, connect
 from market.domain.calendar import Calendar, Moment
 from market.domain.enrolment_code import EnrolmentCode
+from market.domain.intervals import next_interval
 from market.settings import ChainProfile, write_secret
 from market.store.database import migrate, open_engine
 from oracle.broker.credentials import new_service_account
@@ -43,20 +46,24 @@ from scripts.demo.scenario_files import nanogrid_path, write_scenario
 from scripts.demo.supervisor import ProcessFailed, Supervisor, free_port
 from scripts.network.build import Programs
 from scripts.network.creation import create_network
-from scripts.network.layout import CHAIN_ID
+from scripts.network.layout import CHAIN_ID, Member
 from scripts.network.layout import Layout as NetworkLayout
 from scripts.network.validators import Validators, await_health
 from scripts.rehearsal.compressed import compressed
 from scripts.rehearsal.options import RehearsalOptions
+from scripts.rehearsal.postgresql import PostgresqlServer
 
 PROFILE: Final = PROFILES[ChainProfile.NETWORK]
 READING_DEADLINE_UNITS: Final = 4
 """After the start of an interval, in market time units, an award without reading expires."""
 _AHEAD_S: Final = 12
 """So long before the first moment of the first interval oracle, desks and agents are started."""
-_RPC_ORDER: Final = ("operator", "dso-1", "auditor", "aggregator", "dso-2")
+VALIDATORS: Final = ("operator", "dso-1", "auditor", "aggregator", "dso-2")
 """Whose node the market's processes ask first, second, …"""
 
+_SEATED_AFTER_UNITS: Final = 2
+"""Registering takes a minute; what is played begins more than four units after it."""
+_ENROLLED_AT_ONCE: Final = 8
 _LOOK_AGAIN_S: Final = 5
 _TELL_EVERY_S: Final = 10.0
 
@@ -69,23 +76,35 @@ class RehearsalStalled(Exception):
 
 @dataclass
 class RehearsalStage:
-    """What runs. day: the published one; scenario: what of it is played when; agents: name → its gateways' folders."""
+    """What runs.
+
+    day: the published one; scenario: what of it is played when; agents: name → its gateways' folders; entries: where
+    another than its own port is used to reach a part: oracle's broker, gateways' broker, database, a validator's name →
+    port; runners: those of its processes.
+    """
 
     options: RehearsalOptions
     layout: Layout
     network: NetworkLayout
     ports: dict[str, int]
-    database_url: str
+    server: PostgresqlServer | None
     supervisor: Supervisor
     day: Scenario
     scenario: Scenario
     households: list[Household]
     agents: dict[str, list[Path]] = field(default_factory=dict)
+    entries: dict[str, int] = field(default_factory=dict)
+    runners: dict[str, list[str]] = field(default_factory=dict)
     validators: Validators | None = None
 
     @property
     def market_url(self) -> str:
         return f"http://127.0.0.1:{self.ports['market']}"
+
+    @property
+    def database_url(self) -> str:
+        """Without detours."""
+        return f"sqlite:///{self.layout.database}" if self.server is None else self.server.url
 
     @property
     def calendar(self) -> Calendar:
@@ -97,13 +116,18 @@ class RehearsalStage:
         return self.scenario.intervals[-1] + self.options.unit_s
 
     @property
-    def rpc_urls(self) -> list[str]:
-        """The validators' endpoints in the order in which they are asked."""
+    def rpc_members(self) -> list[Member]:
+        """The validators in the order in which they are asked."""
         members = {member.name: member for member in self.network.members()}
-        return [members[name].rpc_url for name in _RPC_ORDER]
+        return [members[name] for name in VALIDATORS]
+
+    @property
+    def rpc_url(self) -> str:
+        """All validators' endpoints, without detours."""
+        return ",".join(member.rpc_url for member in self.rpc_members)
 
     def contracts(self) -> Contracts:
-        return Contracts(connect(",".join(self.rpc_urls), PROFILE), read_deployment(self.layout.deployment), PROFILE)
+        return Contracts(connect(self.rpc_url, PROFILE), read_deployment(self.layout.deployment), PROFILE)
 
     def evidence(self) -> Evidence:
         """The chain's events and the gateways' own readings."""
@@ -111,15 +135,32 @@ class RehearsalStage:
         by_name = {name: contracts.named(name) for name in CONTRACT_NAMES}
         return collect(contracts.web3, by_name, own_readings(self.layout, self.households))
 
+    def broker_client(self, index: int) -> aiomqtt.Client:
+        """A connection to the broker as a gateway has it, without detours; not entered yet."""
+        broker = load_enrolled(self.layout.gateway(index)).mqtt
+        return aiomqtt.Client(
+            broker.host, self.ports["broker"], username=broker.username, password=broker.password, timeout=5
+        )
+
+    def broker_memory(self) -> list[Path]:
+        """Files in which the broker keeps what waits for somebody: the embedded one keeps it in memory."""
+        return []
+
     def processes(self) -> Processes:
         """How the product's processes are run."""
-        shared = shared_settings(self.layout, self.ports, self.database_url, _password_file(self))
+        url = self.database_url
+        if self.server is not None:
+            url = replace(self.server, port=self.entries.get("database", self.server.port)).url
+        shared = shared_settings(self.layout, self.ports, url, _password_file(self))
+        members = [replace(each, http_port=self.entries.get(each.name, each.http_port)) for each in self.rpc_members]
         own = {
             "MERITGRID_CHAIN_PROFILE": ChainProfile.NETWORK.value,
             "MERITGRID_CHAIN_ID": str(CHAIN_ID),
-            "MERITGRID_RPC_URL": ",".join(self.rpc_urls),
+            "MERITGRID_RPC_URL": ",".join(member.rpc_url for member in members),
+            "MERITGRID_MQTT__GATEWAY_PORT": str(self.entries.get("gateways' broker", self.ports["broker"])),
         }
-        return Processes(self.layout, self.ports, shared | own, self.agents)
+        oracle = {"MERITGRID_MQTT__PORT": str(self.entries.get("oracle's broker", self.ports["broker"]))}
+        return Processes(self.layout, self.ports, shared | own, self.agents, {"oracle": oracle}, self.runners)
 
 
 def new_stage(options: RehearsalOptions) -> RehearsalStage:
@@ -132,7 +173,7 @@ def new_stage(options: RehearsalOptions) -> RehearsalStage:
     )
     # Its intervals are chosen when everybody is set up; until then any will do.
     scenario = _played(options, day, first_interval=options.unit_s)
-    households = households_of(scenario, willing_percent=100, faults=False)
+    households = households_of(scenario, options.willing_percent, faults=False)
     agents = {
         f"agent-{number + 1}": [layout.gateway(each.index) for each in households[number :: options.agents]]
         for number in range(min(options.agents, len(households)))
@@ -142,7 +183,7 @@ def new_stage(options: RehearsalOptions) -> RehearsalStage:
         layout=layout,
         network=NetworkLayout(layout.folder / "network"),
         ports={name: free_port() for name in ("market", "broker")},
-        database_url=f"sqlite:///{layout.database}",
+        server=PostgresqlServer(layout.folder / "database", free_port()) if options.production else None,
         supervisor=Supervisor(layout.logs),
         day=day,
         scenario=scenario,
@@ -158,10 +199,18 @@ def _played(options: RehearsalOptions, day: Scenario, first_interval: int) -> Sc
 
 
 @asynccontextmanager
-async def opened(options: RehearsalOptions, told: Told) -> AsyncIterator[RehearsalStage]:
-    """A stage whose processes run; it is torn down in any case, and its folder stays."""
+async def opened(
+    options: RehearsalOptions, told: Told, between: Callable[[RehearsalStage], Awaitable[None]] | None = None
+) -> AsyncIterator[RehearsalStage]:
+    """A stage whose processes run; it is torn down in any case, and its folder stays.
+
+    between: awaited when network and database run and nothing else does: it may set `entries` and `runners`.
+    """
     stage = new_stage(options)
     try:
+        await _lay_ground(stage, told)
+        if between is not None:
+            await between(stage)
         await _set_up(stage, told)
         yield stage
     finally:
@@ -170,9 +219,16 @@ async def opened(options: RehearsalOptions, told: Told) -> AsyncIterator[Rehears
             await asyncio.to_thread(stage.validators.stop)
 
 
-async def _set_up(stage: RehearsalStage, told: Told) -> None:
+async def _lay_ground(stage: RehearsalStage, told: Told) -> None:
     told("creating the network")
     await asyncio.to_thread(_start_network, stage)
+    if stage.server is not None:
+        told("starting the database")
+        await asyncio.to_thread(stage.server.create)
+        await stage.supervisor.start(stage.server.spec())
+
+
+async def _set_up(stage: RehearsalStage, told: Told) -> None:
     told("deploying the contracts")
     await asyncio.to_thread(_deploy, stage)
     await asyncio.to_thread(migrate, stage.database_url)
@@ -181,16 +237,12 @@ async def _set_up(stage: RehearsalStage, told: Told) -> None:
     told("starting market and broker")
     processes = stage.processes()
     await stage.supervisor.start_all([processes.spec("market"), processes.spec("broker")])
-    await asyncio.to_thread(enrol_gateways, stage.layout, codes, stage.market_url, _unheard)
+    await asyncio.to_thread(enrol_gateways, stage.layout, codes, stage.market_url, told, _ENROLLED_AT_ONCE)
     stage.scenario = _moved(stage)
-    stage.households = households_of(stage.scenario, willing_percent=100, faults=False)
+    stage.households = households_of(stage.scenario, stage.options.willing_percent, faults=False)
     _write_scenario(stage)
     told("starting oracle, desks and agents")
     await stage.supervisor.start_all([processes.spec(name) for name in processes.names()])
-
-
-def _unheard(_said: str) -> None:
-    return
 
 
 def _start_network(stage: RehearsalStage) -> None:
@@ -211,7 +263,7 @@ def _deploy(stage: RehearsalStage) -> None:
         hold_bond_ueur=1_000_000,
         unbonding_s=96 * unit_s,
     )
-    web3 = connect(",".join(stage.rpc_urls), PROFILE)
+    web3 = connect(stage.rpc_url, PROFILE)
     account = Account.from_key(stage.layout.keys.key("operator"))
     write_deployment(stage.layout.deployment, deploy(web3, account, parameters))
 
@@ -220,7 +272,8 @@ def _register(stage: RehearsalStage) -> dict[int, EnrolmentCode]:
     now_s = int(time.time())
     engine = open_engine(stage.database_url)
     try:
-        registrar = Registrar(stage.contracts(), engine, stage.layout.keys, now_s, stage.options.unit_s)
+        seated_from = next_interval(now_s, stage.options.unit_s) + _SEATED_AFTER_UNITS * stage.options.unit_s
+        registrar = Registrar(stage.contracts(), engine, stage.layout.keys, now_s, seated_from)
         registrar.register(stage.scenario.name, stage.households)
         with write_secret(_password_file(stage)) as file:
             file.write(new_service_account(engine, "oracle", now_s) + "\n")

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -207,9 +208,11 @@ sender.send(contracts.token.functions.mint("0x" + 40 * "9", 5, bytes(32)), "mint
         ("stored", "recover"),
         ("stored", "ask again"),
         ("stored", "next transaction"),
+        ("stored", "another process"),
         ("sent", "recover"),
         ("mined", "recover"),
         ("mined", "ask again"),
+        ("mined", "another process"),
     ],
 )
 def test_a_kill_between_two_steps_neither_loses_nor_doubles(
@@ -223,16 +226,29 @@ def test_a_kill_between_two_steps_neither_loses_nor_doubles(
     child = subprocess.run([sys.executable, "-c", CHILD, *arguments], env=environment, timeout=60, check=False)
     assert child.returncode == -9
     sender = world.sender("operator")
+    later = TransactionSender(world.contracts, world.engine, KEYS["operator"], now=lambda: time.time() + 60)
     finishing: dict[str, Callable[[], object]] = {
         "recover": sender.recover,
         "ask again": lambda: sender.send(mint(world), "mint", "bank transfer 1"),
         "next transaction": lambda: sender.send(mint(world, 0), "mint", "another"),
+        "another process": later.finish_abandoned,
     }
     finishing[finish]()
     assert minted(world) == 5
     sender.recover()
     assert minted(world) == 5
     assert {row.state for row in rows(world)} == {TransactionState.MINED}
+
+
+def test_what_somebody_still_waits_for_is_not_taken_from_it(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("market.chain.sender.RECEIPT_WITHIN_S", 0.3)
+    rpc(world.contracts.web3, "evm_setAutomine", False)
+    with pytest.raises(NotMinedYet):
+        world.sender("operator").send(mint(world), "mint", "one")
+    attempts = rows(world)[0].attempts
+    monkeypatch.setattr("market.chain.sender.RECEIPT_WITHIN_S", 45.0)
+    world.sender("operator").finish_abandoned()
+    assert rows(world)[0].attempts == attempts
 
 
 def test_a_key_that_was_used_elsewhere_takes_a_new_nonce(world: World) -> None:

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import Engine, inspect, select, text
+from sqlalchemy import Engine, MetaData, Table, inspect, select, text
 from sqlalchemy.exc import IntegrityError
 
 from market.store.database import INDEXER_LOCK, lock, migrate, open_engine, read_scope, session_scope
@@ -86,16 +86,16 @@ def test_migrating_again_changes_nothing(database_url: str) -> None:
 def test_bids_that_were_received_at_once_before_are_ended_by_the_migration(database_url: str) -> None:
     migrate(database_url, "0003")
     engine = open_engine(database_url)
-    with session_scope(engine) as session:
+    bids = Table("bids_received", MetaData(), autoload_with=engine)  # as it was then
+    with engine.begin() as connection:
         for number, revision in enumerate((0, 0, 1)):
-            session.add(
-                BidReceived(
+            connection.execute(
+                bids.insert().values(
                     offer=HASH, nanogrid=1, index=1, interval=900, price_ueur_kwh=1, quantity=1, minimum=0,
                     revision=revision, signature=bytes(64), signer=ADDRESS, digest=f"0x{number:064x}", received_at=1,
                     receipt_signature=bytes(65), state="RECEIVED",
                 )
             )  # fmt: skip
-            session.flush()
     migrate(database_url)
     with read_scope(engine) as session:
         rows = session.scalars(select(BidReceived).order_by(BidReceived.id)).all()

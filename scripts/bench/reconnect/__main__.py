@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Final
 
 from scripts.bench.figures import Row, write_rows
-from scripts.bench.reconnect.fleet import UNIT_S
 from scripts.bench.reconnect.storm import Outcome, Return, play
 
 GATEWAYS: Final = 1_000
@@ -43,8 +42,8 @@ def rows_of(outcome: Outcome) -> list[Row]:
     """The figures of a run."""
     n = outcome.gateways
     how = (
-        f"python -m scripts.bench.reconnect: {n} gateways in four processes, a certificate each, a reading every "
-        f"{UNIT_S} s; Mosquitto, the oracle's line and ingest, SQLite, all on one machine; one run"
+        f"python -m scripts.bench.reconnect: {n} gateways in four processes, a certificate each, each "
+        "with a reading of the time away; Mosquitto, the oracle's line and ingest, SQLite, all on one machine; one run"
     )
     rows = [
         Row(f"{figure}_{name}", n, value, unit, how)

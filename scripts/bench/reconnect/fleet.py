@@ -26,8 +26,8 @@ from market.store.database import session_scope
 from market.store.projections import Nanogrid
 from oracle.broker.mosquitto import BrokerFolder
 
-UNIT_S: Final = 20
-"""The market's time unit here [s]: each gateway measures and signs so often."""
+UNIT_S: Final = 1
+"""The market's time unit here [s]: short, so that there is always an interval that nobody has read yet."""
 SETTLEMENT: Final = Domain(31337, "0x" + "5e" * 20)
 ORACLE_KEY: Final = keccak256(b"oracle of the reconnection bench")
 _PORTFOLIO: Final = 1

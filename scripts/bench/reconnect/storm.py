@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import os
+import re
 import signal
-import ssl
 import statistics
 import sys
 import time
@@ -16,8 +15,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from subprocess import Popen
+from typing import Final
 
-import aiomqtt
 from sqlalchemy import Engine, func, select
 
 from market.processes import ending_with_parent
@@ -26,12 +25,12 @@ from market.services.enrolment_ca import EnrolmentCa
 from market.store.database import migrate, open_engine, read_scope
 from market.store.facts import Reading
 from oracle.broker.mosquitto import BrokerFolder, find_program, write_folder
-from oracle.messages import Channel, Liveness, parse_topic, topic_for
-from scripts.bench.reconnect.fleet import UNIT_S, Fleet, install
+from scripts.bench.reconnect.fleet import Fleet, install
 from scripts.demo.supervisor import free_port
 
-_OBSERVER = "observer"
-_WITHIN_S = 180.0
+_WITHIN_S: Final = 180.0
+_LOOK_EVERY_S: Final = 0.02
+_LET_IN: Final = re.compile(r"New client connected from \S+ as (0x[0-9a-f]{40}) ")
 
 
 class StormFailed(Exception):
@@ -41,7 +40,7 @@ class StormFailed(Exception):
 @dataclass(frozen=True)
 class Return:
     """One return of the broker. down_s: how long it was away. back_s: of each gateway, seconds from the broker's start
-    to its birth message at another client; stored_s: from there until all readings of the time away were stored;
+    until it was let in; stored_s: until all readings of the time away were stored;
     connections: how many TCP connections the broker was asked for meanwhile."""
 
     down_s: float
@@ -77,37 +76,37 @@ class Outcome:
 
 
 @dataclass
-class Observer:
-    """Another client of the broker: when each gateway last said that it is online."""
+class Arrivals:
+    """Reads the broker's log as it is written: when each gateway was let in last, and how many connections there were.
 
-    broker: BrokerFolder
-    seen_at: dict[str, float] = field(default_factory=dict)
-    since_s: int = 0
-    """Births of before [epoch s] do not count: they are retained."""
+    The log's own times are of whole seconds."""
 
-    async def run(self) -> None:
-        context = ssl.create_default_context(cafile=self.broker.ca_file)
-        context.load_cert_chain(*self.broker.services[_OBSERVER])
-        while True:
-            with contextlib.suppress(aiomqtt.MqttError):
-                async with aiomqtt.Client("127.0.0.1", self.broker.port, tls_context=context, timeout=5) as client:
-                    await client.subscribe(topic_for("+", Channel.STATUS), qos=1)
-                    async for message in client.messages:
-                        self._note(str(message.topic), json.loads(bytes(message.payload)))
-            await asyncio.sleep(0.02)
+    log_file: Path
+    let_in_at: dict[str, float] = field(default_factory=dict)
+    connections: int = 0
 
-    def _note(self, topic: str, status: dict[str, object]) -> None:
-        gateway, _ = parse_topic(topic)
-        if status["state"] == Liveness.ONLINE and int(str(status["at"])) >= self.since_s:
-            self.seen_at.setdefault(gateway, time.monotonic())
+    async def follow(self) -> None:
+        """Until this task is cancelled."""
+        with self.log_file.open() as log:
+            rest = ""
+            while True:
+                *lines, rest = (rest + log.read()).split("\n")
+                for line in lines:
+                    self._note(line, time.monotonic())
+                await asyncio.sleep(_LOOK_EVERY_S)
 
-    async def sees(self, names: frozenset[str]) -> None:
-        """Wait until all have been seen. StormFailed."""
+    def _note(self, line: str, at: float) -> None:
+        self.connections += "New connection from" in line
+        if (client := _LET_IN.search(line)) is not None:
+            self.let_in_at.setdefault(client[1], at)
+
+    async def of(self, names: frozenset[str]) -> None:
+        """Wait until all have been let in. StormFailed."""
         deadline = time.monotonic() + _WITHIN_S
-        while not names <= self.seen_at.keys():
+        while not names <= self.let_in_at.keys():
             if time.monotonic() > deadline:
-                raise StormFailed(f"{len(names - self.seen_at.keys())} of {len(names)} gateways are not back")
-            await asyncio.sleep(0.05)
+                raise StormFailed(f"{len(names - self.let_in_at.keys())} of {len(names)} gateways are not back")
+            await asyncio.sleep(_LOOK_EVERY_S)
 
 
 @dataclass
@@ -118,45 +117,43 @@ class Storm:
     broker: BrokerFolder
     engine: Engine
     fleet: Fleet
-    observer: Observer
+    arrivals: Arrivals
     mosquitto: Popen[bytes]
-
-    @property
-    def log_file(self) -> Path:
-        return self.folder / "mosquitto.log"
-
-    def start_broker(self) -> None:
-        self.mosquitto = _start([find_program(), "-c", str(self.broker.configuration)], self.log_file)
+    swarms: list[Popen[bytes]]
+    signed: int = 0
 
     async def away(self, down_s: float, number: signal.Signals) -> Return:
-        """End the broker by a signal, start it again after so many seconds, wait for everybody."""
+        """End the broker by a signal, have everybody sign a reading, start it again after so many seconds, and wait for
+        everybody and for all readings."""
         self.mosquitto.send_signal(number)
         await asyncio.to_thread(self.mosquitto.wait, 30)
+        self.sign()
         await asyncio.sleep(down_s)
-        connections = self._connections()
-        self.observer.since_s, started = int(time.time()), time.monotonic()
-        self.observer.seen_at.clear()
-        last = self.observer.since_s // UNIT_S * UNIT_S - UNIT_S  # the last interval that ended before
-        self.start_broker()
-        await self.observer.sees(self.fleet.names)
-        await self.stored(last)
-        stored_s, back = time.monotonic() - started, [at - started for at in self.observer.seen_at.values()]
-        return Return(down_s, tuple(sorted(back)), stored_s, self._connections() - connections)
+        connections, started = self.arrivals.connections, time.monotonic()
+        self.arrivals.let_in_at.clear()
+        self.mosquitto = _start_broker(self.broker, self.arrivals.log_file)
+        await self.arrivals.of(self.fleet.names)
+        await self.stored()
+        back = sorted(at - started for at in self.arrivals.let_in_at.values())
+        return Return(down_s, tuple(back), time.monotonic() - started, self.arrivals.connections - connections)
 
-    def _connections(self) -> int:
-        return self.log_file.read_text().count("New connection from")
+    def sign(self) -> None:
+        """Have every gateway sign one more reading."""
+        for swarm in self.swarms:
+            swarm.send_signal(signal.SIGUSR1)
+        self.signed += len(self.fleet.names)
 
-    async def stored(self, interval: int) -> None:
-        """Wait until every gateway's reading of an interval is stored. StormFailed."""
+    async def stored(self) -> None:
+        """Wait until every reading that was signed is stored. StormFailed."""
         deadline = time.monotonic() + _WITHIN_S
-        while (missing := len(self.fleet.names) - await asyncio.to_thread(self._stored_of, interval)) > 0:
+        while (missing := self.signed - await asyncio.to_thread(self._stored)) > 0:
             if time.monotonic() > deadline:
-                raise StormFailed(f"{missing} readings of the interval {interval} are not stored")
+                raise StormFailed(f"{missing} of {self.signed} readings are not stored")
             await asyncio.sleep(0.1)
 
-    def _stored_of(self, interval: int) -> int:
+    def _stored(self) -> int:
         with read_scope(self.engine) as session:
-            return session.scalar(select(func.count()).where(Reading.interval == interval)) or 0
+            return session.scalar(select(func.count()).select_from(Reading)) or 0
 
     def outcome(self, returns: Sequence[Return]) -> Outcome:
         """Compare what gateways have signed with what is stored; the gateways must have ended."""
@@ -176,28 +173,27 @@ async def play(
 ) -> Outcome:
     """Have so many gateways run, take the broker away as often as `absences` says, and see what was stored."""
     authority = EnrolmentCa.create(folder / "ca.pem", folder / "ca.key")
-    broker = write_folder(folder / "mosquitto", free_port(), authority, oracles=("oracle", _OBSERVER))
+    broker = write_folder(folder / "mosquitto", free_port(), authority)
     url = f"sqlite:///{folder / 'market.sqlite'}"
     await asyncio.to_thread(migrate, url)
     engine = open_engine(url)
     fleet = await asyncio.to_thread(install, folder, gateways, broker, GatewayCertificates(authority), engine)
-    observer = Observer(broker)
-    mosquitto = _start([find_program(), "-c", str(broker.configuration)], folder / "mosquitto.log")
-    storm = Storm(folder, broker, engine, fleet, observer, mosquitto)
-    watching = asyncio.create_task(observer.run())
-    with _ended([_start_ingest(folder, broker, url)]), _ended(fleet.start(processes, folder)) as running:
+    arrivals = Arrivals(folder / "mosquitto.log")
+    mosquitto = _start_broker(broker, arrivals.log_file)
+    watching = asyncio.create_task(arrivals.follow())
+    with _ended([_start_ingest(folder, broker, url)]), _ended(fleet.start(processes, folder)) as swarms:
+        storm = Storm(folder, broker, engine, fleet, arrivals, mosquitto, swarms)
         try:
-            await observer.sees(fleet.names)
-            await storm.stored(_next_end())  # a gateway's first reading is of the interval that begins under its eyes
+            await arrivals.of(fleet.names)
+            storm.sign()
+            await storm.stored()
             returns = [await storm.away(*absence) for absence in absences]
-            # One more interval in peace: what came late must have come by then.
-            await storm.stored(_next_end() - UNIT_S)
+            for swarm in swarms:
+                swarm.terminate()
+            for swarm in swarms:
+                await asyncio.to_thread(swarm.wait, 60)
         finally:
             watching.cancel()
-            for swarm in running:
-                swarm.terminate()
-            for swarm in running:
-                await asyncio.to_thread(swarm.wait, 60)
             storm.mosquitto.terminate()
             await asyncio.to_thread(storm.mosquitto.wait, 30)
     outcome = storm.outcome(returns)
@@ -205,9 +201,8 @@ async def play(
     return outcome
 
 
-def _next_end() -> int:
-    """The end of the interval that runs, or of the next where this one is over in a moment [epoch s]."""
-    return (int(time.time()) + 2) // UNIT_S * UNIT_S + UNIT_S
+def _start_broker(broker: BrokerFolder, log_file: Path) -> Popen[bytes]:
+    return _start([find_program(), "-c", str(broker.configuration)], log_file)
 
 
 def _start(command: list[str], log_file: Path, environment: dict[str, str] | None = None) -> Popen[bytes]:

@@ -11,7 +11,6 @@ import signal
 import sys
 import time
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -27,7 +26,7 @@ from gateway_agent.outbox import Outbox
 from gateway_agent.signer import Signer
 from oracle.messages import Liveness, PlantSummary, Receipts
 
-_POWER_W: Final = 900
+_POWER_W: Final = 3600
 _CONNECTION_W: Final = 11_000
 
 
@@ -42,7 +41,6 @@ class Metered:
         )
         self._inbox = Inbox(enrolled.gateway, enrolled.nanogrid, enrolled.oracle, enrolled.settlement)
         self._buffer = Buffer(folder / BUFFER_FILE)
-        self._opening: Registers | None = None
         self._outbox = Outbox(self._buffer)
         self.link = Link(
             enrolled.mqtt.model_copy(update={"certificate_file": folder / BROKER_FILE}),
@@ -53,12 +51,12 @@ class Metered:
             changed=lambda _: None,
         )
 
-    def measure(self, at: int) -> None:
-        """Read the meter at a boundary [epoch s], and sign the reading of the interval that ends there."""
+    def measure(self) -> None:
+        """Sign the reading of the interval that ended last."""
         unit_s = self._enrolled.time_unit_s
-        closing = Registers(at, at // unit_s * _POWER_W * unit_s // 3600, 0)
-        reading = next_reading(self._buffer, self._signer, self._opening, closing, unit_s, _CONNECTION_W)
-        self._opening = closing
+        end = int(time.time()) // unit_s * unit_s
+        opening, closing = (Registers(at, at * _POWER_W // 3600, 0) for at in (end - unit_s, end))
+        reading = next_reading(self._buffer, self._signer, opening, closing, unit_s, _CONNECTION_W)
         if reading is not None:
             with self._buffer.transaction() as moment:
                 moment.add_reading(reading, self._enrolled.settlement)
@@ -83,27 +81,29 @@ class Metered:
 
 
 async def run(folders: Sequence[Path]) -> None:
-    """Run the gateways of some folders until SIGTERM."""
+    """Run the gateways of some folders until SIGTERM; at each SIGUSR1 every one of them signs a reading."""
     swarm = [Metered(folder) for folder in folders]
-    unit_s = load_enrolled(folders[0]).time_unit_s
-    ended = asyncio.Event()
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, ended.set)
+    ended, measuring = asyncio.Event(), asyncio.Event()
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGTERM, ended.set)
+    loop.add_signal_handler(signal.SIGUSR1, measuring.set)
     lines = [asyncio.create_task(each.link.run()) for each in swarm]
-    boundary = int(time.time()) // unit_s * unit_s + unit_s
-    while not ended.is_set():
-        with suppress(TimeoutError):
-            async with asyncio.timeout(max(boundary - time.time(), 0)):
-                await ended.wait()
-            break
-        for each in swarm:
-            each.measure(boundary)
-            await asyncio.sleep(0)
-        boundary += unit_s
-    for line in lines:
-        line.cancel()
-    await asyncio.gather(*lines, return_exceptions=True)
+    meters = asyncio.create_task(_measure(swarm, measuring))
+    await asyncio.wait([meters, asyncio.create_task(ended.wait()), *lines], return_when=asyncio.FIRST_COMPLETED)
+    for task in (meters, *lines):
+        task.cancel()
+    await asyncio.gather(meters, *lines, return_exceptions=True)
     for each in swarm:
         each.close()
+
+
+async def _measure(swarm: Sequence[Metered], measuring: asyncio.Event) -> None:
+    while True:
+        await measuring.wait()
+        measuring.clear()
+        for each in swarm:
+            each.measure()
+            await asyncio.sleep(0)
 
 
 if __name__ == "__main__":
