@@ -11,7 +11,7 @@ from gateway_agent.link import Publish
 from oracle.messages import READINGS_THAT_FIT, Channel, ReadingBatch
 
 _RESEND_AFTER_S: Final = 3.0
-_LONGEST_PAUSE_S: Final = 30.0
+_LONGEST_PAUSE_S: Final = 120.0
 
 
 class Outbox:

@@ -23,9 +23,9 @@ from market.store.facts import Baseline, GatewayStatus, SignedDecision
 from market.store.projections import Award, GridCommand, GridSignal, Nanogrid, Offer
 from market.store.work import Dispatch, DispatchKind, OutboxState
 from oracle.context import Oracle
-from oracle.ingest import Outgoing
 from oracle.messages import Channel, CommandProof, DispatchOrder, DispatchSnapshot, StateName, topic_for
 from oracle.messages import DispatchKind as WireKind
+from oracle.outgoing import Outgoing
 
 log = structlog.get_logger(__name__)
 

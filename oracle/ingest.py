@@ -29,6 +29,7 @@ from market.store.database import lock_gateway, session_scope
 from market.store.facts import Acknowledgement, GatewayStatus, Quarantined, Reading
 from market.store.projections import Nanogrid
 from market.store.work import Dispatch, OutboxState
+from oracle.answers import Answers
 from oracle.messages import (
     GENESIS_HASH,
     MAX_PAYLOAD_BYTES,
@@ -46,11 +47,13 @@ from oracle.messages import (
     parse_topic,
     topic_for,
 )
+from oracle.outgoing import Outgoing
 from oracle.throttle import Throttle
 
 log = structlog.get_logger(__name__)
 
 _RECEIVED = Counter("meritgrid_messages_total", "Messages from gateways by channel", ["channel"])
+_REPEATED = Counter("meritgrid_messages_repeated_total", "Messages that came again and were answered as before")
 _THROTTLED = Counter("meritgrid_throttled_total", "Messages let fall since their gateway sends too many")
 _REFUSED = Counter("meritgrid_quarantined_total", "Messages in quarantine by reason", ["reason"])
 _TOO_EARLY: Final = "interval-not-over"
@@ -77,15 +80,6 @@ class ReadingRefused(MeritgridError):
         super().__init__(code, "The reading is refused", sentence)
 
 
-@dataclass(frozen=True, slots=True)
-class Outgoing:
-    """A message to publish."""
-
-    topic: str
-    payload: bytes
-    retain: bool = False
-
-
 @dataclass(slots=True)
 class _Place:
     """Where a reading stands in its gateway's chain; empty while it is not known to be the next one."""
@@ -108,11 +102,15 @@ class Ingest:
     came: Callable[[str], None] = lambda _: None
     takes_p256: bool = True
     throttle: Throttle = field(default_factory=lambda: Throttle(DEFAULT_MESSAGES_PER_S, DEFAULT_MESSAGE_BURST))
+    answers: Answers = field(default_factory=Answers)
 
     def take(self, topic: str, payload: bytes) -> list[Outgoing]:
         """Handle one message; what it returns is published after the commit."""
         if self._is_too_much(topic, payload):
             return []
+        if repeated := self.answers.to(topic, payload):
+            _REPEATED.inc()
+            return repeated
         try:
             received = parse(topic, payload)
         except MessageRefused as refusal:
@@ -120,7 +118,7 @@ class Ingest:
         _RECEIVED.labels(received.channel.value).inc()
         try:
             if isinstance(received.message, ReadingBatch):
-                return self._readings(received.gateway, topic, received.message)
+                return self._readings(received.gateway, topic, payload, received.message)
             if isinstance(received.message, SignedAcknowledgement):
                 self._acknowledgement(received.gateway, received.message)
             elif isinstance(received.message, Status):
@@ -147,13 +145,16 @@ class Ingest:
 
     # READINGS
 
-    def _readings(self, gateway: str, topic: str, batch: ReadingBatch) -> list[Outgoing]:
+    def _readings(self, gateway: str, topic: str, payload: bytes, batch: ReadingBatch) -> list[Outgoing]:
         with session_scope(self.engine) as session:
             # Which reading is the gateway's next one must not change before this one is stored.
             lock_gateway(session, gateway)
             receipts = tuple(self._receipt(session, gateway, topic, reading) for reading in batch.readings)
         sealed = Receipts.sealed(self.oracle_key, self.settlement, gateway=gateway, receipts=receipts)
-        return [Outgoing(topic_for(gateway, Channel.RECEIPTS), sealed.payload())]
+        answer = [Outgoing(topic_for(gateway, Channel.RECEIPTS), sealed.payload())]
+        if all(receipt.outcome is not ReceiptOutcome.REFUSED for receipt in receipts):
+            self.answers.remember(topic, payload, answer)  # a refusal may pass
+        return answer
 
     def _receipt(self, session: Session, gateway: str, topic: str, reading: SignedReading) -> Receipt:
         receipt = partial(

@@ -19,8 +19,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from market.backoff import Backoff
 from market.settings import MqttSettings, read_secret
 from oracle.broker.limits import TO_ORACLE
-from oracle.ingest import Outgoing
 from oracle.messages import topic_for
+from oracle.outgoing import Outgoing
 
 log = structlog.get_logger(__name__)
 

@@ -38,8 +38,9 @@ from market.store.leadership import ORACLE_LEADER, Leadership
 from oracle import dispatching, nominate, settle
 from oracle.context import Oracle
 from oracle.forecast import NanogridForecast, read_forecast
-from oracle.ingest import Ingest, Outgoing
+from oracle.ingest import Ingest
 from oracle.line import Line
+from oracle.outgoing import Outgoing
 from oracle.throttle import Throttle
 
 log = structlog.get_logger(__name__)

@@ -14,7 +14,7 @@ from market.services.enrolment_ca import EnrolmentCa
 from market.settings import Settings, SettingsError
 
 BrokerFolder = Annotated[Path, typer.Option(help="The broker's folder, as `meritgrid broker mosquitto` writes it.")]
-DEFAULT_FOLDER = Path("/etc/meritgrid/broker")
+DEFAULT_FOLDER = Path("/var/lib/mosquitto/meritgrid")
 
 
 def new_authority(
@@ -49,7 +49,7 @@ def write_mosquitto(
 
     The settings name the authority (MERITGRID_MQTT__ENROLMENT_CA_FILE, __ENROLMENT_CA_KEY_FILE).
 
-    Example: meritgrid broker mosquitto --folder /etc/meritgrid/broker --host broker.example --user mosquitto
+    Example: meritgrid broker mosquitto --folder /var/lib/mosquitto/meritgrid --host broker.example --user mosquitto
     """
     from oracle.broker import mosquitto
 
@@ -75,7 +75,7 @@ def service_certificate(
 ) -> None:
     """Make a service's key and certificate: for another oracle, or in place of one that ends.
 
-    Example: meritgrid broker certificate --name oracle --folder /etc/meritgrid/oracle
+    Example: meritgrid broker certificate --name oracle --folder /etc/meritgrid/keys
     """
     from oracle.broker.mosquitto import write_service
 
@@ -117,7 +117,7 @@ def serve_guard(
 ) -> None:
     """Stand beside Mosquitto and shut revoked gateways out. Runs as Mosquitto's user, on its machine.
 
-    Example: meritgrid broker guard --folder /etc/meritgrid/broker
+    Example: meritgrid broker guard --folder /var/lib/mosquitto/meritgrid
     """
     import asyncio
 

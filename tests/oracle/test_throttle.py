@@ -6,7 +6,9 @@ from dataclasses import dataclass, replace
 
 from market.store.database import read_scope
 from market.store.facts import Reading
+from oracle.answers import Answers
 from oracle.messages import ReadingBatch, ReceiptOutcome
+from oracle.outgoing import Outgoing
 from oracle.throttle import Throttle
 from tests.chain.world import U
 from tests.conftest import TEST_EPOCH
@@ -52,3 +54,29 @@ def test_what_is_too_much_is_let_fall_said_once_and_taken_when_it_comes_again(de
     clock.now_s += 0.5
     ingest.take(meter.topic, second)
     assert desk.quarantined() == ["too-many-messages"], "said once a minute"
+
+
+def test_a_repetition_gets_the_same_receipt_without_being_looked_at_again_but_a_refusal_is_looked_at(
+    desk: Desk,
+) -> None:
+    meter = desk.meter(0)
+    first = ReadingBatch(readings=(meter.read(TEST_EPOCH - U),)).payload()
+    early = ReadingBatch(readings=(meter.read(TEST_EPOCH),)).payload()
+    [answer] = desk.ingest.take(meter.topic, first)
+    assert desk.ingest.take(meter.topic, first) == [answer], "byte for byte, STORED and not DUPLICATE"
+    [refused] = desk.ingest.take(meter.topic, early)
+    assert b"interval-not-over" in refused.payload
+    desk.world.at(TEST_EPOCH + U)
+    [taken] = desk.ingest.take(meter.topic, early)
+    assert b"REFUSED" not in taken.payload
+
+
+def test_an_answer_is_remembered_for_a_minute() -> None:
+    clock = Seconds()
+    answers = Answers(now_s=clock)
+    answers.remember("topic", b"payload", [Outgoing("t", b"p")])
+    assert answers.to("topic", b"other") == answers.to("other", b"payload") == []
+    clock.now_s += 59
+    assert answers.to("topic", b"payload") == [Outgoing("t", b"p")]
+    clock.now_s += 1
+    assert answers.to("topic", b"payload") == []

@@ -10,8 +10,9 @@ from market.domain.calendar import Calendar
 from market.observability import logging_as
 from market.settings import Settings
 from market.store.database import open_engine
-from oracle.ingest import Ingest, Outgoing
+from oracle.ingest import Ingest
 from oracle.line import Line
+from oracle.outgoing import Outgoing
 from oracle.throttle import Throttle
 from scripts.bench.reconnect.fleet import ORACLE_KEY, SETTLEMENT, UNIT_S
 
