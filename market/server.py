@@ -8,22 +8,23 @@ from functools import partial
 from pathlib import Path
 
 import structlog
-import uvicorn
 from sqlalchemy import Engine
 
 from market.api.app import create_app
+from market.api.connections import http_server
 from market.chain.bindings import open_contracts
 from market.chain.indexer import Indexer, Progress
 from market.chain.sender import TransactionSender
 from market.clock import Clock, ClockRefused, SimulatedClock
-from market.jobs import Duty, Rounds, Schedule
+from market.jobs import Duty, Job, Rounds, Schedule
 from market.services import certificates, permissions, rounds
 from market.services.certificates import GatewayCertificates
 from market.services.enrolment_ca import EnrolmentCa
 from market.services.market import Market
 from market.settings import MqttSettings, Settings, SettingsError, load_private_key
-from market.store.database import migrate, open_engine, read_scope, session_scope
+from market.store.database import MIGRATION_LOCK, lock, migrate, open_engine, read_scope, session_scope
 from market.store.leadership import MARKET_LEADER, Leadership
+from market.store.partitions import add_month_partitions
 
 log = structlog.get_logger(__name__)
 
@@ -98,9 +99,17 @@ def reindex(settings: Settings, progress: Progress | None = None) -> int:
 
 
 def schedule_of(market: Market) -> Schedule:
-    """What the market does when: rounds over the offers, by each offer's own gate."""
+    """What the market does when: partitions ahead of their months; rounds over the offers, by each offer's own gate."""
+    partitions = Job("partitions", 0, partial(_add_partitions, market))
     work = Rounds("offers", partial(rounds.run_due, market), partial(rounds.next_moment, market))
-    return Schedule(market.calendar.time_unit_s, [], work)
+    return Schedule(market.calendar.time_unit_s, [partitions], work)
+
+
+def _add_partitions(market: Market, _: int) -> None:
+    with market.sessions() as session:
+        lock(session, MIGRATION_LOCK)  # a process that starts may be at the same
+        for name in add_month_partitions(session.connection(), market.now_s()):
+            log.info("partition of the readings made", name=name)
 
 
 def serve(settings: Settings) -> None:
@@ -121,19 +130,12 @@ def serve(settings: Settings) -> None:
         threading.Thread(target=_run_calendar, args=(schedule, clock, stop, duty), name=name, daemon=True)
         for name, schedule in schedules.items()
     ]
-    config = uvicorn.Config(
-        create_app(market),
-        host=settings.api.host,
-        port=settings.api.port,
-        log_config=None,
-        access_log=False,
-        timeout_graceful_shutdown=5,
-    )
+    server = http_server(create_app(market, settings.api), settings.api)
     leadership.start()
     for thread in threads:
         thread.start()
     try:
-        uvicorn.Server(config).run()
+        server.run()
     finally:
         stop.set()
         if isinstance(clock, SimulatedClock):

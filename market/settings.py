@@ -62,6 +62,19 @@ class ApiSettings(BaseModel):
     host: str = "127.0.0.1"
     port: int = 8080
     base_url: str = "http://127.0.0.1:8080"
+    trusted_proxies: str = ""
+    """Addresses and networks, separated by commas, whose X-Forwarded-For is believed; none: nobody's."""
+    calls_per_s: float = Field(default=20, gt=0)
+    calls_at_once: int = Field(default=400, ge=1)
+    """Of one signed-in caller: steadily [1/s], and after a rest."""
+    address_calls_per_s: float = Field(default=200, gt=0)
+    address_calls_at_once: int = Field(default=2000, ge=1)
+    """The same of one address, whoever calls from it."""
+    streams: int = Field(default=200, ge=1)
+    streams_per_address: int = Field(default=20, ge=1)
+    """Listeners to the stream at once."""
+    connections: int = Field(default=2000, ge=1)
+    """Open at once; beyond them a call is answered 503."""
 
 
 class MqttSettings(BaseModel):

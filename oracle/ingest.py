@@ -16,6 +16,7 @@ from prometheus_client import Counter
 from sqlalchemy import Engine, select
 from sqlalchemy.orm import Session
 
+from market import checkpoints
 from market.domain.calendar import Calendar
 from market.domain.errors import BadSignature, MeritgridError
 from market.domain.gateway_key import KeyKind, kind_of
@@ -30,6 +31,7 @@ from market.store.facts import Acknowledgement, GatewayStatus, Quarantined, Read
 from market.store.projections import Nanogrid
 from market.store.work import Dispatch, OutboxState
 from oracle.answers import Answers
+from oracle.checkpoints import IngestPoint
 from oracle.messages import (
     GENESIS_HASH,
     MAX_PAYLOAD_BYTES,
@@ -106,11 +108,18 @@ class Ingest:
 
     def take(self, topic: str, payload: bytes) -> list[Outgoing]:
         """Handle one message; what it returns is published after the commit."""
-        if self._is_too_much(topic, payload):
-            return []
+        checkpoints.passed(IngestPoint.HEARD, topic)
+        outgoing = [] if self._is_too_much(topic, payload) else self._answered(topic, payload)
+        checkpoints.passed(IngestPoint.STORED, topic)
+        return outgoing
+
+    def _answered(self, topic: str, payload: bytes) -> list[Outgoing]:
         if repeated := self.answers.to(topic, payload):
             _REPEATED.inc()
             return repeated
+        return self._taken(topic, payload)
+
+    def _taken(self, topic: str, payload: bytes) -> list[Outgoing]:
         try:
             received = parse(topic, payload)
         except MessageRefused as refusal:
@@ -150,6 +159,7 @@ class Ingest:
             # Which reading is the gateway's next one must not change before this one is stored.
             lock_gateway(session, gateway)
             receipts = tuple(self._receipt(session, gateway, topic, reading) for reading in batch.readings)
+            _written(session, Channel.READINGS)
         sealed = Receipts.sealed(self.oracle_key, self.settlement, gateway=gateway, receipts=receipts)
         answer = [Outgoing(topic_for(gateway, Channel.RECEIPTS), sealed.payload())]
         if all(receipt.outcome is not ReceiptOutcome.REFUSED for receipt in receipts):
@@ -273,10 +283,13 @@ class Ingest:
             dispatch = session.get(Dispatch, message.dispatch)
             if dispatch is None or dispatch.gateway.lower() != gateway:
                 raise ReadingRefused("unknown-dispatch", f"There is no dispatch {message.dispatch} for this gateway.")
-            self._note(session, dispatch, message, signer)
-        self.changed(gateway)
+            is_new = self._note(session, dispatch, message, signer)
+            _written(session, Channel.ACKS)
+        if is_new:
+            self.changed(gateway)
 
-    def _note(self, session: Session, dispatch: Dispatch, message: SignedAcknowledgement, signer: str) -> None:
+    def _note(self, session: Session, dispatch: Dispatch, message: SignedAcknowledgement, signer: str) -> bool:
+        """Write an acknowledgement down; False when it is there already."""
         state = message.dispatch_state
         known = session.scalar(
             select(Acknowledgement.id).where(
@@ -284,7 +297,7 @@ class Ingest:
             )
         )
         if known is not None:
-            return
+            return False
         note_dispatch(session, dispatch, state.name, int(self.now()))
         session.add(
             Acknowledgement(
@@ -298,15 +311,16 @@ class Ingest:
                 received_at=int(self.now()),
             )
         )
+        if state is DispatchState.STARTED:
+            dispatch.started_at = dispatch.started_at or message.at  # also when its end has come before it
         if OutboxState(dispatch.state) not in _ORDER or _is_earlier(state, OutboxState(dispatch.state)):
-            return  # an old acknowledgement that comes late changes nothing
+            return True  # an old acknowledgement that comes late changes nothing
         dispatch.state = OutboxState(state.name)
         dispatch.reason = message.reason or None
         dispatch.answered_at = dispatch.answered_at or message.at
-        if state is DispatchState.STARTED:
-            dispatch.started_at = message.at
-        elif state not in (DispatchState.NEW, DispatchState.ACCEPTED):
+        if state not in (DispatchState.NEW, DispatchState.ACCEPTED, DispatchState.STARTED):
             dispatch.ended_at = message.at
+        return True
 
     def _status(self, gateway: str, message: Status) -> None:
         if message.sealed_by(self.settlement).lower() != gateway:
@@ -325,6 +339,7 @@ class Ingest:
                     received_at=int(self.now()),
                 )
             )
+            _written(session, Channel.STATUS)
         if online:
             self.came(gateway)
 
@@ -364,6 +379,11 @@ class Ingest:
                 sequence=place.sequence if place else None,
             )
         )
+
+
+def _written(session: Session, channel: Channel) -> None:
+    session.flush()
+    checkpoints.passed(IngestPoint.WRITTEN, channel)
 
 
 def _is_earlier(state: DispatchState, than: OutboxState) -> bool:

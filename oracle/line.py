@@ -16,9 +16,11 @@ import structlog
 from prometheus_client import Gauge
 from sqlalchemy.exc import SQLAlchemyError
 
+from market import checkpoints
 from market.backoff import Backoff
 from market.settings import MqttSettings, read_secret
 from oracle.broker.limits import TO_ORACLE
+from oracle.checkpoints import IngestPoint
 from oracle.messages import topic_for
 from oracle.outgoing import Outgoing
 
@@ -131,6 +133,7 @@ class Line:
             payload = message.payload if isinstance(message.payload, bytes) else str(message.payload).encode()
             outgoing = await asyncio.to_thread(self._take, str(message.topic), payload)
             await self._publish_all(client, outgoing)
+            checkpoints.passed(IngestPoint.ANSWERED, str(message.topic))
 
     async def _publish_all(self, client: aiomqtt.Client, outgoing: Sequence[Outgoing]) -> None:
         for message in outgoing:

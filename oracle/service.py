@@ -23,6 +23,7 @@ from typing import Final
 import aiomqtt
 import structlog
 
+from market import checkpoints
 from market.chain.bindings import open_contracts
 from market.chain.indexer import Indexer
 from market.chain.precompiles import can_check_p256
@@ -36,6 +37,7 @@ from market.settings import Settings, load_private_key
 from market.store.database import migrate, open_engine, read_scope
 from market.store.leadership import ORACLE_LEADER, Leadership
 from oracle import dispatching, nominate, settle
+from oracle.checkpoints import OutboxPoint
 from oracle.context import Oracle
 from oracle.forecast import NanogridForecast, read_forecast
 from oracle.ingest import Ingest
@@ -139,7 +141,7 @@ class OracleService:
 
     def _open_snapshots(self) -> list[Outgoing]:
         with read_scope(self._oracle.engine) as session:
-            gateways = dispatching.open_gateways(session, self._oracle.now_s())
+            gateways = dispatching.lately_dispatched(session, self._oracle)
         return dispatching.snapshots(self._oracle, gateways)
 
     def _snapshots_of_news(self) -> list[Outgoing]:
@@ -147,9 +149,7 @@ class OracleService:
         self._moved -= moved
         self._came -= came
         with read_scope(self._oracle.engine) as session:
-            waiting = {
-                each for each in dispatching.open_gateways(session, self._oracle.now_s()) if each.lower() in came
-            }
+            waiting = {each for each in dispatching.lately_dispatched(session, self._oracle) if each.lower() in came}
         # To whose dispatches have moved also when nothing is left: what is retained must not come back as new.
         return dispatching.snapshots(self._oracle, waiting | set(map(checksum_address, moved)))
 
@@ -199,7 +199,11 @@ class OracleService:
         gateways = dispatching.write_dispatches(self._oracle, interval)
         if not gateways:
             return
+        self._tell(gateways, interval)
+
+    def _tell(self, gateways: set[str], interval: int) -> None:
         self._publish(dispatching.snapshots(self._oracle, gateways))
+        checkpoints.passed(OutboxPoint.PUBLISHED, str(interval))
         self._await_answers(interval)
 
     def _await_answers(self, interval: int) -> None:
@@ -213,8 +217,7 @@ class OracleService:
     def _dispatch_changes(self, interval: int) -> None:
         gateways = dispatching.write_changes(self._oracle, interval)
         if gateways:
-            self._publish(dispatching.snapshots(self._oracle, gateways))
-            self._await_answers(interval)
+            self._tell(gateways, interval)
 
     def _run_jobs(self, ready: Callable[[], None]) -> None:
         try:
@@ -225,7 +228,9 @@ class OracleService:
                 log.error("the clock refused", why=str(refusal))
 
 
-def serve(settings: Settings, forecast_file: Path, ready_file: Path | None, metrics_port: int | None) -> None:
+def serve(
+    settings: Settings, forecast_file: Path, ready_file: Path | None, metrics_port: int | None, metrics_host: str
+) -> None:
     """Run the oracle.
 
     Raises:
@@ -238,7 +243,7 @@ def serve(settings: Settings, forecast_file: Path, ready_file: Path | None, metr
 
     async def run() -> None:
         service = await asyncio.to_thread(OracleService, settings, read_forecast(forecast_file))
-        serve_metrics(metrics_port, service.now)
+        serve_metrics(metrics_port, metrics_host, service.now)
         await service.run(ready)
 
     asyncio.run(run())
