@@ -193,6 +193,7 @@ node_modules/.stamp: package.json package-lock.json .venv/.stamp
 .stamp-test-packages: .venv/.stamp
 	@scripts/debian_packages.sh 'command -v chromium || command -v chromium-browser || command -v google-chrome' chromium \
 	  'ls /usr/lib/postgresql/*/bin/initdb' postgresql \
+	  'PATH=$$PATH:/usr/sbin command -v mosquitto && ls /usr/lib/*/mosquitto_dynamic_security.so' mosquitto \
 	  'PATH=$$PATH:/usr/sbin; command -v nginx && test -f /etc/nginx/nginx.conf' nginx-light 'command -v promtool' prometheus \
 	  'command -v docker-compose' docker-compose 'test -x /usr/sbin/logrotate' logrotate 'command -v systemd-analyze' systemd
 	$(call timed,python packages of the tests,$(SYNC) --extra extract)
