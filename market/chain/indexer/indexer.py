@@ -51,6 +51,7 @@ class Indexer:
         self._web3 = contracts.web3
         self._engine = engine
         self._confirmations = confirmations
+        self._halvings = 0
 
     def index_now(self, progress: Progress | None = None) -> int:
         """Take in everything up to the present head, and return its block number.
@@ -97,21 +98,31 @@ class Indexer:
             return _read_cursor(session)
 
     def _index_range(self, cursor: _Block | None, head: int) -> int | None:
-        """Take in the next range and return its last block; None when another process was quicker."""
+        """Take in the next range and return its last block; None when it is to be tried again: another process was
+        quicker, or the node was too slow for so many blocks."""
         first = self._contracts.deployment.first_block if cursor is None else cursor.number + 1
+        blocks = max(1, RANGE_BLOCKS >> self._halvings)
         with one_node(self._web3):
             # First the last block: a node that does not have it yet would answer with a part of the events.
-            end = self._block(min(max(first, head), first + RANGE_BLOCKS - 1))
-            first, last, events = self._fetch(first, end.number)
+            end = self._block(min(max(first, head), first + blocks - 1))
+            try:
+                first, last, events = self._fetch(first, end.number)
+            except OSError:
+                if first == end.number:
+                    raise
+                self._halvings = (RANGE_BLOCKS // (end.number - first + 1)).bit_length()
+                log.warning("no answer for a range of events: the next is shorter", first=first, last=end.number)
+                return None
             if last != end.number:
                 end = self._block(last)
+        self._halvings = max(0, self._halvings - 1)
         with session_scope(self._engine) as session:
             lock(session, INDEXER_LOCK)
             if _read_cursor(session) != cursor:
                 return None
             run = Projecting(session, self._contracts.deployment.parameters.time_unit_s)
             for event in events:
-                session.add(_row(event))
+                session.add(_row(event, _subject_of(event)))
                 run.apply(event)
             _write_cursor(session, end)
         for event in events:
@@ -181,12 +192,12 @@ class Indexer:
             cursor = _read_cursor(session)
             if cursor is None or cursor.number < base.number:
                 return
-            events = _stored_events(session, base.number)
+            stored = _stored_events(session, base.number)
             blocks = [block for block in kept if block.number <= base.number]
             _drop(session)
             run = Projecting(session, self._contracts.deployment.parameters.time_unit_s)
-            for event in events:
-                session.add(_row(event))
+            for event, subject in stored:
+                session.add(_row(event, subject))
                 run.apply(event)
             session.add_all(
                 IndexedBlock(number=block.number, hash=block.hash) for block in blocks if block.number < base.number
@@ -194,8 +205,11 @@ class Indexer:
             _write_cursor(session, base)
 
 
-def _row(event: Event) -> ChainEvent:
-    subject = next(iter(event.arguments.values()), "")
+def _subject_of(event: Event) -> str:
+    return str(next(iter(event.arguments.values()), ""))[:200]
+
+
+def _row(event: Event, subject: str) -> ChainEvent:
     return ChainEvent(
         block=event.block,
         log_index=event.log_index,
@@ -203,17 +217,21 @@ def _row(event: Event) -> ChainEvent:
         transaction=event.transaction,
         contract=event.contract,
         event=event.name,
-        subject=str(subject)[:200],
+        subject=subject,
         arguments=dict(event.arguments),
     )
 
 
-def _stored_events(session: Session, last: int) -> list[Event]:
+def _stored_events(session: Session, last: int) -> list[tuple[Event, str]]:
+    """Events with their subjects: PostgreSQL does not keep the order of their arguments, the first of which it is."""
     rows = session.scalars(
         select(ChainEvent).where(ChainEvent.block <= last).order_by(ChainEvent.block, ChainEvent.log_index)
     ).yield_per(_REPLAY_EVENTS)
     return [
-        Event(row.contract, row.event, row.arguments, row.block, row.log_index, row.block_time, row.transaction)
+        (
+            Event(row.contract, row.event, row.arguments, row.block, row.log_index, row.block_time, row.transaction),
+            row.subject,
+        )
         for row in rows
     ]
 
