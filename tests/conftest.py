@@ -12,17 +12,26 @@ from hypothesis import HealthCheck, settings
 
 from market.chain.embedded import EmbeddedChain, start_anvil
 from scripts.demo.supervisor import free_port as taken_by_nobody
+from tests.clock import TEST_EPOCH
 from tests.databases import database_url, postgresql_server
+from tests.networks import network
 
-__all__ = ["anvil", "database_url", "free_port", "free_ports", "module_anvil", "postgresql_server"]
+__all__ = [
+    "TEST_EPOCH",
+    "anvil",
+    "database_url",
+    "free_port",
+    "free_ports",
+    "module_anvil",
+    "network",
+    "postgresql_server",
+]
 
 # A machine that is busy with something else is no fault of a property.
 settings.register_profile("meritgrid", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("meritgrid")
 
 os.environ["COLUMNS"] = "200"  # tables of the command line: a console takes its width when it is made
-TEST_EPOCH = 1_780_000_200
-"""Time at which test chains stand at first: a multiple of 900 s. [epoch seconds]"""
 
 
 @pytest.fixture(autouse=True)
