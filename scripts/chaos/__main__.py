@@ -81,5 +81,8 @@ def show(result: ChaosResult) -> None:
     )
 
 
+app = typer.Typer(add_completion=False, pretty_exceptions_show_locals=False)
+app.command()(main)
+
 if __name__ == "__main__":
-    typer.run(main)
+    app()

@@ -278,7 +278,7 @@ async def _prepare(links: dict[str, Link], stage: RehearsalStage) -> None:
     first = stage.rpc_members[0]
     targets = {
         "gateways' broker": stage.ports["broker"],
-        "broker": stage.ports["broker"],
+        "oracle's broker": stage.ports["broker"],
         "database link": stage.server.port,
         "chain link": first.http_port,
     }

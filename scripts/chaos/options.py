@@ -11,7 +11,7 @@ from scripts.rehearsal.stage import VALIDATORS
 
 GATEWAYS_DISK: Final = "gateways' disk"
 DATABASE_DISK: Final = "database's disk"
-LINKS: Final = ("gateways' broker", "broker", "database link", "chain link")
+LINKS: Final = ("gateways' broker", "oracle's broker", "database link", "chain link")
 SHORT_S: Final = {
     Kind.KILL: (0.0, 2.0),
     Kind.FREEZE: (15.0, 25.0),

@@ -71,9 +71,11 @@ def scenario_of(options: DemoOptions) -> Scenario:
 
 
 @asynccontextmanager
-async def opened(options: DemoOptions, progress: Progress, resumed: Manifest | None = None) -> AsyncIterator[Stage]:
+async def opened(
+    options: DemoOptions, progress: Progress, resumed: Manifest | None = None, database_url: str = ""
+) -> AsyncIterator[Stage]:
     """A stage that is set up, or goes on where it was left; it is torn down in any case."""
-    stage = stages.new_stage(options, scenario_of(options), resumed)
+    stage = stages.new_stage(options, scenario_of(options), resumed, database_url)
     try:
         await stages.set_up(stage, progress)
         yield stage

@@ -56,7 +56,8 @@ _DEPLOYER: Final = "operator"
 
 @dataclass
 class Stage:
-    """What runs. Ports by process; `agents` by name → the gateways' folders that it hosts."""
+    """What runs. Ports by process; `agents` by name → the gateways' folders that it hosts; `database_url`: by default
+    of a SQLite file in the folder."""
 
     options: DemoOptions
     scenario: Scenario
@@ -70,6 +71,10 @@ class Stage:
     chain: EmbeddedChain | None = None
     chain_log: IO[bytes] | None = None
     agents: dict[str, list[Path]] = field(default_factory=dict)
+    database_url: str = ""
+
+    def __post_init__(self) -> None:
+        self.database_url = self.database_url or f"sqlite:///{self.layout.database.absolute()}"
 
     @property
     def market_url(self) -> str:
@@ -108,7 +113,9 @@ class Stage:
         return ["market", *processes(self).names()]
 
 
-def new_stage(options: DemoOptions, scenario: Scenario, resumed: Manifest | None = None) -> Stage:
+def new_stage(
+    options: DemoOptions, scenario: Scenario, resumed: Manifest | None = None, database_url: str = ""
+) -> Stage:
     """A stage with nothing running on it yet; `resumed`: it goes on in its folder. Must be called inside a running
     event loop."""
     layout = Layout(options.data_folder, options.seed)
@@ -121,6 +128,7 @@ def new_stage(options: DemoOptions, scenario: Scenario, resumed: Manifest | None
     authority = ClockAuthority(start_s, token, port=ports["clock"], speed=options.speed)
     households = households_of(scenario, options.willing_percent, options.faults)
     stage = Stage(options, scenario, households, layout, ports, token, Supervisor(layout.logs), authority, manifest)
+    stage.database_url = database_url or stage.database_url
     authority.on_advance = partial(_set_chain_time, stage)
     stage.agents = {
         f"agent-{number + 1}": [layout.gateway(each.index) for each in households[number :: options.agents]]
@@ -152,7 +160,7 @@ async def set_up(stage: Stage, progress: Progress) -> None:
     await asyncio.to_thread(_start_chain, stage)
     await stage.authority.start()
     stage.authority.expect(stage.participants())
-    engine = open_engine(_database_url(stage))
+    engine = open_engine(stage.database_url)
     try:
         await _set_up_market(stage, engine, progress)
     finally:
@@ -184,7 +192,7 @@ async def _register(stage: Stage, engine: Engine, progress: Progress) -> dict[in
     now_s = int(stage.authority.now)
     _tell(stage, progress, "deploying the contracts")
     await asyncio.to_thread(_deploy, stage)
-    await asyncio.to_thread(migrate, _database_url(stage))
+    await asyncio.to_thread(migrate, stage.database_url)
     registrar = Registrar(stage.contracts(), engine, stage.layout.keys, now_s, next_interval(now_s))
     _tell(stage, progress, "registering participants")
     await asyncio.to_thread(registrar.register, stage.scenario.name, stage.households)
@@ -244,10 +252,6 @@ def _deploy(stage: Stage) -> None:
     write_deployment(stage.layout.deployment, deploy(web3, account, parameters))
 
 
-def _database_url(stage: Stage) -> str:
-    return f"sqlite:///{stage.layout.database.absolute()}"
-
-
 def _password_file(stage: Stage) -> Path:
     return stage.layout.folder / "keys" / "oracle-broker.password"
 
@@ -261,7 +265,7 @@ def _write_oracle_password(stage: Stage, engine: Engine, now_s: int) -> None:
 
 def processes(stage: Stage) -> Processes:
     """How the stage's processes are run."""
-    shared = shared_settings(stage.layout, stage.ports, _database_url(stage), _password_file(stage))
+    shared = shared_settings(stage.layout, stage.ports, stage.database_url, _password_file(stage))
     own = {
         "MERITGRID_RPC_URL": stage.rpc_url,
         "MERITGRID_CLOCK": f"simulated:127.0.0.1:{stage.ports['clock']}",

@@ -6,6 +6,7 @@ import asyncio
 import os
 import pwd
 import shutil
+import signal
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,10 +66,22 @@ class PostgresqlServer:
         # Of a small disk no more than it has is kept for a crash.
         options = ("listen_addresses=127.0.0.1", "max_connections=200", "max_wal_size=96MB", "min_wal_size=32MB")
         command += [part for option in options for part in ("-c", option)]
-        return ProcessSpec(name, [*self._as_owner(), *command], ready=self._probe())
+        # SIGTERM would wait for everybody who is connected.
+        return ProcessSpec(name, [*self._as_owner(), *command], ready=self._probe(), stop_by=signal.SIGINT)
 
     def _probe(self) -> Probe:
-        ready = [server_program("pg_isready"), "-q", "-h", "127.0.0.1", "-p", str(self.port), "-d", _DATABASE]
+        ready = [
+            server_program("pg_isready"),
+            "-q",
+            "-h",
+            "127.0.0.1",
+            "-p",
+            str(self.port),
+            "-U",
+            "meritgrid",
+            "-d",
+            _DATABASE,
+        ]
 
         async def probe() -> bool:
             asked = await asyncio.create_subprocess_exec(*ready)
@@ -84,6 +97,7 @@ class PostgresqlServer:
             input=said,
             text=True,
             stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL if said else None,  # the single server tells of its start and end
         )
 
     def _as_owner(self) -> list[str]:

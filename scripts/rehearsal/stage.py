@@ -79,8 +79,8 @@ class RehearsalStage:
     """What runs.
 
     day: the published one; scenario: what of it is played when; agents: name → its gateways' folders; entries: where
-    others than its own port is used to reach a part: broker, gateways' broker, database, a validator's name → port;
-    runners: those of its processes.
+    another than its own port is used to reach a part: oracle's broker, gateways' broker, database, a validator's name →
+    port; runners: those of its processes.
     """
 
     options: RehearsalOptions
@@ -159,7 +159,7 @@ class RehearsalStage:
             "MERITGRID_RPC_URL": ",".join(member.rpc_url for member in members),
             "MERITGRID_MQTT__GATEWAY_PORT": str(self.entries.get("gateways' broker", self.ports["broker"])),
         }
-        oracle = {"MERITGRID_MQTT__PORT": str(self.entries.get("broker", self.ports["broker"]))}
+        oracle = {"MERITGRID_MQTT__PORT": str(self.entries.get("oracle's broker", self.ports["broker"]))}
         return Processes(self.layout, self.ports, shared | own, self.agents, {"oracle": oracle}, self.runners)
 
 

@@ -20,6 +20,14 @@ ON_NETWORK = (pytest.mark.network, pytest.mark.slow, pytest.mark.timeout(900))
 """A story that takes minutes is told within a fixture of its first test."""
 
 
+CHAINS_AND_DATABASES = [
+    pytest.param(("embedded", "sqlite"), id="embedded-sqlite"),
+    pytest.param(("embedded", "postgresql"), id="embedded-postgresql", marks=pytest.mark.postgresql),
+    pytest.param(("network", "postgresql"), id="network", marks=[*ON_NETWORK, pytest.mark.postgresql]),
+]
+ONLY_NETWORK = CHAINS_AND_DATABASES[-1:]
+
+
 @pytest.fixture(scope="module")
 def embedded_ground() -> Iterator[Ground]:
     """A fresh node whose clock stands at TEST_EPOCH until it is moved."""

@@ -5,14 +5,17 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
+from eth_account import Account
 from sqlalchemy import Engine, func, select
 
 from market.chain.bindings import artifact, encode_call
 from market.chain.deployment import CONTRACT_NAMES
+from market.chain.embedded import CHAIN_ID, start_anvil
 from market.chain.indexer import Indexer, handled_events
 from market.chain.profiles import rpc_all
 from market.chain.receipts import find_receipt
@@ -20,9 +23,12 @@ from market.domain.errors import BidRejection
 from market.domain.products import Direction, Side
 from market.domain.settlement import AwardTerms, Outcome, settle_award, settle_hold_upheld, settle_missing
 from market.domain.states import OfferStatus
+from market.settings import ChainProfile
 from market.store.database import migrate, open_engine, read_scope
 from market.store.models import (
-    Account,
+    Account as AccountRow,
+)
+from market.store.models import (
     Award,
     FlexibilityRequest,
     GridCommand,
@@ -37,20 +43,30 @@ from market.store.models import (
     SkippedBid,
     TokenTransfer,
 )
+from scripts.demo.supervisor import free_port
+from tests.chain.conftest import CHAINS_AND_DATABASES
 from tests.chain.grounds import Ground
 from tests.chain.rows import projections
 from tests.chain.story import Story
-from tests.chain.world import World
+from tests.chain.world import KEYS, World
+from tests.clock import TEST_EPOCH
+from tests.databases import database_of
 
 
-@pytest.fixture(scope="module")
-def told(ground: Ground, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
+@pytest.fixture(scope="module", params=CHAINS_AND_DATABASES)
+def told(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
     """The market's story; tests only read, or add what no other asks for."""
-    folder = tmp_path_factory.mktemp("indexer")
-    story = Story(ground.world(f"sqlite:///{folder / 'market.sqlite'}"))
-    story.tell()
-    yield story
-    story.world.engine.dispose()
+    chain, kind = request.param
+    with ExitStack() as stack:
+        if chain == "embedded":  # its clock goes on by months: one story on each chain
+            anvil = stack.enter_context(start_anvil(free_port(), timestamp=TEST_EPOCH))
+            ground = Ground(ChainProfile.EMBEDDED, CHAIN_ID, anvil, KEYS)
+        else:
+            ground = request.getfixturevalue("network_ground")
+        story = Story(ground.world(stack.enter_context(database_of(kind, request, tmp_path_factory.mktemp("story")))))
+        story.tell()
+        yield story
+        story.world.engine.dispose()
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +100,7 @@ def test_every_event_that_says_something_is_taken_in() -> None:
 
 def test_balances_bonds_and_debts_are_the_chains(world: World) -> None:
     with read_scope(world.engine) as session:
-        accounts = session.scalars(select(Account)).all()
+        accounts = session.scalars(select(AccountRow)).all()
         seats = session.scalars(select(Nanogrid)).all()
     assert len(accounts) >= 2
     for account in accounts:
@@ -100,7 +116,7 @@ def test_balances_bonds_and_debts_are_the_chains(world: World) -> None:
 def test_the_entries_of_a_purse_sum_up_to_its_balance(world: World) -> None:
     entries = select(func.sum(LedgerEntry.amount_ueur))
     with read_scope(world.engine) as session:
-        for account in session.scalars(select(Account)):
+        for account in session.scalars(select(AccountRow)):
             of_account = entries.where(LedgerEntry.purse == Purse.ACCOUNT, LedgerEntry.account == account.account)
             assert session.scalar(of_account) == account.balance_ueur
         for seat in session.scalars(select(Nanogrid)):
@@ -123,7 +139,7 @@ def test_what_moved_between_purses_is_what_the_tokens_say(world: World) -> None:
 
 def test_seats_are_as_the_registry_has_them(world: World) -> None:
     with read_scope(world.engine) as session:
-        seats = session.scalars(select(Nanogrid)).all()
+        seats = session.scalars(select(Nanogrid).order_by(Nanogrid.nanogrid)).all()
     assert [seat.index for seat in seats] == [0, 1, 2, 3]
     for seat in seats:
         on_chain = world.contracts.call(world.contracts.registry.functions.seatOf(seat.nanogrid))
@@ -267,10 +283,10 @@ def test_indexing_again_changes_nothing(world: World) -> None:
     assert projections(world.engine) == kept
 
 
-def test_events_by_the_thousand_are_taken_in_within_seconds(ground: Ground, world: World) -> None:
-    web3, count = world.contracts.web3, 1500
+def test_events_by_the_thousand_are_taken_in_within_seconds(world: World) -> None:
+    web3, count, operator = world.contracts.web3, 1500, Account.from_key(world.keys["operator"])
     world.indexer.index_now()
-    nonce = web3.eth.get_transaction_count(ground.deployer.address)
+    nonce = web3.eth.get_transaction_count(operator.address)
     transfer = {
         "to": world.contracts.token.address,
         "data": encode_call(world.contracts.token.functions.transfer(world.nobody, 1)),
@@ -279,9 +295,9 @@ def test_events_by_the_thousand_are_taken_in_within_seconds(ground: Ground, worl
         "maxFeePerGas": 10**9,
         "maxPriorityFeePerGas": world.contracts.profile.priority_fee_wei,
         "type": 2,
-        "chainId": ground.chain_id,
+        "chainId": world.contracts.deployment.chain_id,
     }
-    signed = [ground.deployer.sign_transaction({**transfer, "nonce": nonce + place}) for place in range(count)]
+    signed = [operator.sign_transaction({**transfer, "nonce": nonce + place}) for place in range(count)]
     hashes = rpc_all(web3, "eth_sendRawTransaction", [["0x" + each.raw_transaction.hex()] for each in signed])
     deadline_s = time.monotonic() + 60
     while find_receipt(web3, hashes[-1:]) is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -18,18 +19,19 @@ from hexbytes import HexBytes
 from web3 import Web3
 
 from market.chain.deployment import Deployment, write_deployment
-from market.chain.profiles import PROFILES, rpc
+from market.chain.profiles import rpc
 from market.chain.receipts import carry
 from market.chain.refusals import NotMinedYet, RefusedByNode
 from market.chain.sender import TransactionSender
+from market.checkpoints import SenderPoint
 from market.domain.errors import ContractRefused, ValidationFailed
 from market.store.database import read_scope, session_scope
 from market.store.models import Transaction, TransactionState
-from tests.chain.conftest import ON_NETWORK
+from tests.chain.conftest import CHAINS_AND_DATABASES, ONLY_NETWORK
 from tests.chain.grounds import Ground
 from tests.chain.rows import transactions
 from tests.chain.world import World
-from tests.databases import empty_database
+from tests.databases import database_of
 
 Shared = tuple[Ground, Deployment]
 
@@ -44,21 +46,15 @@ def network_market(network_ground: Ground) -> Shared:
     return network_ground, network_ground.deploy(network_ground.parameters)
 
 
-@pytest.fixture(
-    params=[
-        ("embedded", "sqlite"),
-        ("embedded", "postgresql"),
-        pytest.param(("network", "postgresql"), marks=ON_NETWORK),
-    ],
-    ids="-".join,
-)
+@pytest.fixture(params=CHAINS_AND_DATABASES)
 def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
     """An empty database, and contracts that the tests of a file share."""
-    chain, database = request.param
+    chain, kind = request.param
     ground, deployment = request.getfixturevalue(f"{chain}_market")
-    world = ground.world(empty_database(database, request, tmp_path), deployment)
-    yield world
-    world.engine.dispose()
+    with database_of(kind, request, tmp_path) as url:
+        world = ground.world(url, deployment)
+        yield world
+        world.engine.dispose()
 
 
 def mint(world: World, amount_ueur: int = 5):  # type: ignore[no-untyped-def]
@@ -177,52 +173,49 @@ def test_threads_and_senders_of_one_key_give_each_nonce_once(world: World) -> No
 
 CHILD = """
 import os, signal, sys
+from pathlib import Path
+from market import checkpoints
 from market.chain.bindings import Contracts
 from market.chain.deployment import read_deployment
 from market.chain.profiles import PROFILES, connect
-from market.chain.refusals import NotMinedYet, RefusedByNode
 from market.chain.sender import TransactionSender
 from market.settings import ChainProfile
 from market.store.database import open_engine
-from pathlib import Path
-from typing import Any
 
-chain_profile, rpc_url, deployment, database, key, receiver, killed_at = sys.argv[1:]
-profile = PROFILES[ChainProfile(chain_profile)]
+rpc_url, deployment, database, key, receiver, killed_at = sys.argv[1:]
+profile = PROFILES[ChainProfile.NETWORK]
 contracts = Contracts(connect(rpc_url, profile), read_deployment(Path(deployment)), profile)
 
-def checkpoint(name):
-    if name == killed_at:
+def die(point, what):
+    if point == killed_at:
         os.kill(os.getpid(), signal.SIGKILL)
 
-sender = TransactionSender(contracts, open_engine(database), bytes.fromhex(key), checkpoint=checkpoint)
+checkpoints.follow(die)
+sender = TransactionSender(contracts, open_engine(database), bytes.fromhex(key))
 sender.send(contracts.token.functions.mint(receiver, 5, bytes(32)), "mint", "bank transfer 1")
 """
 
 
+@pytest.mark.parametrize("world", ONLY_NETWORK, indirect=True)
 @pytest.mark.parametrize(
     ("killed_at", "finish"),
     [
-        ("stored", "recover"),
-        ("stored", "ask again"),
-        ("stored", "next transaction"),
-        ("sent", "recover"),
-        ("mined", "recover"),
-        ("mined", "ask again"),
+        (SenderPoint.STORED, "next transaction"),
+        (SenderPoint.SENT, "recover"),
+        (SenderPoint.MINED, "ask again"),
     ],
 )
 def test_a_kill_between_two_steps_neither_loses_nor_doubles(
-    world: World, tmp_path: Path, killed_at: str, finish: str
+    world: World, tmp_path: Path, killed_at: SenderPoint, finish: str
 ) -> None:
+    """On the network; at every point, and finished in every way, on the embedded node: tests/kill_points."""
     deployment = tmp_path / "deployment.json"
     write_deployment(deployment, world.contracts.deployment)
     database = world.engine.url.render_as_string(hide_password=False)
-    profile = next(name for name, profile in PROFILES.items() if profile is world.contracts.profile)
-    arguments = [profile, world.chain.rpc_url, str(deployment), database, world.keys["operator"].hex(), world.nobody]
-    arguments.append(killed_at)
+    arguments = [str(deployment), database, world.keys["operator"].hex(), world.nobody, killed_at]
+    command = [sys.executable, "-c", CHILD, world.chain.rpc_url, *arguments]
     environment = {**os.environ, "PYTHONPATH": str(Path.cwd())}
-    child = subprocess.run([sys.executable, "-c", CHILD, *arguments], env=environment, timeout=60, check=False)
-    assert child.returncode == -9
+    assert subprocess.run(command, env=environment, timeout=60, check=False).returncode == -signal.SIGKILL
     sender = world.sender("operator")
     finishing: dict[str, Callable[[], object]] = {
         "recover": sender.recover,
@@ -234,6 +227,18 @@ def test_a_kill_between_two_steps_neither_loses_nor_doubles(
     sender.recover()
     assert minted(world) == 5
     assert {row.state for row in transactions(world)} == {TransactionState.MINED}
+
+
+def test_what_somebody_still_waits_for_is_not_taken_from_it(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    with world.standing_still(3):
+        with monkeypatch.context() as hurried:
+            hurried.setattr("market.chain.sender.RECEIPT_WITHIN_S", 0.3)
+            with pytest.raises(NotMinedYet):
+                world.sender("operator").send(mint(world), "mint", "one")
+        attempts = transactions(world)[0].attempts
+        world.sender("operator").finish_abandoned()
+        assert transactions(world)[0].attempts == attempts
+    world.sender("operator").recover()
 
 
 def test_a_nonce_that_the_node_never_got_holds_up_nothing_for_good(world: World) -> None:
