@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, settings
 
 from market.chain.embedded import EmbeddedChain, start_anvil
 from scripts.demo.supervisor import free_port as taken_by_nobody
+from tests.clock import TEST_EPOCH
 from tests.databases import (
     database_url,
     migrated_database_url,
@@ -22,10 +23,12 @@ from tests.databases import (
     postgresql_server,
     production_database,
 )
+from tests.networks import network
 
 __all__ = [
-    "anvil", "database_url", "free_port", "free_ports", "migrated_database_url", "migrated_template", "module_anvil",
-    "module_database_url", "postgresql_cluster", "postgresql_database", "postgresql_server", "production_database",
+    "TEST_EPOCH", "anvil", "database_url", "free_port", "free_ports", "migrated_database_url", "migrated_template",
+    "module_anvil", "module_database_url", "network", "postgresql_cluster", "postgresql_database", "postgresql_server",
+    "production_database",
 ]  # fmt: skip
 
 # A machine that is busy with something else is no fault of a property.
@@ -33,8 +36,6 @@ settings.register_profile("meritgrid", deadline=None, suppress_health_check=[Hea
 settings.load_profile("meritgrid")
 
 os.environ["COLUMNS"] = "200"  # tables of the command line: a console takes its width when it is made
-TEST_EPOCH = 1_780_000_200
-"""Time at which test chains stand at first: a multiple of 900 s. [epoch seconds]"""
 
 
 @pytest.fixture(autouse=True)

@@ -123,6 +123,16 @@ def new_database(server: str, template: str = "template1") -> Iterator[str]:
         engine.dispose()
 
 
+@contextmanager
+def database_of(kind: str, request: pytest.FixtureRequest, folder: Path) -> Iterator[str]:
+    """URL of an empty database of a kind, for fixtures that choose it by themselves."""
+    if kind == "sqlite":
+        yield f"sqlite:///{folder / 'market.sqlite'}"
+    else:
+        with new_database(request.getfixturevalue("postgresql_server")) as url:
+            yield url
+
+
 @pytest.fixture(scope="session")
 def migrated_template(postgresql_server: str) -> Iterator[str]:
     """Name of a database that is migrated already: a copy of it costs a tenth of a migration."""
