@@ -178,9 +178,10 @@ def test_a_transaction_that_was_stored_and_never_sent_is_pending_by_its_sender(
 
     sender = TransactionSender(world.contracts, world.engine, KEYS["stranger"], now=world.now)
     approve = world.contracts.token.functions.approve(world.contracts.settlement.address, 1)
-    with monkeypatch.context() as followed, pytest.raises(_Killed):
+    with monkeypatch.context() as followed:
         followed.setattr(checkpoints, "_followers", [die])
-        sender.send(approve, "approve", "approve-once")
+        with pytest.raises(_Killed):
+            sender.send(approve, "approve", "approve-once")
     world.at(world.now_s + 300)
     assert backlog(room).transactions == {room.market.relayer.address: IDLE, sender.address: Waiting(1, 300)}
     assert gauges(room)["meritgrid_transactions_pending_seconds", sender.address] == 300
