@@ -29,8 +29,8 @@ PYTEST_ARGS ?=
 # $(call timed,what,command) runs a command and prints how long it took. (`|| exit`: bash -e overlooks a failure inside `a && b`.)
 timed = @started=$$SECONDS; $(2) || exit 1; echo "── $(1): $$((SECONDS - started)) s"
 
-.PHONY: help setup demo test test-fast lint bench bench-gas invariants stateful contracts brownie-env brownie-lock brownie-test
-.PHONY: network-build network network-stop network-remove test-network
+.PHONY: help setup demo test test-fast test-postgresql lint bench bench-gas invariants stateful contracts brownie-env brownie-lock brownie-test
+.PHONY: network-build network network-stop network-remove test-network chaos
 .PHONY: clean clean-all analysis-env analysis-lock analyse mutate prove pytest-light brownie-beside
 .PHONY: security-env security-lock fuzz-api audit
 
@@ -58,7 +58,11 @@ brownie-beside:
 	@tail -2 build/brownie.log
 
 test-fast: setup ## Run the tests that take seconds: no browser, no network of nodes, no swarm of processes
-	$(call timed,pytest,$(RUN) pytest -q -m "not slow and not browser and not network and not processes" $(PYTEST_ARGS))
+	$(call timed,pytest,$(RUN) pytest -q -m "not slow and not browser and not network and not processes and not postgresql" $(PYTEST_ARGS))
+
+test-postgresql: setup .stamp-test-packages ## Run what is tested on PostgreSQL: store, market, oracle, migrations, backups, several processes
+	$(call timed,pytest on PostgreSQL,$(RUN) pytest -m "postgresql and not processes" -n 2 --dist loadfile --max-worker-restart 0 $(PYTEST_ARGS))
+	$(call timed,pytest of several processes,$(RUN) pytest -m "postgresql and processes" $(PYTEST_ARGS))
 
 lint: setup ## Check style, types, import rules, and that the committed artifacts are what the contracts give
 	$(call timed,ruff,$(RUN) ruff check . && $(RUN) ruff format --check .)
@@ -139,6 +143,9 @@ network-remove: setup ## End the network and delete everything of it, chain and 
 
 test-network: network-build ## Run the tests of the chain and the market on a real network of five validators
 	$(call timed,pytest of the network,$(RUN) pytest -m network $(PYTEST_ARGS))
+
+chaos: network-build .stamp-test-packages ## Kill, freeze and cut off the parts of a whole market; fails where anything is lost
+	$(call timed,chaos,$(RUN) python -m scripts.chaos $(CHAOS_ARGS))
 
 clean: ## Remove what builds and tests leave (not the environments)
 	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

@@ -267,8 +267,10 @@ def run_job(job: Job, interval: int) -> bool:
 
 
 def _attempt(name: str, work: Callable[[], None], **about: object) -> bool:
+    failures = _FAILURES.labels(name)  # from 0 on, so that the first one shows as an increase
+
     def note(state: RetryCallState) -> None:
-        _FAILURES.labels(name).inc()
+        failures.inc()
         problem = state.outcome.exception() if state.outcome else None
         log.error("job failed", job=name, attempt=state.attempt_number, exc_info=problem, **about)
 

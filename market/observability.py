@@ -5,9 +5,10 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Callable, Iterator
-from typing import Final
+from typing import Annotated, Final
 
 import structlog
+import typer
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, generate_latest, start_http_server
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector, CollectorRegistry
@@ -77,8 +78,18 @@ def metrics_page(*registries: CollectorRegistry) -> tuple[bytes, str]:
     return b"".join(map(generate_latest, (REGISTRY, *registries))), CONTENT_TYPE_LATEST
 
 
-def serve_metrics(port: int | None, now: Callable[[], float]) -> None:
-    """Serve the metrics of a process without an HTTP server of its own on 127.0.0.1; None: nowhere."""
+MetricsPort = Annotated[
+    int | None,
+    typer.Option(envvar="MERITGRID_METRICS_PORT", help="Port for Prometheus; default: none."),
+]
+MetricsHost = Annotated[
+    str, typer.Option(envvar="MERITGRID_METRICS_HOST", help="Address for Prometheus, which is asked for no password.")
+]
+LOCALHOST: Final = "127.0.0.1"
+
+
+def serve_metrics(port: int | None, host: str, now: Callable[[], float]) -> None:
+    """Serve the metrics of a process that has no HTTP server of its own; port None: nowhere."""
     if port is not None:
         REGISTRY.register(ProcessClock(now))
-        start_http_server(port, addr="127.0.0.1")
+        start_http_server(port, addr=host)

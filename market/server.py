@@ -15,12 +15,13 @@ from market.chain.bindings import open_contracts
 from market.chain.indexer import Indexer, Progress
 from market.chain.sender import TransactionSender
 from market.clock import Clock, ClockRefused, SimulatedClock
-from market.jobs import Duty, Rounds, Schedule
+from market.jobs import Duty, Job, Rounds, Schedule
 from market.services import permissions, rounds
 from market.services.market import Market
 from market.settings import Settings, load_private_key
-from market.store.database import migrate, open_engine, read_scope, session_scope
+from market.store.database import MIGRATION_LOCK, lock, migrate, open_engine, read_scope, session_scope
 from market.store.leadership import MARKET_LEADER, Leadership
+from market.store.partitions import add_month_partitions
 
 log = structlog.get_logger(__name__)
 
@@ -73,9 +74,17 @@ def reindex(settings: Settings, progress: Progress | None = None) -> int:
 
 
 def schedule_of(market: Market) -> Schedule:
-    """What the market does when: rounds over the offers, by each offer's own gate."""
+    """What the market does when: partitions ahead of their months; rounds over the offers, by each offer's own gate."""
+    partitions = Job("partitions", 0, partial(_add_partitions, market))
     work = Rounds("offers", partial(rounds.run_due, market), partial(rounds.next_moment, market))
-    return Schedule(market.calendar.time_unit_s, [], work)
+    return Schedule(market.calendar.time_unit_s, [partitions], work)
+
+
+def _add_partitions(market: Market, _: int) -> None:
+    with market.sessions() as session:
+        lock(session, MIGRATION_LOCK)  # a process that starts may be at the same
+        for name in add_month_partitions(session.connection(), market.now_s()):
+            log.info("partition of the readings made", name=name)
 
 
 def serve(settings: Settings) -> None:

@@ -16,6 +16,7 @@ from prometheus_client import Counter
 from sqlalchemy import Engine, select
 from sqlalchemy.orm import Session
 
+from market import checkpoints
 from market.domain.calendar import Calendar
 from market.domain.errors import BadSignature, MeritgridError
 from market.domain.gateway_key import KeyKind, kind_of
@@ -28,6 +29,7 @@ from market.store.database import lock_gateway, session_scope
 from market.store.facts import Acknowledgement, GatewayStatus, Quarantined, Reading
 from market.store.projections import Nanogrid
 from market.store.work import Dispatch, OutboxState
+from oracle.checkpoints import IngestPoint
 from oracle.messages import (
     GENESIS_HASH,
     MAX_PAYLOAD_BYTES,
@@ -107,6 +109,12 @@ class Ingest:
 
     def take(self, topic: str, payload: bytes) -> list[Outgoing]:
         """Handle one message; what it returns is published after the commit."""
+        checkpoints.passed(IngestPoint.HEARD, topic)
+        outgoing = self._taken(topic, payload)
+        checkpoints.passed(IngestPoint.STORED, topic)
+        return outgoing
+
+    def _taken(self, topic: str, payload: bytes) -> list[Outgoing]:
         try:
             received = parse(topic, payload)
         except MessageRefused as refusal:
@@ -130,6 +138,7 @@ class Ingest:
             # Which reading is the gateway's next one must not change before this one is stored.
             lock_gateway(session, gateway)
             receipts = tuple(self._receipt(session, gateway, topic, reading) for reading in batch.readings)
+            _written(session, Channel.READINGS)
         sealed = Receipts.sealed(self.oracle_key, self.settlement, gateway=gateway, receipts=receipts)
         return [Outgoing(topic_for(gateway, Channel.RECEIPTS), sealed.payload())]
 
@@ -250,10 +259,13 @@ class Ingest:
             dispatch = session.get(Dispatch, message.dispatch)
             if dispatch is None or dispatch.gateway.lower() != gateway:
                 raise ReadingRefused("unknown-dispatch", f"There is no dispatch {message.dispatch} for this gateway.")
-            self._note(session, dispatch, message, signer)
-        self.changed(gateway)
+            is_new = self._note(session, dispatch, message, signer)
+            _written(session, Channel.ACKS)
+        if is_new:
+            self.changed(gateway)
 
-    def _note(self, session: Session, dispatch: Dispatch, message: SignedAcknowledgement, signer: str) -> None:
+    def _note(self, session: Session, dispatch: Dispatch, message: SignedAcknowledgement, signer: str) -> bool:
+        """Write an acknowledgement down; False when it is there already."""
         state = message.dispatch_state
         known = session.scalar(
             select(Acknowledgement.id).where(
@@ -261,7 +273,7 @@ class Ingest:
             )
         )
         if known is not None:
-            return
+            return False
         note_dispatch(session, dispatch, state.name, int(self.now()))
         session.add(
             Acknowledgement(
@@ -275,15 +287,16 @@ class Ingest:
                 received_at=int(self.now()),
             )
         )
+        if state is DispatchState.STARTED:
+            dispatch.started_at = dispatch.started_at or message.at  # also when its end has come before it
         if OutboxState(dispatch.state) not in _ORDER or _is_earlier(state, OutboxState(dispatch.state)):
-            return  # an old acknowledgement that comes late changes nothing
+            return True  # an old acknowledgement that comes late changes nothing
         dispatch.state = OutboxState(state.name)
         dispatch.reason = message.reason or None
         dispatch.answered_at = dispatch.answered_at or message.at
-        if state is DispatchState.STARTED:
-            dispatch.started_at = message.at
-        elif state not in (DispatchState.NEW, DispatchState.ACCEPTED):
+        if state not in (DispatchState.NEW, DispatchState.ACCEPTED, DispatchState.STARTED):
             dispatch.ended_at = message.at
+        return True
 
     def _status(self, gateway: str, message: Status) -> None:
         if message.sealed_by(self.settlement).lower() != gateway:
@@ -302,6 +315,7 @@ class Ingest:
                     received_at=int(self.now()),
                 )
             )
+            _written(session, Channel.STATUS)
         if online:
             self.came(gateway)
 
@@ -341,6 +355,11 @@ class Ingest:
                 sequence=place.sequence if place else None,
             )
         )
+
+
+def _written(session: Session, channel: Channel) -> None:
+    session.flush()
+    checkpoints.passed(IngestPoint.WRITTEN, channel)
 
 
 def _is_earlier(state: DispatchState, than: OutboxState) -> bool:

@@ -25,6 +25,7 @@ import structlog
 from prometheus_client import Gauge
 from sqlalchemy.exc import SQLAlchemyError
 
+from market import checkpoints
 from market.chain.bindings import open_contracts
 from market.chain.indexer import Indexer
 from market.chain.precompiles import can_check_p256
@@ -38,6 +39,7 @@ from market.settings import Settings, load_private_key, read_secret
 from market.store.database import migrate, open_engine, read_scope
 from market.store.leadership import ORACLE_LEADER, Leadership
 from oracle import dispatching, nominate, settle
+from oracle.checkpoints import IngestPoint, OutboxPoint
 from oracle.context import Oracle
 from oracle.forecast import NanogridForecast, read_forecast
 from oracle.ingest import Ingest, Outgoing
@@ -146,7 +148,7 @@ class OracleService:
                     self._connected.set()
                     _CONNECTED.set(1)
                     pause_s = _FIRST_PAUSE_S
-                    # What the broker may have forgotten: everybody's open dispatches.
+                    # What the broker may have forgotten, or this process had not said before it was killed.
                     await self._publish_all(client, await asyncio.to_thread(self._open_snapshots))
                     await self._listen_while_leader(client)
             except (aiomqtt.MqttError, OSError) as problem:
@@ -200,6 +202,7 @@ class OracleService:
             await self._publish_all(client, outgoing)
             if self._moved or self._came:
                 await self._publish_all(client, await asyncio.to_thread(self._snapshots_of_news))
+            checkpoints.passed(IngestPoint.ANSWERED, str(message.topic))
 
     async def _publish_all(self, client: aiomqtt.Client, outgoing: Sequence[Outgoing]) -> None:
         for message in outgoing:
@@ -207,7 +210,7 @@ class OracleService:
 
     def _open_snapshots(self) -> list[Outgoing]:
         with read_scope(self._oracle.engine) as session:
-            gateways = dispatching.open_gateways(session, self._oracle.now_s())
+            gateways = dispatching.lately_dispatched(session, self._oracle)
         return dispatching.snapshots(self._oracle, gateways)
 
     def _snapshots_of_news(self) -> list[Outgoing]:
@@ -215,9 +218,7 @@ class OracleService:
         self._moved -= moved
         self._came -= came
         with read_scope(self._oracle.engine) as session:
-            waiting = {
-                each for each in dispatching.open_gateways(session, self._oracle.now_s()) if each.lower() in came
-            }
+            waiting = {each for each in dispatching.lately_dispatched(session, self._oracle) if each.lower() in came}
         # To whose dispatches have moved also when nothing is left: what is retained must not come back as new.
         return dispatching.snapshots(self._oracle, waiting | set(map(checksum_address, moved)))
 
@@ -273,7 +274,11 @@ class OracleService:
         gateways = dispatching.write_dispatches(self._oracle, interval)
         if not gateways:
             return
+        self._tell(gateways, interval)
+
+    def _tell(self, gateways: set[str], interval: int) -> None:
         self._publish(dispatching.snapshots(self._oracle, gateways))
+        checkpoints.passed(OutboxPoint.PUBLISHED, str(interval))
         self._await_answers(interval)
 
     def _await_answers(self, interval: int) -> None:
@@ -287,8 +292,7 @@ class OracleService:
     def _dispatch_changes(self, interval: int) -> None:
         gateways = dispatching.write_changes(self._oracle, interval)
         if gateways:
-            self._publish(dispatching.snapshots(self._oracle, gateways))
-            self._await_answers(interval)
+            self._tell(gateways, interval)
 
     def _run_jobs(self, ready: Callable[[], None]) -> None:
         try:
@@ -299,7 +303,9 @@ class OracleService:
                 log.error("the clock refused", why=str(refusal))
 
 
-def serve(settings: Settings, forecast_file: Path, ready_file: Path | None, metrics_port: int | None) -> None:
+def serve(
+    settings: Settings, forecast_file: Path, ready_file: Path | None, metrics_port: int | None, metrics_host: str
+) -> None:
     """Run the oracle.
 
     Raises:
@@ -312,7 +318,7 @@ def serve(settings: Settings, forecast_file: Path, ready_file: Path | None, metr
 
     async def run() -> None:
         service = await asyncio.to_thread(OracleService, settings, read_forecast(forecast_file))
-        serve_metrics(metrics_port, service.now)
+        serve_metrics(metrics_port, metrics_host, service.now)
         await service.run(ready)
 
     asyncio.run(run())

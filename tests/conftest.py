@@ -18,13 +18,15 @@ from tests.databases import (
     migrated_database_url,
     migrated_template,
     module_database_url,
+    postgresql_cluster,
     postgresql_database,
     postgresql_server,
+    production_database,
 )
 
 __all__ = [
     "anvil", "database_url", "free_port", "free_ports", "migrated_database_url", "migrated_template", "module_anvil",
-    "module_database_url", "postgresql_database", "postgresql_server",
+    "module_database_url", "postgresql_cluster", "postgresql_database", "postgresql_server", "production_database",
 ]  # fmt: skip
 
 # A machine that is busy with something else is no fault of a property.

@@ -13,7 +13,9 @@ from sqlalchemy.exc import IntegrityError
 from starlette.middleware.base import BaseHTTPMiddleware
 from starlette.requests import ClientDisconnect
 
+from market import checkpoints
 from market.api.problems import problem_document, problem_of, problem_response
+from market.checkpoints import BidPoint
 from market.services.access import IdempotencyKeyReused, NotSignedIn, principal_of
 from market.services.market import Market
 from market.store.work import IdempotencyKey
@@ -96,6 +98,7 @@ async def _once(market: Market, request: Request, key: str, call_next: Next) -> 
     # Answers that hold a secret are shown once and kept nowhere; their routes see to it that a retry is harmless.
     if response.status_code < 300 and response.headers.get("cache-control") != "no-store":
         await asyncio.to_thread(_remember, market, caller, request.url.path, key, body_hash, response, body)
+        checkpoints.passed(BidPoint.REMEMBERED, request.url.path)
     return Response(body, response.status_code, dict(response.headers), media_type=response.media_type)
 
 

@@ -12,7 +12,7 @@ from market.clock import clock_from
 from market.desks.aggregator import AggregatorDesk, OfferPolicy
 from market.desks.desk import Desk, run_desk
 from market.desks.market_client import MarketClient
-from market.observability import logging_as, serve_metrics
+from market.observability import LOCALHOST, MetricsHost, MetricsPort, logging_as, serve_metrics
 from market.settings import LogSettings
 
 dso = typer.Typer(help="The DSO's desk: traffic light, requests, verdicts, RED commands.", no_args_is_help=True)
@@ -30,9 +30,6 @@ ClockSetting = Annotated[
     typer.Option("--clock", envvar="MERITGRID_CLOCK", help="'system', or 'simulated:host:port' in a demonstration."),
 ]
 ClockToken = Annotated[str, typer.Option("--clock-token", envvar="MERITGRID_CLOCK_TOKEN", hidden=True)]
-MetricsPort = Annotated[
-    int | None, typer.Option(envvar="MERITGRID_METRICS_PORT", help="Port of the metrics on 127.0.0.1; default: none.")
-]
 ReadyFile = Annotated[Path | None, typer.Option("--ready-file", help="Touched when the first jobs are done.")]
 
 
@@ -61,6 +58,7 @@ def run_dso(
     clock_token: ClockToken = "",
     ready_file: ReadyFile = None,
     metrics_port: MetricsPort = None,
+    metrics_host: MetricsHost = LOCALHOST,
     as_json: AsJson = False,
 ) -> None:
     """Run the power flow on forecasts, set the light, publish requests, check results, command on RED.
@@ -82,7 +80,7 @@ def run_dso(
         policy = DeskPolicy(price_ueur_kwh=price, margin_percent=margin_percent)
         jobs = DsoDesk(desk, node, node_grid, policy).jobs()
         own_clock = clock_from(clock, "dso", clock_token)
-        serve_metrics(metrics_port, own_clock.now)
+        serve_metrics(metrics_port, metrics_host, own_clock.now)
         run_desk(desk, jobs, own_clock, ready_file)
 
 
@@ -96,6 +94,7 @@ def run_aggregator(
     clock_token: ClockToken = "",
     ready_file: ReadyFile = None,
     metrics_port: MetricsPort = None,
+    metrics_host: MetricsHost = LOCALHOST,
     as_json: AsJson = False,
 ) -> None:
     """Answer every request at the own nodes with an offer.
@@ -111,5 +110,5 @@ def run_aggregator(
         desk = AggregatorDesk.connect(client, key, OfferPolicy(limit_permille))
     with client:
         own_clock = clock_from(clock, "aggregator", clock_token)
-        serve_metrics(metrics_port, own_clock.now)
+        serve_metrics(metrics_port, metrics_host, own_clock.now)
         run_desk(desk.desk, desk.jobs(), own_clock, ready_file)

@@ -22,6 +22,9 @@ from market.store.work import Transaction, TransactionState
 
 LOOKS_BACK_S: Final = 30 * 86_400
 """Escrows of older intervals are not looked at any more [s]."""
+STANDSTILL_S: Final = 30
+"""A chain that works takes a transaction in within a few seconds [s]."""
+_ON_THEIR_WAY: Final = (TransactionState.PREPARED, TransactionState.SENT)
 _UEUR_PER_UNIT: Final = 1000
 """Quantity x price / 1000 is money in micro-euro."""
 
@@ -141,10 +144,19 @@ def _escrows(session: Session, unfinished: list[Offer], calendar: Calendar, now_
     }
 
 
+def standstill(session: Session, now_s: int) -> int | None:
+    """Since when the chain takes nothing in [epoch s]: a transaction has waited for it too long; None where it works.
+
+    On the permissioned network more than a quarter of the validators' weight is down, or they refuse the sender.
+    """
+    since = session.scalar(select(func.min(Transaction.created_at)).where(Transaction.state.in_(_ON_THEIR_WAY)))
+    return since if since is not None and now_s - since >= STANDSTILL_S else None
+
+
 def _transactions(session: Session, now_s: int) -> dict[str, Waiting]:
     rows = session.execute(
         select(Transaction.sender, func.count(), func.min(Transaction.created_at))
-        .where(Transaction.state.in_([TransactionState.PREPARED, TransactionState.SENT]))
+        .where(Transaction.state.in_(_ON_THEIR_WAY))
         .group_by(Transaction.sender)
     )
     return {sender: Waiting(count, max(0, now_s - oldest)) for sender, count, oldest in rows}

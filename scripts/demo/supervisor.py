@@ -34,7 +34,7 @@ class ProcessFailed(Exception):
 class ProcessSpec:
     """What to run. `ready` is asked again and again until it says yes; None means ready at once.
 
-    may_end: when it ends by itself, that is no failure.
+    may_end: when it ends by itself, that is no failure; stop_by: the signal that ends it in order.
     """
 
     name: str
@@ -44,6 +44,7 @@ class ProcessSpec:
     ready_within_s: float = 180.0
     stop_within_s: float = 15.0
     may_end: bool = False
+    stop_by: signal.Signals = signal.SIGTERM
 
 
 @dataclass
@@ -138,12 +139,12 @@ class Supervisor:
             self._running.pop(name, None)
 
     async def stop(self, name: str) -> None:
-        """Stop a process: SIGTERM, and SIGKILL where that does not end it in time."""
+        """Stop a process: by its signal, and SIGKILL where that does not end it in time."""
         running = self._running.get(name)
         if running is None:
             return
         self._stopping.add(name)
-        _signal_group(running.process.pid, signal.SIGTERM)
+        _signal_group(running.process.pid, running.spec.stop_by)
         try:
             await asyncio.wait_for(running.process.wait(), running.spec.stop_within_s)
         except TimeoutError:

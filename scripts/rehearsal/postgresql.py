@@ -6,6 +6,7 @@ import asyncio
 import os
 import pwd
 import shutil
+import signal
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,7 +66,8 @@ class PostgresqlServer:
         # Of a small disk no more than it has is kept for a crash.
         options = ("listen_addresses=127.0.0.1", "max_connections=200", "max_wal_size=96MB", "min_wal_size=32MB")
         command += [part for option in options for part in ("-c", option)]
-        return ProcessSpec(name, [*self._as_owner(), *command], ready=self._probe())
+        # SIGTERM would wait for everybody who is connected.
+        return ProcessSpec(name, [*self._as_owner(), *command], ready=self._probe(), stop_by=signal.SIGINT)
 
     def _probe(self) -> Probe:
         ready = [

@@ -19,6 +19,7 @@ from scripts.demo.checker.verdict import check
 from scripts.demo.run import collect_evidence, opened, play_day
 from scripts.demo.stage import Stage, spec
 from scripts.demo.supervisor import ProcessSpec, free_port, http_probe
+from tests.databases import Cluster
 from tests.end_to_end.conftest import CalmDay, part_of_the_day, payments, quiet
 
 pytestmark = [pytest.mark.processes, pytest.mark.slow, pytest.mark.postgresql, pytest.mark.timeout(1200)]
@@ -49,14 +50,15 @@ class Pair:
                     await asyncio.sleep(0.1)
 
 
-async def pair_of(stage: Stage) -> Pair:
+async def pair_of(stage: Stage, oracle_database: str) -> Pair:
     """The stage with a second process of each role; the first one acts."""
     ports = {"market": stage.ports["market"]} | {name: free_port() for name in ("market-2", "oracle", "oracle-2")}
+    own = {"MERITGRID_DATABASE_URL": oracle_database}
     specs = {
         "market": spec(stage, "market"),
         "market-2": _copy(spec(stage, "market"), "market-2", {"MERITGRID_API__PORT": str(ports["market-2"])}),
-        "oracle": _with_metrics(spec(stage, "oracle"), ports["oracle"]),
-        "oracle-2": _with_metrics(_copy(spec(stage, "oracle"), "oracle-2", {}), ports["oracle-2"]),
+        "oracle": _with_metrics(_copy(spec(stage, "oracle"), "oracle", own), ports["oracle"]),
+        "oracle-2": _with_metrics(_copy(spec(stage, "oracle"), "oracle-2", own), ports["oracle-2"]),
     }
     specs["market-2"] = replace(specs["market-2"], ready=http_probe(ports["market-2"], "/health/ready"))
     await stage.supervisor.stop("oracle")
@@ -120,15 +122,17 @@ def _require_nothing_done_twice(database_url: str) -> None:
 
 
 async def test_the_second_of_each_takes_over_and_no_payment_changes(
-    tmp_path: Path, calm_day: CalmDay, postgresql_database: str
+    tmp_path: Path, calm_day: CalmDay, postgresql_cluster: Cluster, production_database: str
 ) -> None:
-    async with opened(part_of_the_day(tmp_path), quiet, database_url=postgresql_database) as stage:
-        pair = await pair_of(stage)
+    """With the roles of production: the oracles' one may do less than the markets' one."""
+    database_url = postgresql_cluster.url(production_database, "meritgrid_market")
+    async with opened(part_of_the_day(tmp_path), quiet, database_url=database_url) as stage:
+        pair = await pair_of(stage, postgresql_cluster.url(production_database, "meritgrid_oracle"))
         killer = asyncio.create_task(_kill_the_leaders_twice(pair))
         await play_day(stage, quiet)
         await killer
         disturbed = collect_evidence(stage)
-    _require_nothing_done_twice(postgresql_database)
+    _require_nothing_done_twice(database_url)
     assert len(payments(calm_day.evidence)) > 0
     assert payments(disturbed) == payments(calm_day.evidence)
     assert not any(check(disturbed).values())

@@ -144,6 +144,25 @@ def test_bids_of_a_cancelled_offer_do_not_wait_for_ever(room: Room, open_offer: 
         assert session.scalars(select(BidReceived.reason)).all() == ["OFFER_CANCELLED"]
 
 
+def test_a_bid_whose_answer_was_lost_has_its_receipt_also_when_the_api_has_closed(
+    room: Room, open_offer: Callable[[int], str]
+) -> None:
+    """The market died after the commit and came back late: its bidder was told that the bid had not been taken."""
+    offer = open_offer(CALENDAR_GATE)
+    room.world.at(before(T, 250))
+    receive(room, offer, 0)
+    room.world.at(before(T, 145))
+    receive(room, offer, 0)
+    with pytest.raises(OfferClosed):
+        receive(room, offer, 1)
+    rounds.run_due(room.market)
+    assert states(room) == [BidState.POSTED]
+    room.world.at(before(T, 119))
+    rounds.run_due(room.market)
+    receive(room, offer, 0)
+    assert status(room, offer) is OfferStatus.CLEARED
+
+
 def test_guessing_a_sealed_bid_tells_nothing(room: Room, open_offer: Callable[[int], str]) -> None:
     offer = open_offer(CALENDAR_GATE)
     room.world.at(before(T, 250))

@@ -134,6 +134,13 @@ def test_no_unit_holds_a_secret_and_every_key_comes_from_a_file_of_roots(unit: s
     assert all(path.startswith("/etc/meritgrid/keys/") for path in given.values())
 
 
+def test_the_dso_desk_has_a_home_because_pandapower_does_not_start_without_one() -> None:
+    """A dynamic user has none."""
+    service = service_of("meritgrid-dso-desk@1.service")
+    assert service["DynamicUser"] == ["yes"]
+    assert f"HOME=/var/cache/{service['CacheDirectory'][0]}" in service["Environment"]
+
+
 def test_the_users_of_the_units_are_made_by_sysusers(run: Run, tmp_path: Path) -> None:
     made = set(re.findall(r"^u (\S+)", (UNITS / "sysusers.conf").read_text(encoding="utf-8"), re.MULTILINE))
     named = {service_of(unit)["User"][0] for unit in NAMES.values() if "User" in service_of(unit)}

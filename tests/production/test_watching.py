@@ -11,6 +11,7 @@ from typing import Any
 import httpx
 import pytest
 import yaml
+from prometheus_client.metrics_core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.docs.test_docs import _anchor
@@ -46,13 +47,19 @@ def queries() -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def exported(running: Running) -> set[str]:
+def families(running: Running) -> list[Metric]:
+    """What the processes export."""
+    pages = [httpx.get(page, timeout=10).text for page in running.metrics.values()]
+    return [family for page in pages for family in text_string_to_metric_families(page)]
+
+
+@pytest.fixture(scope="session")
+def exported(families: list[Metric]) -> set[str]:
     """Names of all series that the processes export."""
     names = set(PROMETHEUS_OWN)
-    for page in running.metrics.values():
-        for family in text_string_to_metric_families(httpx.get(page, timeout=10).text):
-            names |= {sample.name for sample in family.samples}
-            names |= {family.name + suffix for suffix in _SUFFIXES[family.type]}
+    for family in families:
+        names |= {sample.name for sample in family.samples}
+        names |= {family.name + suffix for suffix in _SUFFIXES[family.type]}
     return names
 
 
@@ -91,6 +98,30 @@ def test_every_metric_of_a_rule_is_exported_by_a_real_process(exported: set[str]
     asked = {name for rule in rules() for name in _METRIC.findall(rule["expr"])}
     assert len(asked) > 10
     assert asked <= exported
+
+
+@pytest.mark.processes
+@pytest.mark.slow
+def test_every_label_of_a_rule_is_one_that_its_metric_has(families: list[Metric]) -> None:
+    """A label that nobody sets makes an alert that never fires, and no checker says so."""
+    labels: dict[str, set[str]] = {}
+    for family in families:
+        for sample in family.samples:
+            # Prometheus adds the target's own, and gives way to them with the process's `job`.
+            own = {"exported_job" if name == "job" else name for name in sample.labels}
+            labels.setdefault(sample.name, {"job", "instance"}).update(own)
+    checked = 0
+    for rule in rules():
+        metrics = [name for name in _METRIC.findall(rule["expr"]) if name.startswith("meritgrid_")]
+        named = {label for group in re.findall(r"by \(([^)]+)\)", rule["expr"]) for label in group.split(", ")}
+        named |= {
+            label for group in re.findall(r"{([^}]+)}", rule["expr"]) for label in re.findall(r"(\w+)[!=]", group)
+        }
+        named |= set(re.findall(r"\$labels\.(\w+)", rule["annotations"]["summary"]))
+        for metric in metrics:
+            assert named <= labels[metric], f"{rule['alert']}: {metric} has {labels[metric]}"
+            checked += 1
+    assert checked > 15
 
 
 @pytest.mark.processes

@@ -11,10 +11,12 @@ from prometheus_client import Counter, Gauge
 from sqlalchemy import Engine, delete, select
 from sqlalchemy.orm import Session
 
+from market import checkpoints
 from market.chain.bindings import Contracts, Event
 from market.chain.failover import one_node
 from market.chain.indexer.projecting import Projecting
 from market.chain.profiles import RpcError, rpc
+from market.checkpoints import IndexerPoint
 from market.store.database import INDEXER_LOCK, lock, read_scope, session_scope
 from market.store.models import ChainEvent, IndexedBlock, IndexerCursor, projection_tables
 
@@ -96,6 +98,7 @@ class Indexer:
         with session_scope(self._engine) as session:
             lock(session, INDEXER_LOCK)
             _drop(session)
+        checkpoints.passed(IndexerPoint.DROPPED)
         return self.index_now(progress)
 
     # RANGES
@@ -122,6 +125,9 @@ class Indexer:
                 session.add(_row(event, _subject_of(event)))
                 run.apply(event)
             _write_cursor(session, end)
+            session.flush()
+            checkpoints.passed(IndexerPoint.PROJECTED)
+        checkpoints.passed(IndexerPoint.TAKEN_IN)
         for event in events:
             _EVENTS.labels(event.contract, event.name).inc()
         _show(end)
@@ -186,6 +192,7 @@ class Indexer:
                 lock(session, INDEXER_LOCK)
                 if _read_cursor(session) == left:
                     _drop(session)
+            checkpoints.passed(IndexerPoint.DROPPED)
             return
         base = self._block(common.number)
         with session_scope(self._engine) as session:
@@ -203,6 +210,9 @@ class Indexer:
                 IndexedBlock(number=block.number, hash=block.hash) for block in blocks if block.number < base.number
             )
             _write_cursor(session, base)
+            session.flush()
+            checkpoints.passed(IndexerPoint.REWINDING)
+        checkpoints.passed(IndexerPoint.REWOUND)
 
 
 def _show(block: _Block) -> None:
