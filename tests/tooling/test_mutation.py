@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
+import time
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ import pytest
 
 from scripts.build_contracts import ROOT, load_settings
 from scripts.mutation.__main__ import REPORT, drawn
+from scripts.mutation.bounded import run_bounded
 from scripts.mutation.mutants import Mutant, mutants_of
 from scripts.mutation.sources import all_mutants, syntax_trees, taken_in_by
 from scripts.mutation.suites import BROWNIE_FILES, COLLECTED_FILES, DEPLOYED, steps_of
@@ -119,3 +122,22 @@ def test_a_survivor_without_an_argument_is_named(mutants: dict[str, list[Mutant]
     table.write_text(entry.replace("It is.", " "), encoding="utf-8")
     with pytest.raises(ValueError, match="a reason"):
         read_arguments(table)
+
+
+def test_a_step_that_takes_too_long_leaves_no_process(tmp_path: Path) -> None:
+    grandchild = tmp_path / "pid"
+    command = ["bash", "-c", f"sleep 600 & echo $! > {grandchild}; wait"]
+    with pytest.raises(subprocess.TimeoutExpired):
+        run_bounded(command, tmp_path, os.environ, timeout_s=1)
+    status = Path("/proc") / grandchild.read_text(encoding="utf-8").strip() / "status"
+    deadline = time.monotonic() + 10
+    while _lives(status):
+        assert time.monotonic() < deadline, "what a killed command had started lives on"
+        time.sleep(0.02)
+
+
+def _lives(status: Path) -> bool:
+    try:
+        return "State:\tZ" not in status.read_text(encoding="utf-8")
+    except (FileNotFoundError, ProcessLookupError):
+        return False
