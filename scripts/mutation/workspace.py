@@ -114,8 +114,11 @@ class Workspace:
         """
         text = mutant.applied((self.root / mutant.source).read_bytes()).decode()
         verdict = Verdict.EQUIVALENT
+        compiled: dict[tuple[str, ...], Bytecodes | None] = {}
         for step in steps:
-            faulty = self.compiler.compile(step.units, {mutant.source: text})
+            if step.units not in compiled:
+                compiled[step.units] = self.compiler.compile(step.units, {mutant.source: text})
+            faulty = compiled[step.units]
             if faulty is None:
                 return Judgement(Verdict.INVALID)
             if faulty == self._unfaulty(step.units):
