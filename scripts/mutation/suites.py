@@ -101,8 +101,8 @@ _ATTACKS_ON_MONEY = _attacks(
         "dust",
     )
 )
-_LARGE = f"{PROPERTIES}/test_large_portfolio.py"
-COLLECTED_FILES = (*HARNESS_TESTS, _LARGE, *_ATTACKS_ON_ALL, *_ATTACKS_ON_AUCTIONS, *_ATTACKS_ON_MONEY)
+_LARGE = tuple(f"{PROPERTIES}/test_large_{what}.py" for what in ("portfolio", "offer"))
+COLLECTED_FILES = (*HARNESS_TESTS, *_LARGE, *_ATTACKS_ON_ALL, *_ATTACKS_ON_AUCTIONS, *_ATTACKS_ON_MONEY)
 
 _AUCTION = tuple(f"test_auction_{part}" for part in ("bids", "offers", "clearing", "requests"))
 _SETTLEMENT = tuple(f"test_settlement_{part}" for part in ("awards", "accounts", "commands", "holds"))
@@ -148,7 +148,7 @@ def _by_product(source: str, units: tuple[str, ...]) -> Iterator[Step]:
     near, far = _ATTACKS_ON_AUCTIONS, _ATTACKS_ON_MONEY
     if "Settlement" in names and "MeritOrderAuction" not in names:
         near, far = far, near
-    attacks = Step("attacks", Kind.COLLECTED, units, (*_ATTACKS_ON_ALL, *near, _LARGE), QUICK_EXAMPLES_OF_ATTACKS)
+    attacks = Step("attacks", Kind.COLLECTED, units, (*_ATTACKS_ON_ALL, *near, *_LARGE), QUICK_EXAMPLES_OF_ATTACKS)
     own = Step("brownie: its own", Kind.BROWNIE, units, tuple(dict.fromkeys(first)))
     yield from (own, attacks) if Path(source).stem in _SMALL else (attacks, own)
     yield Step("attacks on others", Kind.COLLECTED, units, far, slow=True)
