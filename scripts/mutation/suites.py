@@ -108,7 +108,7 @@ _AUCTION = tuple(f"test_auction_{part}" for part in ("bids", "offers", "clearing
 _SETTLEMENT = tuple(f"test_settlement_{part}" for part in ("awards", "accounts", "commands", "holds"))
 _BROWNIE_FIRST: Mapping[str, tuple[str, ...]] = {
     "MeritOrderAuction": (*_AUCTION, "test_settlement_awards"),
-    "Settlement": (*_SETTLEMENT, "test_p256_gateways", "test_seat_transfers"),
+    "Settlement": (*_SETTLEMENT, "test_reactive_settlement", "test_p256_gateways", "test_seat_transfers"),
     "ParticipantRegistry": ("test_participant_registry", "test_seat_transfers"),
     "GridSignals": ("test_grid_signals",),
     "CapacityRegister": ("test_capacity_register",),
