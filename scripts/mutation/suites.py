@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 
@@ -131,6 +131,11 @@ def steps_of(source: str, taken_in_by: Mapping[str, tuple[str, ...]]) -> tuple[S
     """
     units = taken_in_by[source]
     return (*_by_harness(source), *_by_product(source, units), *_slow(source, units))
+
+
+def narrowed(step: Step, only: Collection[str]) -> Step:
+    """The step with no other tests than these."""
+    return replace(step, tests=tuple(test for test in step.tests if test in only))
 
 
 def _by_harness(source: str) -> Iterator[Step]:
