@@ -16,7 +16,7 @@ from scripts.mutation.__main__ import REPORT, drawn
 from scripts.mutation.bounded import run_bounded
 from scripts.mutation.mutants import Mutant, mutants_of
 from scripts.mutation.sources import all_mutants, syntax_trees, taken_in_by
-from scripts.mutation.suites import BROWNIE_FILES, COLLECTED_FILES, DEPLOYED, steps_of
+from scripts.mutation.suites import BROWNIE_FILES, COLLECTED_FILES, DEPLOYED, narrowed, steps_of
 from scripts.mutation.survivors import key_of, read_arguments, unargued
 
 LEAST_SCORE = 0.9
@@ -90,6 +90,13 @@ def test_every_source_is_judged_by_tests_that_exist(trees: dict[str, Any], mutan
         assert {unit for step in steps for unit in step.units} & {*DEPLOYED}, f"no deployed contract has {source}"
         for test in (test for step in steps for test in step.tests):
             assert (ROOT / test).is_file() or (ROOT / "tests" / "halmos" / "proofs" / f"{test}.sol").is_file()
+
+
+def test_steps_narrow_to_the_tests_that_were_added(trees: dict[str, Any]) -> None:
+    added = {"tests/attacks/test_events.py", "tests/brownie/test_settlement_holds.py"}
+    steps = [narrowed(step, added) for step in steps_of("contracts/Settlement.sol", taken_in_by(trees))]
+    assert {test for step in steps for test in step.tests} == added
+    assert sum(bool(step.tests) for step in steps) == len(added)
 
 
 def test_no_test_of_attacks_or_of_brownie_is_left_out() -> None:
