@@ -41,6 +41,7 @@ BATCH: Final = range(220, SEATS)
 BASELINES: Final = tuple(index - 100 for index in range(SEATS))
 BOND_UEUR: Final = 1_000_000
 GAS_PER_BID: Final = 8_700
+GAS_PER_CLEARED_BID: Final = 947
 GAS_PER_AWARD: Final = 14_200
 """Half a per cent above what they are, which is the same in each run."""
 EDGES: Final = (0, 7, 8, 255, 256, 259)
@@ -64,6 +65,7 @@ class LargeHouse(AuctionHouse):
 
     posted: list[PostedBid] = field(default_factory=list)
     posting_gas: int = 0
+    clearing_gas: int = 0
 
     def _register(self) -> None:
         registry, operator = self.registry.functions, self.operator
@@ -95,7 +97,8 @@ class LargeHouse(AuctionHouse):
         self.posted = [PostedBid(record, position) for position, record in enumerate(records)]
         self.posting_gas = self.post(self.id, records)["gasUsed"]
         self.at(self.offered.gate_closure)
-        self.send(self.clear(self.id, claim_of(self.clearing), pack_bids(self.posted)), self.anyone)
+        clearing = self.clear(self.id, claim_of(self.clearing), pack_bids(self.posted))
+        self.clearing_gas = self.send(clearing, self.anyone)["gasUsed"]
         self.at(self.auction.functions.finalAt(self.id).call())
         self.send(self.auction.functions.finalise(self.id, pack_awards(self.clearing.awards), b""), self.anyone)
         self.at(FIRST_INTERVAL + U)
@@ -247,6 +250,11 @@ def test_a_hold_stops_its_own_award_alone(house: LargeHouse, ordinal: int) -> No
 def test_the_bids_of_a_batch_take_the_cheap_way(house: LargeHouse) -> None:
     """Judged one by one each would cost a third more (PostingLane)."""
     assert house.posting_gas / SEATS < GAS_PER_BID
+
+
+def test_the_bids_of_a_clearing_take_the_cheap_way(house: LargeHouse) -> None:
+    """Nobody has posted twice, and nothing is rejected: no bid needs a look at the posts (Sweep)."""
+    assert house.clearing_gas / SEATS < GAS_PER_CLEARED_BID
 
 
 def test_the_awards_of_a_batch_take_the_cheap_way(house: LargeHouse) -> None:
