@@ -23,15 +23,17 @@ SEED ?= 20261122
 ARGS ?=
 RUNS ?= 2000
 DEPTH ?= 250
+EXAMPLES ?= 100
 NETWORK ?= meritgrid-data/network
 PYTEST_ARGS ?=
 
 # $(call timed,what,command) runs a command and prints how long it took. (`|| exit`: bash -e overlooks a failure inside `a && b`.)
 timed = @started=$$SECONDS; $(2) || exit 1; echo "── $(1): $$((SECONDS - started)) s"
 
-.PHONY: help setup demo test test-fast lint bench bench-gas invariants stateful contracts brownie-env brownie-lock brownie-test
-.PHONY: network-build network network-stop network-remove test-network
+.PHONY: help setup demo test test-fast test-postgresql lint bench bench-gas invariants stateful contracts brownie-env brownie-lock brownie-test
+.PHONY: network-build network network-stop network-remove test-network chaos
 .PHONY: clean clean-all analysis-env analysis-lock analyse mutate prove pytest-light brownie-beside
+.PHONY: security-env security-lock fuzz-api
 
 help: ## Show this help
 	@echo "make TARGET, where TARGET is one of:"
@@ -43,7 +45,7 @@ setup: .venv/.stamp node_modules/.stamp ## Install everything that the product a
 demo: setup ## Play one day of a real grid and watch it; ONCE=1 ends by itself, ARGS="--households 40" passes options on
 	$(RUN) meritgrid demo $(if $(ONCE),--once) $(ARGS)
 
-test: setup brownie-env .stamp-test-packages lint analyse prove ## Set up, lint and run every test (what .ci/run does)
+test: setup brownie-env security-env .stamp-test-packages lint analyse prove ## Set up, lint and run every test (what .ci/run does)
 	@$(MAKE) --no-print-directory -j2 brownie-beside pytest-light
 	$(call timed,pytest of the processes,$(RUN) pytest -m "processes and not network" $(PYTEST_ARGS))
 
@@ -57,7 +59,11 @@ brownie-beside:
 	@tail -2 build/brownie.log
 
 test-fast: setup ## Run the tests that take seconds: no browser, no network of nodes, no swarm of processes
-	$(call timed,pytest,$(RUN) pytest -q -m "not slow and not browser and not network and not processes" $(PYTEST_ARGS))
+	$(call timed,pytest,$(RUN) pytest -q -m "not slow and not browser and not network and not processes and not postgresql" $(PYTEST_ARGS))
+
+test-postgresql: setup .stamp-test-packages ## Run what is tested on PostgreSQL: store, market, oracle, migrations, backups, several processes
+	$(call timed,pytest on PostgreSQL,$(RUN) pytest -m "postgresql and not processes" -n 2 --dist loadfile --max-worker-restart 0 $(PYTEST_ARGS))
+	$(call timed,pytest of several processes,$(RUN) pytest -m "postgresql and processes" $(PYTEST_ARGS))
 
 lint: setup ## Check style, types, import rules, and that the committed artifacts are what the contracts give
 	$(call timed,ruff,$(RUN) ruff check . && $(RUN) ruff format --check .)
@@ -106,6 +112,15 @@ analysis-lock: ## Write scripts/analysis/requirements.txt anew from requirements
 	$(UV) pip compile -q --python-version 3.11 --generate-hashes --no-annotate --no-header --upgrade \
 	  scripts/analysis/requirements.in -o scripts/analysis/requirements.txt
 
+security-env: setup .venv-security/.stamp ## Make the locked environment of schemathesis (.venv-security)
+
+fuzz-api: security-env ## Call every route with anything, as every caller, for long; EXAMPLES=100 calls of each route
+	$(call timed,fuzzing of the API,FUZZ_EXAMPLES=$(EXAMPLES) $(RUN) pytest tests/security/test_fuzz.py $(PYTEST_ARGS))
+
+security-lock: ## Write scripts/security/requirements.txt anew from requirements.in
+	$(UV) pip compile -q --python-version 3.11 --generate-hashes --no-annotate --no-header --upgrade \
+	  scripts/security/requirements.in -o scripts/security/requirements.txt
+
 network-build: setup ## Build the permissioned network's programs from pinned Go modules (minutes once, then seconds)
 	@scripts/debian_packages.sh 'echo "int main(void) { return 0; }" | cc -x c -o /dev/null -' 'gcc libc6-dev'
 	@$(RUN) python -m scripts.network find-go >/dev/null 2>&1 || $(MAKE) --no-print-directory .golang/.stamp
@@ -123,12 +138,15 @@ network-remove: setup ## End the network and delete everything of it, chain and 
 test-network: network-build ## Run the tests of the chain and the market on a real network of five validators
 	$(call timed,pytest of the network,$(RUN) pytest -m network $(PYTEST_ARGS))
 
+chaos: network-build .stamp-test-packages ## Kill, freeze and cut off the parts of a whole market; fails where anything is lost
+	$(call timed,chaos,$(RUN) python -m scripts.chaos $(CHAOS_ARGS))
+
 clean: ## Remove what builds and tests leave (not the environments)
 	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	find $(PACKAGES) tests -name __pycache__ -prune -exec rm -rf {} +
 
 clean-all: clean ## Remove the environments too
-	rm -rf .venv .venv-analysis .venv-brownie .golang .network .uv node_modules .stamp-test-packages
+	rm -rf .venv .venv-analysis .venv-brownie .venv-security .golang .network .uv node_modules .stamp-test-packages
 
 # ── what setup is made of ────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -161,6 +179,11 @@ node_modules/.stamp: package.json package-lock.json .venv/.stamp
 	  $(UV) pip install -q --compile-bytecode --python .venv-analysis/bin/python --require-hashes -r scripts/analysis/requirements.txt)
 	@touch $@
 
+.venv-security/.stamp: scripts/security/requirements.txt | $(UV)
+	$(call timed,schemathesis' packages,$(UV) venv -q --clear --python 3.11 .venv-security && \
+	  $(UV) pip install -q --compile-bytecode --python .venv-security/bin/python --require-hashes -r scripts/security/requirements.txt)
+	@touch $@
+
 # Debian 12's own Go (1.19) is too old for the modules.
 .golang/.stamp: scripts/network/requirements.txt | $(UV)
 	$(call timed,go,$(UV) venv -q --clear --python 3.11 .golang && \
@@ -169,6 +192,8 @@ node_modules/.stamp: package.json package-lock.json .venv/.stamp
 
 .stamp-test-packages: .venv/.stamp
 	@scripts/debian_packages.sh 'command -v chromium || command -v chromium-browser || command -v google-chrome' chromium \
-	  'ls /usr/lib/postgresql/*/bin/initdb' postgresql
+	  'ls /usr/lib/postgresql/*/bin/initdb' postgresql \
+	  'PATH=$$PATH:/usr/sbin; command -v nginx && test -f /etc/nginx/nginx.conf' nginx-light 'command -v promtool' prometheus \
+	  'command -v docker-compose' docker-compose 'test -x /usr/sbin/logrotate' logrotate 'command -v systemd-analyze' systemd
 	$(call timed,python packages of the tests,$(SYNC) --extra extract)
 	@touch $@

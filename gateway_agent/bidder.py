@@ -9,10 +9,12 @@ import structlog
 
 from gateway_agent.bidding import MarketApi, MarketRefused, MarketUnreachable, OfferBoard, send_bids, sign_bid
 from gateway_agent.buffer import PlacedBid
+from gateway_agent.checkpoints import BidderPoint
 from gateway_agent.drivers import DriverError, FlexibilityForecast
 from gateway_agent.gateway import Parts
 from gateway_agent.metrics import Metrics
 from gateway_agent.planner import Declined, OpenOffer, Policy, plan_bid, pledges_of, policy_of
+from market import checkpoints
 from market.domain.calendar import Calendar, Moment
 from market.domain.intervals import day_of
 
@@ -108,6 +110,7 @@ class Bidder:
         bid = sign_bid(self._parts.signer, offer, self._parts.enrolled.index, planned)
         with buffer.transaction() as moment:
             moment.save_bid(bid)
+        checkpoints.passed(BidderPoint.SIGNED)
         return bid
 
     async def _forecast(self, interval: int, now: int) -> FlexibilityForecast | None:

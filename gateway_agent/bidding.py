@@ -18,9 +18,11 @@ import structlog
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
 from gateway_agent.buffer import Buffer, PlacedBid
+from gateway_agent.checkpoints import BidderPoint
 from gateway_agent.enrolment import problem_text
 from gateway_agent.planner import OpenOffer, Planned
 from gateway_agent.signer import Signer
+from market import checkpoints
 from market.domain.errors import MeritgridError
 from market.domain.messages import Bid, BidReceipt
 from market.domain.products import Direction, Product, Side
@@ -155,6 +157,7 @@ async def send_bids(
     for bid in bids:
         try:
             answer = await api.send_bid(bid, index)
+            checkpoints.passed(BidderPoint.ANSWERED)
         except MarketRefused as problem:
             answer = {"accepted": False, "problem": str(problem)}
         if answer.get("accepted") and not is_receipt_of(answer.get("receipt"), bid, auction, relayer):
@@ -163,6 +166,7 @@ async def send_bids(
         done = replace(bid, state="ACCEPTED" if answer.get("accepted") else "REFUSED", answer=json.dumps(answer))
         with buffer.transaction() as moment:
             moment.save_bid(done)
+        checkpoints.passed(BidderPoint.KEPT)
         answered.append(done)
     return answered
 

@@ -131,10 +131,9 @@ class Moment:
         self._connection.execute(upsert(acknowledgements).values(row).on_conflict_do_nothing())
 
     def repeat_acknowledgements(self, dispatch: str) -> None:
-        """Send a dispatch's latest acknowledgement once more."""
-        latest = select(func.max(acknowledgements.c.number)).where(acknowledgements.c.dispatch == dispatch)
-        found = latest.scalar_subquery()
-        self._connection.execute(update(acknowledgements).where(acknowledgements.c.number == found).values(sent=False))
+        """Send a dispatch's acknowledgements once more, all of them: any may be missing, and each counts once."""
+        of_dispatch = acknowledgements.c.dispatch == dispatch
+        self._connection.execute(update(acknowledgements).where(of_dispatch).values(sent=False))
 
     def save_plan(self, entries: Iterable[PlanEntry]) -> None:
         """Keep nominated baselines; newer ones replace older ones."""

@@ -16,6 +16,7 @@ import structlog
 
 from gateway_agent import SOFTWARE_VERSION
 from gateway_agent.buffer import REFUSED, WAITING, Buffer, Moment
+from gateway_agent.checkpoints import GatewayPoint
 from gateway_agent.configuration import BUFFER_FILE, KEY_FILE, Broker, Enrolled, Settings, load_enrolled, load_settings
 from gateway_agent.control import Applied, Control
 from gateway_agent.dispatch import Authorities, Conditions, Tracked, advance, receive, running
@@ -28,6 +29,7 @@ from gateway_agent.metering import ImplausibleMeasurement, next_reading, opening
 from gateway_agent.metrics import Metrics
 from gateway_agent.outbox import Outbox
 from gateway_agent.signer import Signer
+from market import checkpoints
 from market.clock import Clock
 from market.domain.errors import MeritgridError
 from market.domain.gateway_key import KeyKind
@@ -40,7 +42,6 @@ MAX_CATCH_UP_INTERVALS: Final = 3_000
 STATUS_EVERY_BOUNDARIES: Final = 4
 OWNER_LOOK_S: Final = 1.0
 _REMEMBERED_UNITS: Final = 10
-_REPEAT_AFTER_S: Final = 2.0
 
 
 @dataclass(frozen=True)
@@ -110,7 +111,6 @@ class Gateway:
         self._opening: Registers | None = None
         self._measured: Measurement | None = None
         self._lost_at: int | None = None
-        self._repeated_at: dict[str, float] = {}
 
     # START AND STOP
 
@@ -204,6 +204,7 @@ class Gateway:
         # A boundary that was missed is measured only: what was to be controlled then is past.
         is_present = at + self._unit_s > now
         changed, notes = await self._advance(now) if is_present else ([], [])
+        checkpoints.passed(GatewayPoint.MOVED)
         with self._buffer.transaction() as moment:
             if reading is not None:
                 moment.add_reading(reading, self.parts.enrolled.settlement)
@@ -212,6 +213,7 @@ class Gateway:
                 moment.note(at, "measurement", problem=fault)
             moment.set_value("boundary", at)
             self._save_state(moment)
+        checkpoints.passed(GatewayPoint.KEPT)
         self._remember(changed, now)
         self._metrics.count("boundaries_total")
         if reading is not None:
@@ -245,11 +247,13 @@ class Gateway:
         """Bring dispatches and devices to `now` and store it, when anything changes."""
         changed, notes = await self._advance(now, arrived)
         if changed or notes or revision is not None:
+            checkpoints.passed(GatewayPoint.MOVED)
             with self._buffer.transaction() as moment:
                 self._save_changes(moment, changed, notes, now)
                 if revision is not None:
                     moment.set_value("revision", revision)
                 self._save_state(moment)
+            checkpoints.passed(GatewayPoint.KEPT)
             self._remember(changed, now)
 
     async def _advance(self, now: int, arrived: Iterable[Tracked] = ()) -> tuple[list[Tracked], list[str]]:
@@ -288,6 +292,7 @@ class Gateway:
 
     async def received(self, topic: str, payload: bytes) -> None:
         """A message of the broker; what is not in order is noted and changes nothing."""
+        checkpoints.passed(GatewayPoint.HEARD, topic)
         async with self._lock:
             try:
                 message = self._inbox.open(topic, payload)
@@ -312,6 +317,7 @@ class Gateway:
             refused = moment.confirm(message.receipts)
             for receipt in refused:
                 moment.note(self._now(), "reading-refused", interval=receipt.interval, reason=receipt.reason)
+        checkpoints.passed(GatewayPoint.RECEIPTS_KEPT)
         for receipt in refused:
             self._metrics.count("readings_refused_total")
             log.error("reading refused", nanogrid=self.name, interval=receipt.interval, reason=receipt.reason)
@@ -325,24 +331,25 @@ class Gateway:
         # What has ended long ago is not remembered, but it is written down: it never comes back as new.
         ended = self._buffer.dispatches(ids=[each.id for each in snapshot.dispatches if each.id not in self._book])
         arrived = receive(self._book | ended, snapshot, self._authorities, self._conditions(now))
+        revoked = {id_ for id_, each in self._book.items() if each.state is DispatchState.REVOKED}
         await self._step(now, arrived, snapshot.revision if snapshot.revision > known else None)
-        self._repeat_acknowledgements(snapshot)
+        self._repeat_acknowledgements(snapshot, revoked)
 
-    def _repeat_acknowledgements(self, snapshot: DispatchSnapshot) -> None:
-        """Say again what the oracle has not stored yet; at most every two seconds, lest the two echo each other."""
-        real_s = asyncio.get_running_loop().time()
+    def _repeat_acknowledgements(self, snapshot: DispatchSnapshot, revoked: set[str]) -> None:
+        """Say again what the oracle has not stored yet. It answers what is new to it only, so the two do not echo.
+
+        Of what it has withdrawn before, a snapshot does not show whether the answer was heard: that is said again, too.
+        """
+        named = {order.id: order.acknowledged_state for order in snapshot.dispatches}
         unheard = [
-            order.id
-            for order in snapshot.dispatches
-            if order.id in self._book
-            and self._book[order.id].state.name != order.acknowledged_state
-            and real_s - self._repeated_at.get(order.id, -_REPEAT_AFTER_S) >= _REPEAT_AFTER_S
+            id_
+            for id_, tracked in self._book.items()
+            if (tracked.state.name != named[id_] if id_ in named else id_ in revoked)
         ]
         if unheard:
             with self._buffer.transaction() as moment:
                 for dispatch in unheard:
                     moment.repeat_acknowledgements(dispatch)
-                    self._repeated_at[dispatch] = real_s
 
     # MEMORY
 
@@ -370,7 +377,6 @@ class Gateway:
         self._book |= {tracked.order.id: tracked for tracked in changed}
         oldest = now - _REMEMBERED_UNITS * self._unit_s
         self._book = {id_: each for id_, each in self._book.items() if each.is_open or each.order.interval >= oldest}
-        self._repeated_at = {id_: at for id_, at in self._repeated_at.items() if id_ in self._book}
         for tracked in changed:
             self._metrics.count("dispatches_total", state=tracked.state.name)
 

@@ -6,7 +6,9 @@ import asyncio
 from typing import Final
 
 from gateway_agent.buffer import WAITING, Buffer
+from gateway_agent.checkpoints import GatewayPoint
 from gateway_agent.link import Publish
+from market import checkpoints
 from oracle.messages import READINGS_THAT_FIT, Channel, ReadingBatch
 
 _RESEND_AFTER_S: Final = 3.0
@@ -58,7 +60,9 @@ class Outbox:
         while found := self._buffer.unsent_acknowledgements():
             for number, payload in found:
                 await publish(Channel.ACKS, payload, False)
+                checkpoints.passed(GatewayPoint.ACKNOWLEDGED)
                 self._buffer.acknowledged(number)
+                checkpoints.passed(GatewayPoint.ACKNOWLEDGEMENT_MARKED)
 
     async def _send_readings(self, publish: Publish) -> None:
         waiting = self._buffer.waiting(READINGS_THAT_FIT)
@@ -74,3 +78,4 @@ class Outbox:
             self._pause_s = min(2 * self._pause_s, _LONGEST_PAUSE_S)
         self._sent, self._sent_at = digests, now
         await publish(Channel.READINGS, ReadingBatch(readings=tuple(each for _, each in waiting)).payload(), False)
+        checkpoints.passed(GatewayPoint.READINGS_SENT)

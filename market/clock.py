@@ -92,6 +92,7 @@ class SimulatedClock:
         self._now: float | None = None
         self._until: float | None = None
         self._woken = False
+        self._is_interrupted = False
         self._left = False
         self._closed = False
         self._refusal: str | None = None
@@ -110,10 +111,18 @@ class SimulatedClock:
             return
         try:
             with self._state:
-                self._state.wait_for(self._is_woken)
+                self._state.wait_for(lambda: self._is_interrupted or self._is_woken())
+                self._is_interrupted = False
                 self._raise_refusal()
         finally:
             self._get_up()
+
+    def interrupt(self) -> None:
+        """End a `wait_until` before its time, or the next one where nobody waits: there is something else to do now,
+        and time stands still for it."""
+        with self._state:
+            self._is_interrupted = True
+            self._state.notify_all()
 
     async def sleep_until(self, at_s: float) -> None:
         await self._contact()

@@ -3,6 +3,9 @@
 A job is an action for one interval at one moment of it. With the system's clock APScheduler calls the jobs; with the
 simulated clock of a demonstration the same triggers are stepped, and the process counts as busy until every job that
 is due has returned. Jobs must be repeatable: after a start they run again for the moments of the last few intervals.
+
+Where several processes have the same calendar, one of them has the duty to act; the others stand by, and one of them
+goes on in its place as if it had just been started.
 """
 
 from __future__ import annotations
@@ -12,6 +15,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
+from typing import Final, Protocol
 
 import structlog
 from apscheduler.executors.pool import ThreadPoolExecutor
@@ -35,6 +39,47 @@ CATCH_UP_INTERVALS = 6
 _PATIENCE_S = 20.0
 """How long a failing job is tried again at once [s]; after that at every later moment, while it may be caught up."""
 _LOOK_AGAIN_S = 5
+_ASK_FOR_DUTY_EVERY_S = 0.2
+
+
+class Leader(Protocol):
+    """Says whether this process is the one that acts."""
+
+    def is_held(self) -> bool:
+        """Whether it is now."""
+        ...
+
+    def on_gain(self, listener: Callable[[], None]) -> None:
+        """Have a function called, on any thread, whenever it begins to be."""
+        ...
+
+
+class _Alone:
+    """The only process of its kind."""
+
+    def is_held(self) -> bool:
+        return True
+
+    def on_gain(self, listener: Callable[[], None]) -> None:
+        """It has always been."""
+
+
+def _nothing() -> None:
+    return
+
+
+@dataclass(frozen=True)
+class Duty:
+    """Acting by a calendar, which one process does at a time.
+
+    take_up: finishes what another process may have begun; called before the first job, and again until it succeeds.
+    """
+
+    leader: Leader
+    take_up: Callable[[], None] = _nothing
+
+
+ALONE: Final = Duty(_Alone())
 
 
 @dataclass(frozen=True)
@@ -123,23 +168,49 @@ class Schedule:
         ]
         return [(time_s, job, interval) for time_s, _, job, interval in sorted(found, key=lambda row: row[:2])]
 
-    def run(self, clock: Clock, stop: threading.Event, on_idle: Callable[[], None] | None = None) -> None:
-        """Run the jobs until `stop` is set. `on_idle` is called whenever everything that was due is done."""
-        done_until_s = int(clock.now()) - CATCH_UP_INTERVALS * self._time_unit_s
-        done_until_s = self._run_due(done_until_s, clock)
-        if on_idle is not None:
-            on_idle()
-        if isinstance(clock, SimulatedClock):
-            self._step(clock, stop, done_until_s, on_idle)
-        else:
-            self._schedule(clock, stop, done_until_s)
+    def run(
+        self, clock: Clock, stop: threading.Event, on_idle: Callable[[], None] | None = None, duty: Duty = ALONE
+    ) -> None:
+        """Run the jobs until `stop` is set, while this process has the duty.
 
-    def _run_due(self, done_until_s: int, clock: Clock) -> int:
+        `on_idle` is called whenever everything that was due is done, and when this process stands by.
+        """
+        tell = on_idle or _nothing
+        if isinstance(clock, SimulatedClock):
+            duty.leader.on_gain(clock.interrupt)
+        while not stop.is_set():
+            if not duty.leader.is_held():
+                tell()
+                self._stand_by(clock, stop, duty)
+            elif _attempt("take up the calendar", duty.take_up) and not stop.is_set():
+                self._act(clock, stop, tell, duty)
+
+    def _stand_by(self, clock: Clock, stop: threading.Event, duty: Duty) -> None:
+        """Wait until this process may have the duty."""
+        if isinstance(clock, SimulatedClock):
+            clock.wait_until(self.next_moment(int(clock.now())))
+            return
+        while not duty.leader.is_held() and not stop.wait(_ASK_FOR_DUTY_EVERY_S):
+            pass
+
+    def _act(self, clock: Clock, stop: threading.Event, tell: Callable[[], None], duty: Duty) -> None:
+        self._failed.clear()
+        done_until_s = int(clock.now()) - CATCH_UP_INTERVALS * self._time_unit_s
+        done_until_s = self._run_due(done_until_s, clock, duty)
+        tell()
+        if isinstance(clock, SimulatedClock):
+            self._step(clock, stop, done_until_s, tell, duty)
+        else:
+            self._schedule(clock, stop, done_until_s, duty)
+
+    def _run_due(self, done_until_s: int, clock: Clock, duty: Duty = ALONE) -> int:
         now_s = int(clock.now())
         self._run_failed(now_s)
         for _, job, interval in self.due(done_until_s + 1, now_s):
+            if not duty.leader.is_held():
+                return now_s
             self._run(job, interval)
-        if self._rounds is not None:
+        if self._rounds is not None and duty.leader.is_held():
             self._has_failed = not _attempt(self._rounds.name, self._rounds.run)
         return now_s
 
@@ -159,29 +230,31 @@ class Schedule:
                 del self._failed[job.name, interval]
 
     def _step(
-        self, clock: SimulatedClock, stop: threading.Event, done_until_s: int, on_idle: Callable[[], None] | None
+        self, clock: SimulatedClock, stop: threading.Event, done_until_s: int, tell: Callable[[], None], duty: Duty
     ) -> None:
         while not stop.is_set():
             clock.wait_until(self.next_moment(done_until_s))
-            done_until_s = self._run_due(done_until_s, clock)
-            if on_idle is not None:
-                on_idle()
+            if not duty.leader.is_held():
+                return
+            done_until_s = self._run_due(done_until_s, clock, duty)
+            tell()
 
-    def _schedule(self, clock: Clock, stop: threading.Event, done_until_s: int) -> None:
+    def _schedule(self, clock: Clock, stop: threading.Event, done_until_s: int, duty: Duty) -> None:
         done = done_until_s
 
         def work() -> None:
             # What has become due while this ran is not left to the next moment.
             nonlocal done
-            while self.next_moment(done) <= int(clock.now()) and not stop.is_set():
-                done = self._run_due(done, clock)
+            while self.next_moment(done) <= int(clock.now()) and not stop.is_set() and duty.leader.is_held():
+                done = self._run_due(done, clock, duty)
 
         # One worker: the jobs of a process follow each other in the calendar's order, as they do in simulated time.
         scheduler = BackgroundScheduler(timezone=UTC, executors={"default": ThreadPoolExecutor(1)})
         scheduler.add_job(work, NextMomentTrigger(self.next_moment), misfire_grace_time=None)
         work()
         scheduler.start()
-        stop.wait()
+        while not stop.wait(_ASK_FOR_DUTY_EVERY_S) and duty.leader.is_held():
+            pass
         scheduler.shutdown(wait=True)
 
 
@@ -194,8 +267,10 @@ def run_job(job: Job, interval: int) -> bool:
 
 
 def _attempt(name: str, work: Callable[[], None], **about: object) -> bool:
+    failures = _FAILURES.labels(name)  # from 0 on, so that the first one shows as an increase
+
     def note(state: RetryCallState) -> None:
-        _FAILURES.labels(name).inc()
+        failures.inc()
         problem = state.outcome.exception() if state.outcome else None
         log.error("job failed", job=name, attempt=state.attempt_number, exc_info=problem, **about)
 

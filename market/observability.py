@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import logging
 import sys
+from collections.abc import Callable, Iterator
+from typing import Annotated, Final
 
 import structlog
-from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, generate_latest
+import typer
+from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, generate_latest, start_http_server
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector, CollectorRegistry
 
 from market.settings import LogSettings
 
@@ -49,6 +54,35 @@ def logging_as(log: LogSettings, process: str, as_json: bool) -> None:
     set_up_logging(log.model_copy(update={"as_json": log.as_json or as_json}), process)
 
 
-def metrics_page() -> tuple[bytes, str]:
-    """Body and media type of the process's metrics in Prometheus' text format."""
-    return generate_latest(REGISTRY), CONTENT_TYPE_LATEST
+class ProcessClock(Collector):
+    """The time by which a process acts: whoever scrapes it sees by the own clock whether it is wrong."""
+
+    def __init__(self, now: Callable[[], float]) -> None:
+        """`now` gives it [epoch s]."""
+        self._now = now
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        """One gauge."""
+        yield GaugeMetricFamily("meritgrid_clock_seconds", "Time by this process's clock [epoch s]", value=self._now())
+
+
+def metrics_page(*registries: CollectorRegistry) -> tuple[bytes, str]:
+    """Body and media type of the process's metrics in Prometheus' text format, with those of further registries."""
+    return b"".join(map(generate_latest, (REGISTRY, *registries))), CONTENT_TYPE_LATEST
+
+
+MetricsPort = Annotated[
+    int | None,
+    typer.Option(envvar="MERITGRID_METRICS_PORT", help="Port for Prometheus; default: none."),
+]
+MetricsHost = Annotated[
+    str, typer.Option(envvar="MERITGRID_METRICS_HOST", help="Address for Prometheus, which is asked for no password.")
+]
+LOCALHOST: Final = "127.0.0.1"
+
+
+def serve_metrics(port: int | None, host: str, now: Callable[[], float]) -> None:
+    """Serve the metrics of a process that has no HTTP server of its own; port None: nowhere."""
+    if port is not None:
+        REGISTRY.register(ProcessClock(now))
+        start_http_server(port, addr=host)

@@ -7,19 +7,21 @@ from dataclasses import asdict
 from functools import partial
 
 import structlog
-import uvicorn
 from sqlalchemy import Engine
 
 from market.api.app import create_app
+from market.api.connections import http_server
 from market.chain.bindings import open_contracts
 from market.chain.indexer import Indexer, Progress
 from market.chain.sender import TransactionSender
 from market.clock import Clock, ClockRefused, SimulatedClock
-from market.jobs import Rounds, Schedule
+from market.jobs import Duty, Job, Rounds, Schedule
 from market.services import permissions, rounds
 from market.services.market import Market
 from market.settings import Settings, load_private_key
-from market.store.database import migrate, open_engine, read_scope, session_scope
+from market.store.database import MIGRATION_LOCK, lock, migrate, open_engine, read_scope, session_scope
+from market.store.leadership import MARKET_LEADER, Leadership
+from market.store.partitions import add_month_partitions
 
 log = structlog.get_logger(__name__)
 
@@ -50,8 +52,7 @@ def open_market(settings: Settings, clock: Clock) -> Market:
         public_url=settings.api.base_url,
         time_zone=settings.time_zone,
     )
-    relayer.recover()
-    market.index()
+    _take_up(market)
     return market
 
 
@@ -73,47 +74,58 @@ def reindex(settings: Settings, progress: Progress | None = None) -> int:
 
 
 def schedule_of(market: Market) -> Schedule:
-    """What the market does when: rounds over the offers, by each offer's own gate."""
+    """What the market does when: partitions ahead of their months; rounds over the offers, by each offer's own gate."""
+    partitions = Job("partitions", 0, partial(_add_partitions, market))
     work = Rounds("offers", partial(rounds.run_due, market), partial(rounds.next_moment, market))
-    return Schedule(market.calendar.time_unit_s, [], work)
+    return Schedule(market.calendar.time_unit_s, [partitions], work)
+
+
+def _add_partitions(market: Market, _: int) -> None:
+    with market.sessions() as session:
+        lock(session, MIGRATION_LOCK)  # a process that starts may be at the same
+        for name in add_month_partitions(session.connection(), market.now_s()):
+            log.info("partition of the readings made", name=name)
 
 
 def serve(settings: Settings) -> None:
-    """Serve the API and run the calendar until a signal ends the process."""
+    """Serve the API until a signal ends the process, and run the calendar where no other process does."""
     clock = settings.open_clock("market")
     market = open_market(settings, clock)
+    leadership = Leadership(open_engine(settings.database), MARKET_LEADER, "market")
+    duty = Duty(leadership, partial(_take_up, market))
     stop = threading.Event()
     schedules = {"calendar": schedule_of(market)}
     if market.contracts.profile.lists_senders:
         # Of its own: a wallet is listed also while a round over the offers waits for the chain.
         schedules["permissions"] = Schedule(market.calendar.time_unit_s, [], permissions.rounds_of(market))
     threads = [
-        threading.Thread(target=_run_calendar, args=(schedule, clock, stop), name=name, daemon=True)
+        threading.Thread(target=_run_calendar, args=(schedule, clock, stop, duty), name=name, daemon=True)
         for name, schedule in schedules.items()
     ]
-    config = uvicorn.Config(
-        create_app(market),
-        host=settings.api.host,
-        port=settings.api.port,
-        log_config=None,
-        access_log=False,
-        timeout_graceful_shutdown=5,
-    )
+    server = http_server(create_app(market, settings.api), settings.api)
+    leadership.start()
     for thread in threads:
         thread.start()
     try:
-        uvicorn.Server(config).run()
+        server.run()
     finally:
         stop.set()
         if isinstance(clock, SimulatedClock):
             clock.leave()
         for thread in threads:
             thread.join(timeout=10)
+        leadership.close()
 
 
-def _run_calendar(schedule: Schedule, clock: Clock, stop: threading.Event) -> None:
+def _take_up(market: Market) -> None:
+    """Finish what another process may have begun."""
+    market.relayer.recover()
+    market.index()
+
+
+def _run_calendar(schedule: Schedule, clock: Clock, stop: threading.Event, duty: Duty) -> None:
     try:
-        schedule.run(clock, stop)
+        schedule.run(clock, stop, duty=duty)
     except ClockRefused as refusal:
         if not stop.is_set():
             log.error("the clock refused", why=str(refusal))

@@ -14,16 +14,17 @@ from contextlib import contextmanager
 from enum import StrEnum
 from functools import lru_cache
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Self
 
 from eth_account import Account
-from pydantic import BaseModel, Field, SecretStr
+from pydantic import BaseModel, Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from market.clock import Clock, clock_from
 from market.paths import DATA_DIR, deployment_file
 
 _FORBIDDEN_MODE_BITS = stat.S_IRWXG | stat.S_IRWXO
+_CREDENTIALS_DIRECTORY = "CREDENTIALS_DIRECTORY"
 _KEY_BYTES = 32
 
 
@@ -59,6 +60,19 @@ class ApiSettings(BaseModel):
     host: str = "127.0.0.1"
     port: int = 8080
     base_url: str = "http://127.0.0.1:8080"
+    trusted_proxies: str = ""
+    """Addresses and networks, separated by commas, whose X-Forwarded-For is believed; none: nobody's."""
+    calls_per_s: float = Field(default=20, gt=0)
+    calls_at_once: int = Field(default=400, ge=1)
+    """Of one signed-in caller: steadily [1/s], and after a rest."""
+    address_calls_per_s: float = Field(default=200, gt=0)
+    address_calls_at_once: int = Field(default=2000, ge=1)
+    """The same of one address, whoever calls from it."""
+    streams: int = Field(default=200, ge=1)
+    streams_per_address: int = Field(default=20, ge=1)
+    """Listeners to the stream at once."""
+    connections: int = Field(default=2000, ge=1)
+    """Open at once; beyond them a call is answered 503."""
 
 
 class MqttSettings(BaseModel):
@@ -116,6 +130,15 @@ class Settings(BaseSettings):
     mqtt: MqttSettings = MqttSettings()
     log: LogSettings = LogSettings()
 
+    @model_validator(mode="after")
+    def _clock_fits_chain(self) -> Self:
+        """Other chains than the embedded one keep real time, whatever a process believes."""
+        if self.clock != "system" and self.chain_profile is not ChainProfile.EMBEDDED:
+            raise ValueError(
+                f"clock {self.clock!r} is for the embedded chain only, not for {self.chain_profile.value!r}"
+            )
+        return self
+
     @property
     def database(self) -> str:
         """SQLAlchemy URL of the database."""
@@ -150,11 +173,20 @@ def read_secret(path: Path) -> str:
             text = secret.read().strip()
     except OSError as error:
         raise SettingsError(f"{path} cannot be read: {error.strerror}") from error
-    if mode & _FORBIDDEN_MODE_BITS:
+    if mode & _forbidden_mode_bits(path):
         raise SettingsError(f"{path} has mode {mode:o}: others may use it; run chmod 600 {path}")
     if not text:
         raise SettingsError(f"{path} is empty")
     return text
+
+
+def _forbidden_mode_bits(path: Path) -> int:
+    """Of a secret file. What systemd hands a service (LoadCredential=) is in a folder that only the service may enter;
+    it may grant the service's user its right by an access list, whose mask then shows as the group's right to read."""
+    given = os.environ.get(_CREDENTIALS_DIRECTORY)
+    if given and path.parent == Path(given):
+        return _FORBIDDEN_MODE_BITS & ~stat.S_IRGRP
+    return _FORBIDDEN_MODE_BITS
 
 
 def load_private_key(source: KeySource) -> bytes:

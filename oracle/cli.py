@@ -10,7 +10,7 @@ import typer
 
 from market.cli_refusals import starting
 from market.cli_session import AsJson, refusals, say
-from market.observability import logging_as
+from market.observability import LOCALHOST, MetricsHost, MetricsPort, logging_as
 from market.settings import Settings, SettingsError
 
 oracle = typer.Typer(help="The oracle: baselines, signed readings, dispatch, settlement.", no_args_is_help=True)
@@ -26,7 +26,8 @@ def _oracle() -> None:
 def serve_oracle(
     forecast_file: Annotated[Path, typer.Option(help="JSON file with the forecast of each connection point.")],
     ready_file: Annotated[Path | None, typer.Option(help="Touched when the first jobs are done.")] = None,
-    metrics_port: Annotated[int | None, typer.Option(help="Port of the metrics on 127.0.0.1; default: none.")] = None,
+    metrics_port: MetricsPort = None,
+    metrics_host: MetricsHost = LOCALHOST,
     as_json: AsJson = False,
 ) -> None:
     """Take readings in, nominate baselines, dispatch awards, settle. Settings come from the environment and .env.
@@ -43,7 +44,7 @@ def serve_oracle(
         settings = Settings()
     logging_as(settings.log, "oracle", as_json)
     with starting("The oracle", as_json, SettingsError, DeploymentError, ForecastUnusable):
-        serve(settings, forecast_file, ready_file, metrics_port)
+        serve(settings, forecast_file, ready_file, metrics_port, metrics_host)
 
 
 @broker.command("serve")

@@ -10,21 +10,24 @@ import structlog
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
+from market import checkpoints
 from market.domain.hashing import keccak256
 from market.domain.messages import Dispatch as DispatchMessage
 from market.domain.products import Direction, Kind, Phase, Product
 from market.domain.signing import Signature, sign_message
 from market.domain.states import DispatchState, OfferStatus
 from market.domain.units import index_of, portfolio_of
+from market.jobs import CATCH_UP_INTERVALS
 from market.services.notices import hold_notices, note_dispatch
 from market.services.signals import red_since
 from market.store.database import SNAPSHOT_LOCK, lock, read_scope, session_scope
 from market.store.facts import Baseline, GatewayStatus, SignedDecision
 from market.store.projections import Award, GridCommand, GridSignal, Nanogrid, Offer
 from market.store.work import Dispatch, DispatchKind, OutboxState
+from oracle.checkpoints import OutboxPoint
 from oracle.context import Oracle
 from oracle.ingest import Outgoing
-from oracle.messages import Channel, CommandProof, DispatchOrder, DispatchSnapshot, StateName, topic_for
+from oracle.messages import MAX_DISPATCHES, Channel, CommandProof, DispatchOrder, DispatchSnapshot, StateName, topic_for
 from oracle.messages import DispatchKind as WireKind
 
 log = structlog.get_logger(__name__)
@@ -40,7 +43,10 @@ def write_dispatches(oracle: Oracle, interval: int) -> set[str]:
     oracle.index()
     with session_scope(oracle.engine) as session:
         _write_new(session, oracle, interval)
-        return set(session.scalars(select(Dispatch.gateway).where(Dispatch.interval == interval)))
+        gateways = set(session.scalars(select(Dispatch.gateway).where(Dispatch.interval == interval)))
+    if gateways:
+        checkpoints.passed(OutboxPoint.ORDERED, str(interval))
+    return gateways
 
 
 def write_changes(oracle: Oracle, interval: int) -> set[str]:
@@ -49,8 +55,14 @@ def write_changes(oracle: Oracle, interval: int) -> set[str]:
     oracle.index()
     with session_scope(oracle.engine) as session:
         _write_new(session, oracle, interval)
-        fresh = select(Dispatch.gateway).where(Dispatch.interval == interval, Dispatch.state == OutboxState.NEW)
-        return set(session.scalars(fresh)) | _take_back(session, oracle, interval)
+        new = select(Dispatch.gateway).where(Dispatch.interval == interval, Dispatch.state == OutboxState.NEW)
+        fresh = set(session.scalars(new))
+        withdrawn = _take_back(session, oracle, interval)
+    if fresh:
+        checkpoints.passed(OutboxPoint.ORDERED, str(interval))
+    if withdrawn:
+        checkpoints.passed(OutboxPoint.WITHDRAWN, str(interval))
+    return fresh | withdrawn
 
 
 def _take_back(session: Session, oracle: Oracle, interval: int) -> set[str]:
@@ -102,8 +114,10 @@ def _write_new(session: Session, oracle: Oracle, interval: int) -> None:
 
 
 def snapshots(oracle: Oracle, gateways: Iterable[str]) -> list[Outgoing]:
-    """The retained snapshot of each gateway: every dispatch that has not ended."""
+    """The retained snapshot of each gateway: every dispatch whose end the gateway has not said, the latest first where
+    they are more than a message holds."""
     outgoing = []
+    marked = []
     with session_scope(oracle.engine) as session:
         # Jobs and messages both make snapshots: the later revision must not be of an earlier look.
         lock(session, SNAPSHOT_LOCK)
@@ -114,14 +128,16 @@ def snapshots(oracle: Oracle, gateways: Iterable[str]) -> list[Outgoing]:
                 .where(
                     Dispatch.gateway == gateway,
                     Dispatch.state.not_in(_ENDED),
-                    Dispatch.lease_end >= oracle.now_s(),
+                    Dispatch.lease_end >= _told_since(oracle),
                 )
-                .order_by(Dispatch.interval, Dispatch.id)
-            ).all()
+                .order_by(Dispatch.interval.desc(), Dispatch.id.desc())
+                .limit(MAX_DISPATCHES)
+            ).all()[::-1]
             for row in rows:
                 if row.state == OutboxState.NEW:
                     note_dispatch(session, row, OutboxState.PUBLISHED, oracle.now_s())
                     row.state, row.published_at = OutboxState.PUBLISHED, oracle.now_s()
+                    marked.append(row.id)
             orders = tuple(_order(session, row) for row in rows)
             snapshot = DispatchSnapshot.sealed(
                 oracle.key,
@@ -133,6 +149,8 @@ def snapshots(oracle: Oracle, gateways: Iterable[str]) -> list[Outgoing]:
                 dispatches=orders,
             )
             outgoing.append(Outgoing(topic_for(gateway, Channel.DISPATCH), snapshot.payload(), retain=True))
+    if marked:
+        checkpoints.passed(OutboxPoint.MARKED)
     return outgoing
 
 
@@ -147,11 +165,15 @@ def waiting_for(oracle: Oracle, interval: int) -> set[str]:
         return {gateway for gateway in gateways if is_online(session, gateway)}
 
 
-def open_gateways(session: Session, now_s: int) -> set[str]:
-    """Gateways with a dispatch that has not ended."""
-    return set(
-        session.scalars(select(Dispatch.gateway).where(Dispatch.state.not_in(_ENDED), Dispatch.lease_end >= now_s))
-    )
+def lately_dispatched(session: Session, oracle: Oracle) -> set[str]:
+    """Gateways with a dispatch of late, also one that has ended: of a withdrawal they may not have been told."""
+    return set(session.scalars(select(Dispatch.gateway).where(Dispatch.lease_end >= _told_since(oracle)).distinct()))
+
+
+def _told_since(oracle: Oracle) -> int:
+    """Ends of leases from which on dispatches are told [epoch s]: an answer may have died with whoever had it, and the
+    gateway, which says it again when it sees that it is missing, may have been away."""
+    return oracle.now_s() - CATCH_UP_INTERVALS * oracle.calendar.time_unit_s
 
 
 def is_online(session: Session, gateway: str) -> bool:

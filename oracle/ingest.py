@@ -16,6 +16,7 @@ from prometheus_client import Counter
 from sqlalchemy import Engine, select
 from sqlalchemy.orm import Session
 
+from market import checkpoints
 from market.domain.calendar import Calendar
 from market.domain.errors import BadSignature, MeritgridError
 from market.domain.gateway_key import KeyKind, kind_of
@@ -24,10 +25,11 @@ from market.domain.states import DispatchState
 from market.domain.typed_data import Domain, checksum_address
 from market.services.access import serves
 from market.services.notices import note_dispatch, note_reading
-from market.store.database import session_scope
+from market.store.database import lock_gateway, session_scope
 from market.store.facts import Acknowledgement, GatewayStatus, Quarantined, Reading
 from market.store.projections import Nanogrid
 from market.store.work import Dispatch, OutboxState
+from oracle.checkpoints import IngestPoint
 from oracle.messages import (
     GENESIS_HASH,
     MAX_PAYLOAD_BYTES,
@@ -50,6 +52,8 @@ log = structlog.get_logger(__name__)
 
 _RECEIVED = Counter("meritgrid_messages_total", "Messages from gateways by channel", ["channel"])
 _REFUSED = Counter("meritgrid_quarantined_total", "Messages in quarantine by reason", ["reason"])
+_TOO_EARLY: Final = "interval-not-over"
+_REFUSED.labels(_TOO_EARLY)  # from 0 on, so that the first one shows as an increase: a gateway's clock is ahead
 
 PLAUSIBLE_FACTOR: Final = 2
 """A reading above so many times the rated power is physically impossible."""
@@ -105,6 +109,12 @@ class Ingest:
 
     def take(self, topic: str, payload: bytes) -> list[Outgoing]:
         """Handle one message; what it returns is published after the commit."""
+        checkpoints.passed(IngestPoint.HEARD, topic)
+        outgoing = self._taken(topic, payload)
+        checkpoints.passed(IngestPoint.STORED, topic)
+        return outgoing
+
+    def _taken(self, topic: str, payload: bytes) -> list[Outgoing]:
         try:
             received = parse(topic, payload)
         except MessageRefused as refusal:
@@ -125,7 +135,10 @@ class Ingest:
 
     def _readings(self, gateway: str, topic: str, batch: ReadingBatch) -> list[Outgoing]:
         with session_scope(self.engine) as session:
+            # Which reading is the gateway's next one must not change before this one is stored.
+            lock_gateway(session, gateway)
             receipts = tuple(self._receipt(session, gateway, topic, reading) for reading in batch.readings)
+            _written(session, Channel.READINGS)
         sealed = Receipts.sealed(self.oracle_key, self.settlement, gateway=gateway, receipts=receipts)
         return [Outgoing(topic_for(gateway, Channel.RECEIPTS), sealed.payload())]
 
@@ -163,7 +176,7 @@ class Ingest:
             return ReceiptOutcome.DUPLICATE
         if self.calendar.end_of(reading.interval) > self.now():
             # Passes with time, and is sent again then: it takes no place.
-            raise ReadingRefused("interval-not-over", f"The interval {reading.interval} is not over yet.")
+            raise ReadingRefused(_TOO_EARLY, f"The interval {reading.interval} is not over yet.")
         disorder = self._disorder(session, signer, reading)
         if disorder is None:
             place.gateway, place.sequence = signer, reading.sequence
@@ -242,13 +255,17 @@ class Ingest:
         if signer.lower() != gateway:
             raise BadSignature("The acknowledgement is not signed by the gateway on whose topic it came.")
         with session_scope(self.engine) as session:
+            lock_gateway(session, gateway)
             dispatch = session.get(Dispatch, message.dispatch)
             if dispatch is None or dispatch.gateway.lower() != gateway:
                 raise ReadingRefused("unknown-dispatch", f"There is no dispatch {message.dispatch} for this gateway.")
-            self._note(session, dispatch, message, signer)
-        self.changed(gateway)
+            is_new = self._note(session, dispatch, message, signer)
+            _written(session, Channel.ACKS)
+        if is_new:
+            self.changed(gateway)
 
-    def _note(self, session: Session, dispatch: Dispatch, message: SignedAcknowledgement, signer: str) -> None:
+    def _note(self, session: Session, dispatch: Dispatch, message: SignedAcknowledgement, signer: str) -> bool:
+        """Write an acknowledgement down; False when it is there already."""
         state = message.dispatch_state
         known = session.scalar(
             select(Acknowledgement.id).where(
@@ -256,7 +273,7 @@ class Ingest:
             )
         )
         if known is not None:
-            return
+            return False
         note_dispatch(session, dispatch, state.name, int(self.now()))
         session.add(
             Acknowledgement(
@@ -270,15 +287,16 @@ class Ingest:
                 received_at=int(self.now()),
             )
         )
+        if state is DispatchState.STARTED:
+            dispatch.started_at = dispatch.started_at or message.at  # also when its end has come before it
         if OutboxState(dispatch.state) not in _ORDER or _is_earlier(state, OutboxState(dispatch.state)):
-            return  # an old acknowledgement that comes late changes nothing
+            return True  # an old acknowledgement that comes late changes nothing
         dispatch.state = OutboxState(state.name)
         dispatch.reason = message.reason or None
         dispatch.answered_at = dispatch.answered_at or message.at
-        if state is DispatchState.STARTED:
-            dispatch.started_at = message.at
-        elif state not in (DispatchState.NEW, DispatchState.ACCEPTED):
+        if state not in (DispatchState.NEW, DispatchState.ACCEPTED, DispatchState.STARTED):
             dispatch.ended_at = message.at
+        return True
 
     def _status(self, gateway: str, message: Status) -> None:
         if message.sealed_by(self.settlement).lower() != gateway:
@@ -297,6 +315,7 @@ class Ingest:
                     received_at=int(self.now()),
                 )
             )
+            _written(session, Channel.STATUS)
         if online:
             self.came(gateway)
 
@@ -336,6 +355,11 @@ class Ingest:
                 sequence=place.sequence if place else None,
             )
         )
+
+
+def _written(session: Session, channel: Channel) -> None:
+    session.flush()
+    checkpoints.passed(IngestPoint.WRITTEN, channel)
 
 
 def _is_earlier(state: DispatchState, than: OutboxState) -> bool:

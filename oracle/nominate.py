@@ -13,12 +13,14 @@ import structlog
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from market import checkpoints
 from market.domain.errors import ContractRefused
 from market.domain.products import Kind
 from market.domain.trees import baseline_root
 from market.store.database import read_scope, session_scope
 from market.store.facts import Baseline
 from market.store.projections import Nanogrid, Portfolio
+from oracle.checkpoints import OutboxPoint
 from oracle.context import Oracle
 from oracle.forecast import NanogridForecast
 from oracle.ingest import Outgoing
@@ -42,6 +44,7 @@ def nominate(oracle: Oracle, forecast: NanogridForecast, interval: int) -> list[
         ]
     if not rows:
         return []
+    checkpoints.passed(OutboxPoint.NOMINATED, str(interval))
     anchors = [
         (row.portfolio, interval, row.kind, len(row.values), bytes.fromhex(row.root.removeprefix("0x"))) for row in rows
     ]
@@ -51,6 +54,7 @@ def nominate(oracle: Oracle, forecast: NanogridForecast, interval: int) -> list[
     except ContractRefused as refusal:
         log.warning("baselines not anchored", interval=interval, why=refusal.sentence)
         return []
+    checkpoints.passed(OutboxPoint.ANCHORED, str(interval))
     oracle.index()
     with read_scope(oracle.engine) as session:
         return plans(session, oracle, interval)

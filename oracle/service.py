@@ -2,6 +2,9 @@
 
 The jobs thread hands messages to the loop and, in simulated time, holds the clock until they are with the broker and
 the gateways that are online have answered.
+
+Of several processes over one PostgreSQL one acts: it alone is with the broker, under the one name whose queue the
+broker keeps, and it alone has the calendar. The others stand by.
 """
 
 from __future__ import annotations
@@ -19,9 +22,10 @@ from typing import Final
 
 import aiomqtt
 import structlog
-from prometheus_client import start_http_server
+from prometheus_client import Gauge
 from sqlalchemy.exc import SQLAlchemyError
 
+from market import checkpoints
 from market.chain.bindings import open_contracts
 from market.chain.indexer import Indexer
 from market.chain.precompiles import can_check_p256
@@ -29,10 +33,13 @@ from market.chain.sender import TransactionSender
 from market.clock import ClockRefused, SimulatedClock
 from market.domain.calendar import Moment
 from market.domain.typed_data import checksum_address
-from market.jobs import Job, Schedule
+from market.jobs import Duty, Job, Schedule
+from market.observability import serve_metrics
 from market.settings import Settings, load_private_key, read_secret
 from market.store.database import migrate, open_engine, read_scope
+from market.store.leadership import ORACLE_LEADER, Leadership
 from oracle import dispatching, nominate, settle
+from oracle.checkpoints import IngestPoint, OutboxPoint
 from oracle.context import Oracle
 from oracle.forecast import NanogridForecast, read_forecast
 from oracle.ingest import Ingest, Outgoing
@@ -40,11 +47,14 @@ from oracle.messages import Channel, topic_for
 
 log = structlog.get_logger(__name__)
 
+_CONNECTED = Gauge("meritgrid_broker_connected", "1 while the oracle is connected to the broker, else 0")
+
 _FIRST_PAUSE_S: Final = 0.1
 _LONGEST_PAUSE_S: Final = 5.0
 _PUBLISH_WITHIN_S: Final = 20.0
 _ANSWERS_WITHIN_S: Final = 8.0
 _LOOK_EVERY_S: Final = 0.01
+_ASK_EVERY_S: Final = 0.1
 _EXPIRY_AFTER_DEADLINE_S: Final = 1
 _LATER_DISPATCHES: Final = (
     Moment.ACKNOWLEDGED, Moment.CHANGES_DISPATCHED, Moment.DELIVERY_STARTS, Moment.LAST_CHANGES_DISPATCHED
@@ -67,6 +77,7 @@ class OracleService:
         sender = TransactionSender(contracts, engine, key, now=self._clock.now)
         indexer = Indexer(contracts, engine, settings.confirmations)
         self._oracle = Oracle(engine, contracts, sender, key, indexer.index_now, self._clock, contracts.calendar)
+        self._leadership = Leadership(engine, ORACLE_LEADER, "oracle")
         self._moved: set[str] = set()
         self._came: set[str] = set()
         self._ingest = Ingest(
@@ -84,6 +95,10 @@ class OracleService:
         self._client: aiomqtt.Client | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
 
+    def now(self) -> float:
+        """The time by which it acts [epoch s]."""
+        return self._clock.now()
+
     async def run(self, ready: Callable[[], None]) -> None:
         """Run until SIGTERM or SIGINT."""
         self._loop = asyncio.get_running_loop()
@@ -91,22 +106,19 @@ class OracleService:
         for number in (signal.SIGTERM, signal.SIGINT):
             self._loop.add_signal_handler(number, ended.set)
         await asyncio.to_thread(self._recover)
+        await asyncio.to_thread(self._leadership.start)
         talking = asyncio.create_task(self._talk_for_ever())
         ending = asyncio.create_task(ended.wait())
-        connecting = asyncio.create_task(self._connected.wait())
-        await asyncio.wait([ending, talking, connecting], return_when=asyncio.FIRST_COMPLETED)
-        connecting.cancel()
         jobs = threading.Thread(target=self._run_jobs, args=(ready,), name="calendar", daemon=True)
-        if self._connected.is_set():
-            jobs.start()
+        jobs.start()
         await asyncio.wait([ending, talking], return_when=asyncio.FIRST_COMPLETED)
         self._stop.set()
         if isinstance(self._clock, SimulatedClock):
             await asyncio.to_thread(self._clock.leave)
         ending.cancel()
         talking.cancel()
-        if jobs.ident is not None:
-            await asyncio.to_thread(jobs.join, 10)
+        await asyncio.to_thread(jobs.join, 10)
+        await asyncio.to_thread(self._leadership.close)
         # An oracle that hears nothing any more must not look alive: whatever ended the talk ends the process.
         with contextlib.suppress(asyncio.CancelledError):
             await talking
@@ -115,21 +127,30 @@ class OracleService:
         self._oracle.sender.recover()
         self._oracle.index()
 
+    def _take_up(self) -> None:
+        """Finish what another process may have begun, and hear the gateways before the first job."""
+        self._recover()
+        while not self._connected.is_set() and self._leadership.is_held():
+            if self._stop.wait(_LOOK_EVERY_S):
+                return
+
     # MESSAGES
 
     async def _talk_for_ever(self) -> None:
         pause_s = _FIRST_PAUSE_S
         while True:
+            await self._until_leader(is_leader=True)
             try:
                 async with self._new_client() as client:
                     for channel in (Channel.READINGS, Channel.ACKS, Channel.STATUS):
                         await client.subscribe(topic_for("+", channel), qos=1)
                     self._client = client
                     self._connected.set()
+                    _CONNECTED.set(1)
                     pause_s = _FIRST_PAUSE_S
-                    # What the broker may have forgotten: everybody's open dispatches.
+                    # What the broker may have forgotten, or this process had not said before it was killed.
                     await self._publish_all(client, await asyncio.to_thread(self._open_snapshots))
-                    await self._listen(client)
+                    await self._listen_while_leader(client)
             except (aiomqtt.MqttError, OSError) as problem:
                 log.info("no connection to the broker", problem=str(problem))
             except SQLAlchemyError as problem:
@@ -138,8 +159,25 @@ class OracleService:
             finally:
                 self._client = None
                 self._connected.clear()
+                _CONNECTED.set(0)
             await asyncio.sleep(pause_s)
             pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
+
+    async def _until_leader(self, *, is_leader: bool) -> None:
+        """Wait until this process is the one that acts, or is it no longer."""
+        while self._leadership.is_held() is not is_leader:  # noqa: ASYNC110 - a clock decides it, too
+            await asyncio.sleep(_ASK_EVERY_S)
+
+    async def _listen_while_leader(self, client: aiomqtt.Client) -> None:
+        listening = asyncio.create_task(self._listen(client))
+        losing = asyncio.create_task(self._until_leader(is_leader=False))
+        try:
+            await asyncio.wait([listening, losing], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            losing.cancel()
+            listening.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await listening
 
     def _new_client(self) -> aiomqtt.Client:
         mqtt = self._settings.mqtt
@@ -164,6 +202,7 @@ class OracleService:
             await self._publish_all(client, outgoing)
             if self._moved or self._came:
                 await self._publish_all(client, await asyncio.to_thread(self._snapshots_of_news))
+            checkpoints.passed(IngestPoint.ANSWERED, str(message.topic))
 
     async def _publish_all(self, client: aiomqtt.Client, outgoing: Sequence[Outgoing]) -> None:
         for message in outgoing:
@@ -171,7 +210,7 @@ class OracleService:
 
     def _open_snapshots(self) -> list[Outgoing]:
         with read_scope(self._oracle.engine) as session:
-            gateways = dispatching.open_gateways(session, self._oracle.now_s())
+            gateways = dispatching.lately_dispatched(session, self._oracle)
         return dispatching.snapshots(self._oracle, gateways)
 
     def _snapshots_of_news(self) -> list[Outgoing]:
@@ -179,9 +218,7 @@ class OracleService:
         self._moved -= moved
         self._came -= came
         with read_scope(self._oracle.engine) as session:
-            waiting = {
-                each for each in dispatching.open_gateways(session, self._oracle.now_s()) if each.lower() in came
-            }
+            waiting = {each for each in dispatching.lately_dispatched(session, self._oracle) if each.lower() in came}
         # To whose dispatches have moved also when nothing is left: what is retained must not come back as new.
         return dispatching.snapshots(self._oracle, waiting | set(map(checksum_address, moved)))
 
@@ -195,6 +232,8 @@ class OracleService:
             try:
                 future.result(_PUBLISH_WITHIN_S)
             except (aiomqtt.MqttError, FutureTimeout, OSError) as problem:
+                # Later it would put an old message in the place of a newer one.
+                future.cancel()
                 if time.monotonic() > deadline:
                     log.warning("not published; it will be when the broker is back", problem=str(problem))
                     return
@@ -235,7 +274,11 @@ class OracleService:
         gateways = dispatching.write_dispatches(self._oracle, interval)
         if not gateways:
             return
+        self._tell(gateways, interval)
+
+    def _tell(self, gateways: set[str], interval: int) -> None:
         self._publish(dispatching.snapshots(self._oracle, gateways))
+        checkpoints.passed(OutboxPoint.PUBLISHED, str(interval))
         self._await_answers(interval)
 
     def _await_answers(self, interval: int) -> None:
@@ -249,25 +292,25 @@ class OracleService:
     def _dispatch_changes(self, interval: int) -> None:
         gateways = dispatching.write_changes(self._oracle, interval)
         if gateways:
-            self._publish(dispatching.snapshots(self._oracle, gateways))
-            self._await_answers(interval)
+            self._tell(gateways, interval)
 
     def _run_jobs(self, ready: Callable[[], None]) -> None:
         try:
-            Schedule(self._oracle.calendar.time_unit_s, self._jobs()).run(self._clock, self._stop, ready)
+            schedule = Schedule(self._oracle.calendar.time_unit_s, self._jobs())
+            schedule.run(self._clock, self._stop, ready, Duty(self._leadership, self._take_up))
         except ClockRefused as refusal:
             if not self._stop.is_set():
                 log.error("the clock refused", why=str(refusal))
 
 
-def serve(settings: Settings, forecast_file: Path, ready_file: Path | None, metrics_port: int | None) -> None:
+def serve(
+    settings: Settings, forecast_file: Path, ready_file: Path | None, metrics_port: int | None, metrics_host: str
+) -> None:
     """Run the oracle.
 
     Raises:
         SettingsError, DeploymentError, ForecastUnusable: what is missing.
     """
-    if metrics_port is not None:
-        start_http_server(metrics_port, addr="127.0.0.1")
 
     def ready() -> None:
         if ready_file is not None and not ready_file.exists():
@@ -275,6 +318,7 @@ def serve(settings: Settings, forecast_file: Path, ready_file: Path | None, metr
 
     async def run() -> None:
         service = await asyncio.to_thread(OracleService, settings, read_forecast(forecast_file))
+        serve_metrics(metrics_port, metrics_host, service.now)
         await service.run(ready)
 
     asyncio.run(run())

@@ -12,9 +12,21 @@ from hypothesis import HealthCheck, settings
 
 from market.chain.embedded import EmbeddedChain, start_anvil
 from scripts.demo.supervisor import free_port as taken_by_nobody
-from tests.databases import database_url, postgresql_server
+from tests.databases import (
+    database_url,
+    migrated_database_url,
+    migrated_template,
+    module_database_url,
+    postgresql_cluster,
+    postgresql_database,
+    postgresql_server,
+    production_database,
+)
 
-__all__ = ["anvil", "database_url", "free_port", "free_ports", "module_anvil", "postgresql_server"]
+__all__ = [
+    "anvil", "database_url", "free_port", "free_ports", "migrated_database_url", "migrated_template", "module_anvil",
+    "module_database_url", "postgresql_cluster", "postgresql_database", "postgresql_server", "production_database",
+]  # fmt: skip
 
 # A machine that is busy with something else is no fault of a property.
 settings.register_profile("meritgrid", deadline=None, suppress_health_check=[HealthCheck.too_slow])

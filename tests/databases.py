@@ -8,58 +8,169 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 from uuid import uuid4
 
 import pytest
-from sqlalchemy import create_engine, text
+from sqlalchemy import create_engine, make_url, text
+
+from market.store.database import migrate
+from scripts.rehearsal.postgresql import server_program
 
 
-def _postgresql_binary(name: str) -> str:
-    """A server's program: Debian keeps them outside PATH."""
-    installed = sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{name}"))
-    found = str(installed[-1]) if installed else shutil.which(name)
-    if found is None:
-        raise FileNotFoundError(f"{name} is not installed: apt-get install postgresql")
-    return found
+@dataclass(frozen=True)
+class Cluster:
+    """A PostgreSQL server that listens on a socket in a folder of its own. Its superuser is `meritgrid`."""
+
+    folder: Path
+
+    @property
+    def user(self) -> str | None:
+        """The server refuses to run as root: then it runs as the account that its package made."""
+        return "postgres" if os.geteuid() == 0 else None
+
+    @property
+    def data(self) -> Path:
+        return self.folder / "data"
+
+    def url(self, database: str = "postgres", role: str = "meritgrid") -> str:
+        """SQLAlchemy URL."""
+        return f"postgresql+psycopg://{role}@/{database}?host={self.folder}"
+
+    def create(self) -> None:
+        if self.user is not None:
+            account = pwd.getpwnam(self.user)
+            os.chown(self.folder, account.pw_uid, account.pw_gid)
+        self._run("initdb", "-A", "trust", "-U", "meritgrid", "-E", "UTF8", "--locale", "C.UTF-8", "--no-sync")
+
+    def start(self, settings: str = "") -> None:
+        """`settings`: more of them, as the server's options."""
+        options = f"-c listen_addresses='' -c unix_socket_directories='{self.folder}' {settings}"
+        self._run("pg_ctl", "-w", "-l", str(self.folder / "log"), "-o", options, "start")
+
+    def stop(self, mode: str = "fast") -> None:
+        self._run("pg_ctl", "-w", "-m", mode, "stop")
+
+    def _run(self, program: str, *arguments: str) -> None:
+        command = [server_program(program), "-D", str(self.data), *arguments]
+        subprocess.run(command, check=True, user=self.user, stdout=subprocess.DEVNULL, cwd=self.folder)
 
 
-@pytest.fixture(scope="session")
-def postgresql_server() -> Iterator[str]:
-    """URL of a server that listens on a socket in a folder of its own, and is stopped at the end."""
-    # The server refuses to run as root: then it runs as the account that its package made.
-    user = "postgres" if os.geteuid() == 0 else None
+@contextmanager
+def new_cluster() -> Iterator[Cluster]:
+    """A cluster that is made and not started; whatever runs in it at the end is stopped."""
     folder = Path(tempfile.mkdtemp(prefix="meritgrid-pg-", dir="/tmp"))  # a socket's path must be short
-    if user is not None:
-        account = pwd.getpwnam(user)
-        os.chown(folder, account.pw_uid, account.pw_gid)
-    data = folder / "data"
-    subprocess.run(
-        [_postgresql_binary("initdb"), "-D", str(data), "-A", "trust", "-U", "meritgrid", "-E", "UTF8", "--no-sync"],
-        check=True,
-        user=user,
-        stdout=subprocess.DEVNULL,
-    )
-    control = [_postgresql_binary("pg_ctl"), "-D", str(data), "-w"]
-    options = f"-c listen_addresses='' -c unix_socket_directories='{folder}' -c fsync=off"
-    start = [*control, "-l", str(folder / "log"), "-o", options, "start"]
-    subprocess.run(start, check=True, user=user, stdout=subprocess.DEVNULL)
+    cluster = Cluster(folder)
+    cluster.create()
     try:
-        yield f"postgresql+psycopg://meritgrid@/postgres?host={folder}"
+        yield cluster
     finally:
-        subprocess.run([*control, "-m", "immediate", "stop"], check=True, user=user, stdout=subprocess.DEVNULL)
+        if (cluster.data / "postmaster.pid").exists():
+            cluster.stop("immediate")
         shutil.rmtree(folder)
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture(scope="session")
+def postgresql_cluster() -> Iterator[Cluster]:
+    """One server for all tests; what it holds is gone with them, so it waits for no disk."""
+    with new_cluster() as cluster:
+        cluster.start("-c fsync=off -c max_connections=300")
+        yield cluster
+
+
+@pytest.fixture(scope="session")
+def postgresql_server(postgresql_cluster: Cluster) -> str:
+    """URL of the server."""
+    return postgresql_cluster.url()
+
+
+@contextmanager
+def new_database(server: str, template: str = "template1") -> Iterator[str]:
+    """URL of a new database of a server; it is dropped afterwards, whoever is still connected."""
+    name = f"test_{uuid4().hex}"
+    engine = create_engine(server, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.execute(text(f"CREATE DATABASE {name} TEMPLATE {template}"))
+    try:
+        yield str(make_url(server).set(database=name).render_as_string(hide_password=False))
+    finally:
+        with engine.connect() as connection:
+            connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
+        engine.dispose()
+
+
+@pytest.fixture(scope="session")
+def migrated_template(postgresql_server: str) -> Iterator[str]:
+    """Name of a database that is migrated already: a copy of it costs a tenth of a migration."""
+    with new_database(postgresql_server) as url:
+        migrate(url)
+        yield str(make_url(url).database)
+
+
+@pytest.fixture
+def postgresql_database(postgresql_server: str) -> Iterator[str]:
+    """URL of an empty database of the server."""
+    with new_database(postgresql_server) as url:
+        yield url
+
+
+ROLES: Final = Path(__file__).parents[1] / "scripts" / "production" / "postgresql"
+
+
+def run_sql(cluster: Cluster, file: str, *arguments: str, role: str = "meritgrid", database: str = "postgres") -> None:
+    """Run one of the production's SQL files, as its first lines say."""
+    connection = ["-h", str(cluster.folder), "-U", role, "-d", database]
+    command = ["psql", "-q", "-v", "ON_ERROR_STOP=1", *connection, *arguments, "-f", str(ROLES / file)]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+
+
+@pytest.fixture
+def production_database(postgresql_cluster: Cluster) -> Iterator[str]:
+    """Name of a database with the roles of production, as it is after the first migration."""
+    name = f"test_{uuid4().hex}"
+    run_sql(postgresql_cluster, "roles.sql", "-v", f"database={name}")
+    migrate(postgresql_cluster.url(name, "meritgrid_market"))
+    run_sql(postgresql_cluster, "privileges.sql", role="meritgrid_market", database=name)
+    yield name
+    engine = create_engine(postgresql_cluster.url(), isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
+    engine.dispose()
+
+
+POSTGRESQL: Final = pytest.param("postgresql", marks=pytest.mark.postgresql)
+
+
+@pytest.fixture(params=["sqlite", POSTGRESQL])
 def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """URL of an empty database, once for each kind."""
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path / 'market.sqlite'}"
-    server: str = request.getfixturevalue("postgresql_server")
-    name = f"test_{uuid4().hex}"
-    engine = create_engine(server, isolation_level="AUTOCOMMIT")
-    with engine.connect() as connection:
-        connection.execute(text(f"CREATE DATABASE {name}"))
-    engine.dispose()
-    return server.replace("/postgres?", f"/{name}?")
+    url: str = request.getfixturevalue("postgresql_database")
+    return url
+
+
+@pytest.fixture(params=["sqlite", POSTGRESQL])
+def migrated_database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """URL of a database with the tables in it, once for each kind."""
+    yield from _migrated(request, tmp_path)
+
+
+@pytest.fixture(scope="module", params=["sqlite", POSTGRESQL])
+def module_database_url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """As `migrated_database_url`, one for all tests of a file."""
+    yield from _migrated(request, tmp_path_factory.mktemp("database"))
+
+
+def _migrated(request: pytest.FixtureRequest, folder: Path) -> Iterator[str]:
+    if request.param == "sqlite":
+        url = f"sqlite:///{folder / 'market.sqlite'}"
+        migrate(url)
+        yield url
+    else:
+        server = request.getfixturevalue("postgresql_server")
+        with new_database(server, request.getfixturevalue("migrated_template")) as url:
+            yield url

@@ -22,6 +22,8 @@ Address = Annotated[str, Field(pattern=r"^0x[0-9a-fA-F]{40}$"), AfterValidator(c
 Hash = Annotated[str, Field(pattern=r"^0x[0-9a-fA-F]{64}$", description="32 bytes")]
 Number = Annotated[int, Field(ge=0, lt=2**63)]
 """A number, moment or count as databases keep it."""
+IntervalStart = Annotated[int, Field(ge=0, lt=2**32, description="Start of an interval [epoch s]")]
+"""As the contracts keep it."""
 Document = Annotated[dict[str, Any], Field(description="Published as it is; the message names its keccak256")]
 # Checked with the rest of the wish (new_api_key), so that all that is wrong is named at once.
 ScopeName = Annotated[str, WithJsonSchema({"type": "string", "enum": [scope.value for scope in Scope]})]
@@ -105,7 +107,7 @@ class Bids(Body):
 class IntervalOf(Body):
     model_config = _example(interval=1_463_738_400)
 
-    interval: Number
+    interval: IntervalStart
 
 
 class Permit(Body):

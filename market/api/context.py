@@ -23,14 +23,22 @@ CurrentMarket = Annotated[Market, Depends(current_market)]
 Credentials = Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
 
 
-def optional_caller(request: Request, market: CurrentMarket, credentials: Credentials) -> Principal | None:
-    """Who calls, None for anybody; a wrong token is refused even where none is needed."""
+def signed_in(request: Request, market: Market, credentials: HTTPAuthorizationCredentials | None) -> Principal | None:
+    """Whose token a call bears, None without one. Raises NotSignedIn, NotAllowed."""
     if credentials is None:
         return None
     with market.sessions() as session:
         principal = principal_of(session, credentials.credentials, market.now_s())
     if request.method == "GET":
         principal.require(Scope.READ)
+    return principal
+
+
+def optional_caller(request: Request, market: CurrentMarket, credentials: Credentials) -> Principal | None:
+    """Who calls, None for anybody; a wrong token is refused even where none is needed, and who calls too often."""
+    principal = signed_in(request, market, credentials)
+    if principal is not None:
+        request.app.state.principals.admit(principal.address)
     return principal
 
 

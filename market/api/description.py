@@ -9,7 +9,8 @@ from typing import Any, Final
 
 from fastapi import FastAPI
 
-from market.api.problems import MEDIA_TYPE
+from market.api.message_schemas import message_schema
+from market.api.problems import described_problem
 from market.domain.problems import PROBLEM_TYPE
 
 Json = dict[str, Any]
@@ -56,6 +57,11 @@ _IDEMPOTENCY_KEY: Final[Json] = {
     "description": "One's own name of this call: sent again under it with the same body, it is answered as before.",
     "schema": {"type": "string", "minLength": 1, "maxLength": 200},
 }
+_TOO_MANY: Final[Json] = described_problem("The caller or its address calls too often") | {
+    "headers": {
+        "Retry-After": {"description": "When to call again [s]", "required": True, "schema": {"type": "integer"}}
+    }
+}
 
 
 def describe(app: FastAPI) -> None:
@@ -75,17 +81,31 @@ def _finish(schema: Json) -> None:
     for unused in ("HTTPValidationError", "ValidationError"):
         components.pop(unused, None)
     components["Problem"] = _PROBLEM
+    signed = {name for name in components if name.startswith("SignedMessage") or name == "SignedVerdict"}
     for path, methods in schema["paths"].items():
         for method, route in methods.items():
             if method == "post":
                 route.setdefault("parameters", []).append(_IDEMPOTENCY_KEY)
             route["responses"].pop("422", None)
-            route["responses"] |= {status: _problem(sentence) for status, sentence in _problems(method, route)}
+            route["responses"] |= {"429": _TOO_MANY} | {
+                status: described_problem(sentence) for status, sentence in _problems(method, route)
+            }
+            _describe_message(components, route)
             _show_example(f"{method.upper()} {path}", route)
+    for name in signed:
+        del components[name]
 
 
-def _problem(sentence: str) -> Json:
-    return {"description": sentence, "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}}
+def _describe_message(components: Json, route: Json) -> None:
+    """In a decision's body, the message of its kind, which the body's example is named after."""
+    body = route.get("requestBody", {}).get("content", {}).get("application/json", {})
+    schema = components.get(body.get("schema", {}).get("$ref", "").rpartition("/")[2], {})
+    if "message" not in schema.get("properties", {}) or "examples" not in body:
+        return
+    [name] = body["examples"]
+    components[name] = message_schema(name)
+    message = {"$ref": f"#/components/schemas/{name}"}
+    body["schema"] = schema | {"title": f"Signed{name}", "properties": schema["properties"] | {"message": message}}
 
 
 def _problems(method: str, route: Json) -> Iterator[tuple[str, str]]:
@@ -102,7 +122,7 @@ def _problems(method: str, route: Json) -> Iterator[tuple[str, str]]:
         yield "404", "What the call names does not exist"
     if changes:
         yield "409", "It cannot be done in the present state, or has been done"
-    if has_body:
+        yield "408", "The body came too slowly"
         yield "413", "The body is too large"
         yield "415", "The body is no JSON by its media type"
     if has_body or route.get("parameters"):

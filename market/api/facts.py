@@ -5,15 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Request, Response
 from fastapi.responses import FileResponse, JSONResponse
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from sqlalchemy import select, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from market.api.context import CurrentMarket
 from market.domain.products import PRODUCTS
 from market.domain.typed_data import CONTRACT_KEYS
+from market.observability import metrics_page
+from market.services.backlog import standstill
 from market.services.market import Market
 from market.store.projections import RoleHolding
 
@@ -56,8 +57,9 @@ def ready(market: CurrentMarket) -> JSONResponse:
 
 
 @pages.get("/metrics")
-def metrics() -> Response:
-    return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
+def metrics(request: Request) -> Response:
+    body, media_type = metrics_page(request.app.state.gauges)
+    return Response(body, media_type=media_type)
 
 
 @pages.get("/")
@@ -77,6 +79,13 @@ def _database(market: Market) -> str | None:
 def _chain(market: Market) -> str | None:
     try:
         market.contracts.web3.eth.block_number  # noqa: B018 - the question is whether it answers
-    except OSError as problem:
+        with market.reading() as session:
+            since = standstill(session, now_s := market.now_s())
+    except (OSError, SQLAlchemyError) as problem:
         return str(problem)
-    return None
+    if since is None:
+        return None
+    return (
+        f"It answers, and takes nothing in: a transaction has waited for {now_s - since} s. Trading stands still; what "
+        "is sent waits, and goes on by itself. Are more than three quarters of the validators up? Is the sender listed?"
+    )

@@ -11,13 +11,18 @@ from fastapi import FastAPI, Request, Response
 from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 from starlette.middleware.base import BaseHTTPMiddleware
+from starlette.requests import ClientDisconnect
 
+from market import checkpoints
 from market.api.problems import problem_document, problem_of, problem_response
+from market.checkpoints import BidPoint
 from market.services.access import IdempotencyKeyReused, NotSignedIn, principal_of
 from market.services.market import Market
 from market.store.work import IdempotencyKey
 
 MAX_BODY_BYTES: Final = 512 * 1024
+BODY_WITHIN_S: Final = 30.0
+"""How long a body may take [s]."""
 _MAX_KEY_CHARACTERS: Final = 200
 _SUBJECT_CHARACTERS: Final = 64
 
@@ -41,22 +46,36 @@ def install(app: FastAPI, market: Market) -> None:
 
 
 async def _refusal(request: Request) -> Response | None:
-    size = 0
-    chunks = []
-    async for chunk in request.stream():
-        size += len(chunk)
-        if size > MAX_BODY_BYTES:
-            return problem_response(
-                problem_document("body-too-large", "The body is too large", 413, f"At most {MAX_BODY_BYTES} bytes.")
-            )
-        chunks.append(chunk)
+    try:
+        async with asyncio.timeout(BODY_WITHIN_S):
+            body = await _body(request)
+    except ClientDisconnect:
+        return Response(status_code=400)  # nobody is there to read it, and nothing has failed
+    except TimeoutError:
+        detail = f"The body did not come whole within {BODY_WITHIN_S:.0f} s. Send it again."
+        return problem_response(problem_document("too-slow", "The body came too slowly", 408, detail))
+    if body is None:
+        return problem_response(
+            problem_document("body-too-large", "The body is too large", 413, f"At most {MAX_BODY_BYTES} bytes.")
+        )
     media_type = request.headers.get("content-type", "of no named type").partition(";")[0].strip()
-    if size and media_type != "application/json":
+    if body and media_type != "application/json":
         return problem_response(
             problem_document("wrong-media-type", "Send JSON", 415, f"The body is {media_type}, not application/json.")
         )
-    request._body = b"".join(chunks)
+    request._body = body
     return None
+
+
+async def _body(request: Request) -> bytes | None:
+    """The whole body; None when it is too large."""
+    size, chunks = 0, []
+    async for chunk in request.stream():
+        size += len(chunk)
+        if size > MAX_BODY_BYTES:
+            return None
+        chunks.append(chunk)
+    return b"".join(chunks)
 
 
 async def _once(market: Market, request: Request, key: str, call_next: Next) -> Response:
@@ -79,6 +98,7 @@ async def _once(market: Market, request: Request, key: str, call_next: Next) -> 
     # Answers that hold a secret are shown once and kept nowhere; their routes see to it that a retry is harmless.
     if response.status_code < 300 and response.headers.get("cache-control") != "no-store":
         await asyncio.to_thread(_remember, market, caller, request.url.path, key, body_hash, response, body)
+        checkpoints.passed(BidPoint.REMEMBERED, request.url.path)
     return Response(body, response.status_code, dict(response.headers), media_type=response.media_type)
 
 

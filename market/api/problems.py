@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import structlog
@@ -10,7 +10,9 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
+from starlette.routing import compile_path
 
+from market.api.rate_limits import TooManyCalls
 from market.domain import problems
 from market.domain.errors import Category, MeritgridError, Violation
 from market.domain.problems import violation_document
@@ -29,6 +31,8 @@ _STATUS: Final = {
     Category.UNAFFORDABLE: 402,
     Category.UNAVAILABLE: 503,
 }
+_OWN_STATUS: Final[Mapping[type[MeritgridError], int]] = {NotSignedIn: 401, TooManyCalls: 429}
+"""Refusals that HTTP has a status of its own for."""
 
 
 def problem_document(
@@ -38,15 +42,23 @@ def problem_document(
     return problems.problem_document(code, title, detail, errors, {"status": status})
 
 
+def described_problem(sentence: str) -> dict[str, Any]:
+    """A problem among the answers of a route's description."""
+    return {"description": sentence, "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}}
+
+
 def problem_of(error: MeritgridError) -> dict[str, Any]:
     """The problem document of a refusal, with its HTTP status."""
-    status = 401 if isinstance(error, NotSignedIn) else _STATUS[error.category]
-    return problems.problem_of(error) | {"status": status}
+    own = next((status for kind, status in _OWN_STATUS.items() if isinstance(error, kind)), None)
+    return problems.problem_of(error) | {"status": own or _STATUS[error.category]}
 
 
-def problem_response(document: dict[str, Any]) -> JSONResponse:
-    headers = {"WWW-Authenticate": "Bearer"} if document["status"] == 401 else None
-    return JSONResponse(document, status_code=document["status"], media_type=MEDIA_TYPE, headers=headers)
+def problem_response(document: dict[str, Any], headers: Mapping[str, str] | None = None) -> JSONResponse:
+    sent = {"WWW-Authenticate": "Bearer"} if document["status"] == 401 else {}
+    if document["status"] == 429:
+        sent["Retry-After"] = str(document["wait_s"])
+    sent |= headers or {}
+    return JSONResponse(document, status_code=document["status"], media_type=MEDIA_TYPE, headers=sent)
 
 
 async def _refused(_: Request, error: Exception) -> JSONResponse:
@@ -71,14 +83,24 @@ async def _invalid(_: Request, error: Exception) -> JSONResponse:
     )
 
 
-async def _http(_: Request, error: Exception) -> JSONResponse:
+async def _http(request: Request, error: Exception) -> JSONResponse:
     if not isinstance(error, HTTPException):
         raise error
     code = {404: "not-found", 405: "method-not-allowed", 413: "body-too-large", 415: "wrong-media-type"}.get(
         error.status_code, f"http-{error.status_code}"
     )
     title = code.replace("-", " ").capitalize()
-    return problem_response(problem_document(code, title, error.status_code, str(error.detail)))
+    headers = dict(error.headers or {})
+    if error.status_code == 405 and (methods := _methods_at(request)):
+        headers["Allow"] = ", ".join(methods)  # the router knows those of one of its routes only
+    return problem_response(problem_document(code, title, error.status_code, str(error.detail)), headers)
+
+
+def _methods_at(request: Request) -> list[str]:
+    """All methods that the description has for the path of a call."""
+    paths = request.app.openapi()["paths"].items()
+    found = (methods for path, methods in paths if compile_path(path)[0].fullmatch(request.url.path))
+    return sorted({method.upper() for methods in found for method in methods})
 
 
 async def _unexpected(request: Request, error: Exception) -> JSONResponse:

@@ -13,7 +13,7 @@ from fastapi import APIRouter, Header, Query, Request
 from sse_starlette import EventSourceResponse, ServerSentEvent
 
 from market.api.bodies import Number
-from market.api.context import Credentials, CurrentMarket, OptionalCaller, optional_caller
+from market.api.context import Credentials, CurrentMarket, OptionalCaller, signed_in
 from market.domain.errors import ValidationFailed, Violation
 from market.services.access import NotSignedIn, Principal
 from market.services.market import Market
@@ -61,7 +61,7 @@ async def stream(
     if start is None:
         # Before the answer begins: what its caller does next must not be missed.
         start = await asyncio.to_thread(_head, market)
-    again = partial(optional_caller, request, market, credentials)
+    again = partial(signed_in, request, market, credentials)
     return EventSourceResponse(_events(request, market, wanted, caller, again, start), ping=15)
 
 

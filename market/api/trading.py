@@ -10,7 +10,7 @@ from market.api.bodies import Bids, IntervalOf, Number, Signature, SignedMessage
 from market.api.context import Caller, CurrentMarket, OptionalCaller
 from market.api.examples import signed_example
 from market.api.paging import Page
-from market.api.problems import problem_of
+from market.api.problems import described_problem, problem_of
 from market.domain.messages import Command, Offer, Request, Verdict
 from market.domain.products import Direction, Product, Side
 from market.services import bids as bid_service
@@ -24,6 +24,8 @@ router = APIRouter(tags=["trading"])
 OfferId = Annotated[str, Path(pattern=r"^0x[0-9a-f]{64}$")]
 Limit = Annotated[int, Query(ge=1, le=500)]
 After = Annotated[str | None, Query(pattern=r"^0x[0-9a-f]{64}$")]
+
+_NOT_CLEARED: dict[int | str, dict[str, Any]] = {409: described_problem("The offer is not cleared yet")}
 
 _T = 1_463_738_400
 _HASH = bytes.fromhex("ab" * 32)
@@ -161,24 +163,24 @@ def bid(market: CurrentMarket, caller: Caller, offer: OfferId, body: Bids, respo
 def list_bids(market: CurrentMarket, page: Page, caller: Caller, offer: OfferId) -> dict[str, Any]:
     with market.reading() as session:
         row = offers.offer_of(session, offer)
-        return page.page(offers.bids_of(session, caller, row, market.now_s()))
+        return page.page(offers.bids_of(market, session, caller, row))
 
 
-@router.get("/offers/{offer}/bids/{digest}/explanation")
+@router.get("/offers/{offer}/bids/{digest}/explanation", responses=_NOT_CLEARED)
 def explain_bid(market: CurrentMarket, caller: Caller, offer: OfferId, digest: OfferId) -> dict[str, Any]:
     """Why the bid won or did not."""
     with market.reading() as session:
-        return offers.explain(session, caller, offers.offer_of(session, offer), digest)
+        return offers.explain(market, session, caller, offers.offer_of(session, offer), digest)
 
 
-@router.get("/offers/{offer}/merit-order")
+@router.get("/offers/{offer}/merit-order", responses=_NOT_CLEARED)
 def show_merit_order(market: CurrentMarket, offer: OfferId) -> dict[str, Any]:
     """The curve of a cleared auction, without owners."""
     with market.reading() as session:
         return offers.merit_order_document(session, offers.offer_of(session, offer))
 
 
-@router.get("/offers/{offer}/awards")
+@router.get("/offers/{offer}/awards", responses=_NOT_CLEARED)
 def list_awards(market: CurrentMarket, page: Page, caller: OptionalCaller, offer: OfferId) -> dict[str, Any]:
     with market.reading() as session:
         return page.page(offers.awards_of(session, caller, offers.offer_of(session, offer)))

@@ -1,14 +1,8 @@
 """The one transaction sender of a key.
 
-A purpose happens once: its key names the transaction, whoever asks again gets the same one. Where the process may be
-killed (the names are those of the checkpoints):
-
-1. before "stored": nothing has happened; the purpose is free.
-2. "stored" — signed bytes and nonce are committed, nothing is sent: `recover`, or the next transaction of the key,
-   or the same purpose asked again sends exactly these bytes.
-3. "sent" — a node has them, no receipt is known: the same bytes are sent again, which a node takes once.
-4. "mined" — the receipt is known, not yet committed: it is looked up again by the stored hashes.
-5. after the commit: the purpose is answered from the table and the chain.
+A purpose happens once: its key names the transaction, whoever asks again gets the same one. Signed bytes and nonce are
+committed before anything is sent. After a kill at any `SenderPoint`, `recover`, the key's next transaction, or the same
+purpose asked again sends exactly these bytes, which a node takes once; a receipt is looked up by the stored hashes.
 
 A call is tried before it gets a nonce, so that a refusal costs nothing and leaves no hole. One that the node never
 takes although the contract would (too much gas, too many bytes) gives its nonce to an empty transaction, so that those
@@ -29,11 +23,13 @@ from sqlalchemy import Engine, Select, select
 from sqlalchemy.orm import Session
 from web3.contract.contract import ContractFunction
 
+from market import checkpoints
 from market.chain import fees
 from market.chain.bindings import Contracts, encode_call
 from market.chain.profiles import RpcError, rpc
 from market.chain.receipts import Receipt, find_receipt, is_success, read_receipt, refusal_of
 from market.chain.refusals import NotMinedYet, RefusedByNode, SenderNotListed
+from market.checkpoints import SenderPoint
 from market.domain.errors import ContractRefused, MeritgridError
 from market.store.database import NONCE_LOCK, lock, read_scope, session_scope
 from market.store.models import SenderNonce, Transaction, TransactionState
@@ -41,6 +37,8 @@ from market.store.models import SenderNonce, Transaction, TransactionState
 log = structlog.get_logger(__name__)
 
 _SENT = Counter("meritgrid_transactions_total", "Transactions by their end", ["state"])
+for _end in ("mined", "failed"):
+    _SENT.labels(_end)  # from 0 on, so that the first one shows as an increase
 _SECONDS = Histogram("meritgrid_transaction_seconds", "From the signature to the receipt [s]")
 
 _SLOWEST_POLL_S: Final = 1.0
@@ -58,10 +56,6 @@ _FAILED_MARK: Final = "#failed-"
 _OPEN: Final = (TransactionState.PREPARED, TransactionState.SENT)
 
 
-def _no_checkpoint(_name: str) -> None:
-    """Production passes every checkpoint; tests of crashes stop there."""
-
-
 class TransactionSender:
     """Sends the transactions of one key. Several threads and processes may use the same key at once."""
 
@@ -71,16 +65,14 @@ class TransactionSender:
         engine: Engine,
         private_key: bytes,
         now: Callable[[], float] = time.time,
-        checkpoint: Callable[[str], None] = _no_checkpoint,
     ) -> None:
-        """`now` gives the market's time [epoch s]; `checkpoint` is called with the names of the module's text."""
+        """`now` gives the market's time [epoch s]."""
         self._contracts = contracts
         self._web3 = contracts.web3
         self._profile = contracts.profile
         self._engine = engine
         self._account = Account.from_key(private_key)
         self._now = now
-        self._checkpoint = checkpoint
         self._broadcasting = threading.Lock()
 
     @property
@@ -148,6 +140,19 @@ class TransactionSender:
         ends = [self._await(id_) for id_ in ids]
         return [end for end in ends if isinstance(end, Receipt)]
 
+    def finish_abandoned(self) -> None:
+        """Look after what nobody waits for any longer: its process may have been killed, and its purpose may never be
+        asked again. Sends it once more and takes in the receipts there are, without waiting for any."""
+        oldest_s = int(self._now()) - int(RECEIPT_WITHIN_S)
+        query = self._of_this_key().where(Transaction.state.in_(_OPEN), Transaction.created_at < oldest_s)
+        with read_scope(self._engine) as session:
+            abandoned = list(session.scalars(query))
+        self._broadcast_all([transaction.id for transaction in abandoned])
+        for transaction in map(self._load, [each.id for each in abandoned]):
+            raw = self._find_receipt(transaction) if transaction.state in _OPEN else None
+            if raw is not None:
+                self._finish(transaction, raw)
+
     # PREPARING
 
     def _prepared(self, function: ContractFunction, purpose: str, key: str, gas_limit: int | None) -> int:
@@ -186,7 +191,7 @@ class TransactionSender:
             session.add(transaction)
             session.flush()
             id_ = transaction.id
-        self._checkpoint("stored")
+        checkpoints.passed(SenderPoint.STORED, purpose)
         return id_
 
     def _live(self, session: Session, key: str) -> int | None:
@@ -284,13 +289,14 @@ class TransactionSender:
                 raise SenderNotListed(self.address) from error
             if "already" not in message and "known transaction" not in message:
                 raise
-        self._checkpoint("sent")
+        checkpoints.passed(SenderPoint.SENT, transaction.purpose)
         with session_scope(self._engine) as session:
             row = session.get_one(Transaction, transaction.id, with_for_update=True)
             if row.state in _OPEN:
                 row.state = TransactionState.SENT
                 row.attempts += 1
                 row.sent_at = row.sent_at or int(self._now())
+        checkpoints.passed(SenderPoint.NOTED, transaction.purpose)
 
     def _give_up(self, id_: int, reason: str) -> None:
         """Fill the nonce of a transaction that the node refuses for good with an empty one."""
@@ -303,6 +309,7 @@ class TransactionSender:
             row.purpose_key = _key_of_failed(row)
             row.gas_limit = _EMPTY_GAS
             self._empty(row)
+        checkpoints.passed(SenderPoint.EMPTIED)
 
     def _empty(self, row: Transaction) -> None:
         """Nothing but its nonce is left of a transaction."""
@@ -325,7 +332,8 @@ class TransactionSender:
             row.replaced_hashes = []
             self._sign(row)
             log.warning("the key was used elsewhere; signed again", purpose=row.purpose, nonce=row.nonce)
-            return True
+        checkpoints.passed(SenderPoint.RENUMBERED)
+        return True
 
     def _replace(self, id_: int) -> bool:
         """Sign again with the same nonce and a higher fee, so that it is not stuck behind dearer ones."""
@@ -338,7 +346,8 @@ class TransactionSender:
             row.replaced_hashes = [*row.replaced_hashes, row.hash]
             self._sign(row)
             log.warning("transaction replaced", purpose=row.purpose, nonce=row.nonce, max_fee_wei=row.max_fee_wei)
-            return True
+        checkpoints.passed(SenderPoint.REPLACED)
+        return True
 
     # RECEIPTS
 
@@ -379,11 +388,17 @@ class TransactionSender:
         mined = self._mined_nonces()
         query = self._of_this_key().where(Transaction.nonce >= mined, Transaction.state.not_in(_OPEN))
         with session_scope(self._engine) as session:
-            for row in session.scalars(query.with_for_update()):
+            rows = list(session.scalars(query.with_for_update()))
+            # Asked again: another process may have taken in a receipt since.
+            mined = self._mined_nonces() if rows else mined
+            lost = [row for row in rows if row.nonce >= mined]
+            for row in lost:
                 log.warning("the chain has lost a transaction", purpose=row.purpose, block=row.receipt_block)
                 row.state, row.receipt_block, row.mined_at = TransactionState.SENT, None, None
                 if _FAILED_MARK in row.purpose_key:
                     self._empty(row)
+        if lost:
+            checkpoints.passed(SenderPoint.REOPENED)
 
     def _finish(self, transaction: Transaction, raw: Mapping[str, Any]) -> Receipt | MeritgridError:
         refusal: MeritgridError | None = None
@@ -394,7 +409,7 @@ class TransactionSender:
             refusal = refusal_of(
                 self._contracts, raw, transaction.sender, transaction.to, transaction.data, transaction.purpose
             )
-        self._checkpoint("mined")
+        checkpoints.passed(SenderPoint.MINED, transaction.purpose)
         if transaction.state in _OPEN:
             self._store_end(transaction.id, raw, refusal)
         return refusal or read_receipt(self._contracts, raw)
@@ -408,6 +423,7 @@ class TransactionSender:
             row.gas_used = int(raw["gasUsed"], 16)
             row.mined_at = int(self._now())
             row.error = None if refusal is None else _error_document(refusal)
+        checkpoints.passed(SenderPoint.ENDED)
         _SENT.labels("mined" if refusal is None else "failed").inc()
 
 

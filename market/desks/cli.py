@@ -12,7 +12,7 @@ from market.clock import clock_from
 from market.desks.aggregator import AggregatorDesk, OfferPolicy
 from market.desks.desk import Desk, run_desk
 from market.desks.market_client import MarketClient
-from market.observability import logging_as
+from market.observability import LOCALHOST, MetricsHost, MetricsPort, logging_as, serve_metrics
 from market.settings import LogSettings
 
 dso = typer.Typer(help="The DSO's desk: traffic light, requests, verdicts, RED commands.", no_args_is_help=True)
@@ -57,6 +57,8 @@ def run_dso(
     clock: ClockSetting = "system",
     clock_token: ClockToken = "",
     ready_file: ReadyFile = None,
+    metrics_port: MetricsPort = None,
+    metrics_host: MetricsHost = LOCALHOST,
     as_json: AsJson = False,
 ) -> None:
     """Run the power flow on forecasts, set the light, publish requests, check results, command on RED.
@@ -77,7 +79,9 @@ def run_dso(
     with client:
         policy = DeskPolicy(price_ueur_kwh=price, margin_percent=margin_percent)
         jobs = DsoDesk(desk, node, node_grid, policy).jobs()
-        run_desk(desk, jobs, clock_from(clock, "dso", clock_token), ready_file)
+        own_clock = clock_from(clock, "dso", clock_token)
+        serve_metrics(metrics_port, metrics_host, own_clock.now)
+        run_desk(desk, jobs, own_clock, ready_file)
 
 
 @aggregator.command("run")
@@ -89,6 +93,8 @@ def run_aggregator(
     clock: ClockSetting = "system",
     clock_token: ClockToken = "",
     ready_file: ReadyFile = None,
+    metrics_port: MetricsPort = None,
+    metrics_host: MetricsHost = LOCALHOST,
     as_json: AsJson = False,
 ) -> None:
     """Answer every request at the own nodes with an offer.
@@ -103,4 +109,6 @@ def run_aggregator(
         client = MarketClient(market, private_key="0x" + key.hex())
         desk = AggregatorDesk.connect(client, key, OfferPolicy(limit_permille))
     with client:
-        run_desk(desk.desk, desk.jobs(), clock_from(clock, "aggregator", clock_token), ready_file)
+        own_clock = clock_from(clock, "aggregator", clock_token)
+        serve_metrics(metrics_port, metrics_host, own_clock.now)
+        run_desk(desk.desk, desk.jobs(), own_clock, ready_file)

@@ -1,7 +1,7 @@
 """The market's HTTP API as a client: what desks and the command line use, like anybody else.
 
-A call is retried while the market is down or answers 502, 503 or 504; each POST carries an Idempotency-Key that is
-derived from its content, so that a retry is harmless.
+A call is retried while the market is down or answers 429, 502, 503 or 504, and not before its Retry-After; each POST
+carries an Idempotency-Key that is derived from its content, so that a retry is harmless.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from typing import Any, Self
 import httpx
 from eth_account import Account
 from eth_account.messages import encode_defunct
-from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_exponential_jitter
+from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_delay, wait_exponential_jitter
 
 Json = dict[str, Any]
 
-_RETRIED_STATUS = frozenset({502, 503, 504})
+_RETRIED_STATUS = frozenset({429, 502, 503, 504})
 
 
 class MarketProblem(Exception):
@@ -47,7 +47,7 @@ class MarketProblem(Exception):
 
 
 class MarketUnavailable(Exception):
-    """The market answered 502, 503 or 504 for as long as the call was retried."""
+    """The market answered 429, 502, 503 or 504 for as long as the call was retried."""
 
     def __init__(self, response: httpx.Response) -> None:
         super().__init__(f"{response.request.url} answered {response.status_code}")
@@ -56,6 +56,16 @@ class MarketUnavailable(Exception):
 
 def _is_passing_fault(error: BaseException) -> bool:
     return isinstance(error, (httpx.TransportError, MarketUnavailable))
+
+
+_backing_off = wait_exponential_jitter(multiplier=0.1, max=2.0)
+
+
+def _pause_s(state: RetryCallState) -> float:
+    """How long to wait before the next attempt: more and more, and as long as the market asks for [s]."""
+    error = state.outcome.exception() if state.outcome is not None else None
+    asked = error.response.headers.get("Retry-After", "") if isinstance(error, MarketUnavailable) else ""
+    return max(_backing_off(state), float(asked) if asked.isdecimal() else 0.0)
 
 
 @dataclass
@@ -161,7 +171,7 @@ class MarketClient:
         attempts = Retrying(
             retry=retry_if_exception(_is_passing_fault),
             stop=stop_after_delay(self.patience_s),
-            wait=wait_exponential_jitter(multiplier=0.1, max=2.0),
+            wait=_pause_s,
             reraise=True,
         )
         for attempt in attempts:

@@ -424,6 +424,22 @@ class BidReceipt(Message):
     received_at: int
 
 
+@dataclass(frozen=True, slots=True)
+class BidRefusal(Message):
+    """A bid that has a receipt was not posted; reason: its name in ASCII, filled up with zero bytes.
+
+    Signer: relayer.
+    """
+
+    TYPE: ClassVar[str] = "BidRefusal(bytes32 bidDigest,bytes32 offer,bytes32 reason,uint64 decidedAt)"
+    CONTRACT: ClassVar[str] = "MeritOrderAuction"
+
+    bid_digest: bytes
+    offer: bytes
+    reason: bytes
+    decided_at: int
+
+
 MESSAGES: Final[Mapping[str, type[Message]]] = MappingProxyType(
     {
         message.__name__: message
@@ -451,6 +467,7 @@ MESSAGES: Final[Mapping[str, type[Message]]] = MappingProxyType(
             Dispatch,
             Envelope,
             BidReceipt,
+            BidRefusal,
         )
     }
 )

@@ -16,7 +16,7 @@ from typing import Final
 from eth_keys.exceptions import BadSignature
 from eth_utils.exceptions import ValidationError
 from siwe import SiweMessage, VerificationError
-from sqlalchemy import select
+from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
 from market.domain.errors import Category, MeritgridError, ValidationFailed, Violation
@@ -133,6 +133,12 @@ def use_nonce(session: Session, nonce: str, now_s: int) -> None:
     if known is None or known.used_at is not None or known.expires_at < now_s:
         raise NotSignedIn("The nonce is unknown, used or expired. Ask for a new one at /v1/auth/nonce.")
     known.used_at = now_s
+
+
+def forget_ended(session: Session, now_s: int) -> None:
+    """Delete nonces and sessions that are over: anybody may ask for nonces, and nobody for these ones again."""
+    session.execute(delete(SignInNonce).where(SignInNonce.expires_at < now_s))
+    session.execute(delete(WalletSession).where(WalletSession.expires_at < now_s))
 
 
 def new_api_key(

@@ -12,10 +12,12 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import structlog
-from sqlalchemy import func, select, update
+from sqlalchemy import func, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
+from market import checkpoints
+from market.checkpoints import BidPoint
 from market.domain.calendar import Moment
 from market.domain.errors import (
     BadSignature,
@@ -28,7 +30,7 @@ from market.domain.errors import (
     bid_refused,
     contract_error,
 )
-from market.domain.messages import Bid, BidReceipt
+from market.domain.messages import Bid, BidReceipt, BidRefusal
 from market.domain.products import Product, Side
 from market.domain.records import BidRecord, WireBid, pack_wire_bids
 from market.domain.settlement import exposure_ueur, is_covered
@@ -49,6 +51,7 @@ log = structlog.get_logger(__name__)
 BATCH: Final = 400
 """Bids posted in one transaction."""
 MAX_POSTS: Final = 3
+_WORD_BYTES: Final = 32
 _SECONDS_A_DAY: Final = 86_400
 _SECONDS_AN_HOUR: Final = 3600
 _LIVE: Final = (BidState.RECEIVED, BidState.POSTED)
@@ -73,20 +76,28 @@ class BidResult:
 def receive(market: Market, principal: Principal, offer_id: str, bids: Sequence[Mapping[str, Any]]) -> list[BidResult]:
     """Check bids, write those that are right, and answer each with a signed receipt or its refusal.
 
+    A bid that was received before gets its receipt, also when the offer takes none any more: the answer may be lost.
+
     Raises:
-        OfferClosed: the offer is not open, or the API's closing time is over.
+        OfferClosed: the offer is not open, or the API's closing time is over; none of the bids was received before.
         NotAllowed: the key may not bid.
     """
     principal.require(Scope.BIDS)
     now_s = market.now_s()
     results = []
     with market.sessions() as session:
-        offer = _open_offer(market, session, offer_id, now_s)
+        offer = _offer(session, offer_id)
+        closed = _closed(market, session, offer, now_s)
+        if closed is not None:
+            return _received_before(market, session, principal, offer, bids, closed)
         for bid in bids:
             try:
                 results.append(_receive_once(market, session, principal, offer, bid, now_s))
             except MeritgridError as refusal:
                 results.append(BidResult(None, None, refusal))
+        session.flush()
+        checkpoints.passed(BidPoint.WRITTEN)
+    checkpoints.passed(BidPoint.RECEIVED)
     return results
 
 
@@ -102,22 +113,49 @@ def _receive_once(
         return _receive_one(market, session, principal, offer, fields, now_s)
 
 
-def _open_offer(market: Market, session: Session, offer_id: str, now_s: int) -> Offer:
+def _offer(session: Session, offer_id: str) -> Offer:
     offer = session.get(Offer, offer_id)
     if offer is None:
         raise MeritgridError(
             "unknown-offer", "Unknown offer", f"There is no offer {offer_id}.", category=Category.NOT_FOUND
         )
+    return offer
+
+
+def _closed(market: Market, session: Session, offer: Offer, now_s: int) -> MeritgridError | None:
+    """Why an offer takes no bids; None when it does."""
     if is_red(session, offer):
-        raise contract_error("NodeIsRed", {"node": offer.node, "interval": offer.interval})
+        return contract_error("NodeIsRed", {"node": offer.node, "interval": offer.interval})
     if offer.status != OfferStatus.OPEN:
-        raise OfferClosed(offer_id, f"The offer is {OfferStatus(offer.status).name}.")
+        return OfferClosed(offer.offer, f"The offer is {OfferStatus(offer.status).name}.")
     closes_at = api_closes_at(market, offer)
     if now_s > closes_at:
-        raise OfferClosed(
-            offer_id, f"The market took bids until {closes_at}; it is {now_s}. Post directly on the chain."
+        return OfferClosed(
+            offer.offer, f"The market took bids until {closes_at}; it is {now_s}. Post directly on the chain."
         )
-    return offer
+    return None
+
+
+def _received_before(
+    market: Market,
+    session: Session,
+    principal: Principal,
+    offer: Offer,
+    bids: Sequence[Mapping[str, Any]],
+    closed: MeritgridError,
+) -> list[BidResult]:
+    """Receipts of those that were received; raises `closed` where there is none among them."""
+    results = []
+    for fields in bids:
+        try:
+            known = _known(market, session, _signed(market, principal, offer, fields))
+        except MeritgridError as refusal:
+            results.append(BidResult(None, None, refusal))
+        else:
+            results.append(known or BidResult(None, None, closed))
+    if all(result.receipt is None for result in results):
+        raise closed
+    return results
 
 
 def api_closes_at(market: Market, offer: Offer) -> int:
@@ -125,9 +163,19 @@ def api_closes_at(market: Market, offer: Offer) -> int:
     return market.calendar.for_gate(Moment.API_CLOSES, offer.gate_closure, internal=offer.request is None)
 
 
-def _receive_one(
-    market: Market, session: Session, principal: Principal, offer: Offer, fields: Mapping[str, Any], now_s: int
-) -> BidResult:
+@dataclass(frozen=True, slots=True)
+class _Signed:
+    """A bid as it came, and who has signed it."""
+
+    bid: Bid
+    nanogrid: int
+    digest: str
+    signature: Signature
+    signer: str
+
+
+def _signed(market: Market, principal: Principal, offer: Offer, fields: Mapping[str, Any]) -> _Signed:
+    """Raises NotAllowed, BadSignature."""
     bid = Bid(
         offer=bytes.fromhex(offer.offer[2:]),
         index=fields["index"],
@@ -141,21 +189,36 @@ def _receive_one(
     if principal.nanogrid is not None and principal.nanogrid != nanogrid_id:
         raise NotAllowed(f"This key is for nanogrid {principal.nanogrid}, the bid is for {nanogrid_id}.")
     signature = Signature.from_hex(str(fields["signature"]))
-    signer = recover_message(bid, market.domain(bid), signature)
-    known = session.scalar(select(BidReceived).where(BidReceived.digest == digest))
-    if known is not None and known.signer == signer:  # nobody else learns that there is such a bid
-        return BidResult(digest, _receipt(market, known), None)
-    _require_valid(market, session, offer, bid, nanogrid_id, signer, now_s)
+    return _Signed(bid, nanogrid_id, digest, signature, recover_message(bid, market.domain(bid), signature))
+
+
+def _known(market: Market, session: Session, signed: _Signed) -> BidResult | None:
+    """The receipt of a bid that was received before; nobody else learns that there is such a bid."""
+    row = session.scalar(select(BidReceived).where(BidReceived.digest == signed.digest))
+    if row is None or row.signer != signed.signer:
+        return None
+    return BidResult(signed.digest, _receipt(market, row), None)
+
+
+def _receive_one(
+    market: Market, session: Session, principal: Principal, offer: Offer, fields: Mapping[str, Any], now_s: int
+) -> BidResult:
+    signed = _signed(market, principal, offer, fields)
+    known = _known(market, session, signed)
+    if known is not None:
+        return known
+    bid, digest, signer = signed.bid, signed.digest, signed.signer
+    _require_valid(market, session, offer, bid, signed.nanogrid, signer, now_s)
     row = BidReceived(
         offer=offer.offer,
-        nanogrid=nanogrid_id,
+        nanogrid=signed.nanogrid,
         index=bid.index,
         interval=offer.interval,
         price_ueur_kwh=bid.price_ueur_kwh,
         quantity=bid.quantity,
         minimum=bid.minimum,
         revision=bid.revision,
-        signature=signature.compact(),
+        signature=signed.signature.compact(),
         signer=signer,
         digest=digest,
         received_at=now_s,
@@ -166,7 +229,7 @@ def _receive_one(
     )
     note_bid(session, row, BidState.RECEIVED, now_s)
     session.add(row)
-    audit(session, now_s, signer, "bid received", "offer", offer.offer, nanogrid=nanogrid_id, digest=digest)
+    audit(session, now_s, signer, "bid received", "offer", offer.offer, nanogrid=signed.nanogrid, digest=digest)
     session.flush()
     return BidResult(digest, _receipt(market, row), None)
 
@@ -182,6 +245,29 @@ def _receipt(market: Market, row: BidReceived) -> dict[str, Any]:
         "offer": row.offer,
         "received_at": row.received_at,
         "signature": "0x" + row.receipt_signature.hex(),
+        "relayer": market.relayer.address,
+    }
+
+
+def _refuse(market: Market, bid: BidReceived, reason: str, now_s: int) -> None:
+    """Take a promise back, with a reason that its bidder can show to anybody."""
+    refusal = BidRefusal(
+        bytes.fromhex(bid.digest[2:]), bytes.fromhex(bid.offer[2:]), reason.encode().ljust(_WORD_BYTES, b"\0"), now_s
+    )
+    bid.state, bid.reason, bid.refused_at = BidState.LATE, reason, now_s
+    bid.refusal_signature = sign_message(market.relayer_key, refusal, market.domain(refusal)).to_bytes()
+
+
+def refusal_of(market: Market, bid: BidReceived) -> dict[str, Any] | None:
+    """The signed refusal of a bid that was not posted; None for any other."""
+    if bid.refusal_signature is None:
+        return None
+    return {
+        "bid_digest": bid.digest,
+        "offer": bid.offer,
+        "reason": bid.reason,
+        "decided_at": bid.refused_at,
+        "signature": "0x" + bid.refusal_signature.hex(),
         "relayer": market.relayer.address,
     }
 
@@ -301,6 +387,7 @@ def post(market: Market, offer: str) -> None:
         key = purpose_key("post", offer, *(bid.digest for bid in group))
         try:
             market.relay(function, f"post:{key}")
+            checkpoints.passed(BidPoint.POSTED)
         except ContractRefused as refusal:  # closed, paused or RED meanwhile: `mark_late` tells the bidders
             log.warning("bids not posted", offer=offer, bids=len(group), why=refusal.sentence)
     record_posted(market, offer)
@@ -348,6 +435,7 @@ def record_posted(market: Market, offer: str) -> None:
                 bid.state, bid.position = BidState.POSTED, accepted[place]
             elif place in skipped:
                 bid.state, bid.reason = BidState.SKIPPED, skipped[place]
+    checkpoints.passed(BidPoint.RECORDED)
 
 
 def _content(bid: BidReceived | PostedBid | SkippedBid) -> tuple[int, ...]:
@@ -377,11 +465,13 @@ def mark_late(market: Market, offer: str) -> None:
         if row.status == OfferStatus.CANCELLED:
             reason = "OFFER_CANCELLED"
         hold_notices(session)
+        now_s = market.now_s()
         late = session.scalars(
-            update(BidReceived)
+            select(BidReceived)
             .where(BidReceived.offer == offer, BidReceived.state == BidState.RECEIVED)
-            .values(state=BidState.LATE, reason=reason)
-            .returning(BidReceived)
+            .with_for_update()
         )
         for bid in late.all():
-            note_bid(session, bid, BidState.LATE, market.now_s())
+            _refuse(market, bid, reason, now_s)
+            note_bid(session, bid, BidState.LATE, now_s)
+    checkpoints.passed(BidPoint.REFUSED)

@@ -14,7 +14,7 @@ from market.domain.records import AwardRecord
 from market.domain.settlement import Outcome
 from market.domain.states import OfferState, OfferStatus
 from market.services.access import Principal
-from market.services.bids import api_closes_at
+from market.services.bids import api_closes_at, refusal_of
 from market.services.clearing import Auction, auction_of
 from market.services.market import Market
 from market.services.roles import bidders_seen, is_bidder
@@ -156,7 +156,7 @@ def awards_of(session: Session, principal: Principal | None, row: Offer) -> list
     ]
 
 
-def explain(session: Session, principal: Principal, row: Offer, digest: str) -> dict[str, Any]:
+def explain(market: Market, session: Session, principal: Principal, row: Offer, digest: str) -> dict[str, Any]:
     """Why a bid won or did not: its rank, the marginal price, one sentence, and the DSO's reason if it rejected it.
 
     Raises:
@@ -166,7 +166,13 @@ def explain(session: Session, principal: Principal, row: Offer, digest: str) -> 
     if bid is None or not is_bidder(session, principal, bid.nanogrid, bid.signer):
         raise MeritgridError("unknown-bid", "Unknown bid", f"You have no bid {digest}.", category=Category.NOT_FOUND)
     if bid.state != BidState.POSTED:
-        return {"digest": digest, "state": bid.state, "reason": bid.reason, "text": _not_posted(bid)}
+        return {
+            "digest": digest,
+            "state": bid.state,
+            "reason": bid.reason,
+            "refusal": refusal_of(market, bid),
+            "text": _not_posted(bid),
+        }
     auction = _result(session, row)
     curve = auction.curve()
     place = next((place for place, step in enumerate(curve.steps, 1) if step.position == bid.position), None)
@@ -189,9 +195,12 @@ def explain(session: Session, principal: Principal, row: Offer, digest: str) -> 
     return explanation | {"awarded": step.awarded, "reason": None, "text": text}
 
 
-def bids_of(session: Session, principal: Principal, row: Offer, now_s: int) -> list[dict[str, Any]]:
-    """Received bids: one's own; all of them for the aggregator and the DSO once the gate has closed."""
-    everybody = now_s > row.gate_closure and bidders_seen(session, principal, row) is None
+def bids_of(market: Market, session: Session, principal: Principal, row: Offer) -> list[dict[str, Any]]:
+    """Received bids: one's own; all of them for the aggregator and the DSO once the gate has closed.
+
+    One that was not posted although it has a receipt has the relayer's signed refusal.
+    """
+    everybody = market.now_s() > row.gate_closure and bidders_seen(session, principal, row) is None
     rows = session.scalars(select(BidReceived).where(BidReceived.offer == row.offer).order_by(BidReceived.id))
     return [
         {
@@ -204,6 +213,7 @@ def bids_of(session: Session, principal: Principal, row: Offer, now_s: int) -> l
             "revision": bid.revision,
             "state": bid.state,
             "reason": bid.reason,
+            "refusal": refusal_of(market, bid),
             "position": bid.position,
             "received_at": bid.received_at,
         }

@@ -14,6 +14,7 @@ from market.domain.products import SignalKind
 from market.domain.settlement import Outcome
 from market.domain.states import OfferStatus
 from market.domain.traffic_light import Cause
+from market.services.backlog import standstill
 from market.services.clearing import auction_of
 from market.services.decisions import document_of
 from market.services.market import Market
@@ -52,6 +53,7 @@ def overview(market: Market, session: Session, node: int) -> dict[str, Any]:
         "time_unit_s": market.calendar.time_unit_s,
         "time_zone": market.time_zone,
         "day": {"first": first, "end": end},
+        "standstill_since": standstill(session, now_s),
         "light": _light(session, node, interval),
         "series": _series(session, node, first, end, prices),
         "auction": merit_order_document(session, cleared[0]) if cleared else None,

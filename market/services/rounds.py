@@ -17,6 +17,7 @@ from sqlalchemy.orm import Session
 from market.domain.calendar import Calendar, Moment
 from market.domain.states import OfferStatus
 from market.services import bids, clearing
+from market.services.access import forget_ended
 from market.services.market import Market
 from market.services.notices import forget_old
 from market.store.projections import Offer
@@ -61,8 +62,10 @@ def run_due(market: Market) -> None:
                 failed.append(problem)
     bids.end_promises(market)
     clearing.reclaim(market)
+    market.relayer.finish_abandoned()
     with market.sessions() as session:
         forget_old(session, now_s)
+        forget_ended(session, now_s)
     if failed:
         raise failed[0]
 

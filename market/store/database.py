@@ -21,6 +21,7 @@ from market.store.partitions import add_month_partitions
 
 MIGRATIONS: Final = Path(__file__).resolve().parent / "migrations"
 _BUSY_TIMEOUT_MS: Final = 30_000
+_IDLE_IN_TRANSACTION_S: Final = 60
 _READ_ONLY_OPTION: Final = "meritgrid_read_only"
 
 # Keys of PostgreSQL's advisory locks; on SQLite the one writer's lock does their work.
@@ -30,6 +31,7 @@ NONCE_LOCK: Final = 0x4D47524E
 SNAPSHOT_LOCK: Final = 0x4D475253
 API_KEY_LOCK: Final = 0x4D47524B
 NOTICE_LOCK: Final = 0x4D47524F
+INGEST_LOCK: Final = 0x4D475247
 
 
 def open_engine(url: str) -> Engine:
@@ -39,7 +41,9 @@ def open_engine(url: str) -> Engine:
         return _open_sqlite(url)
     if parsed.drivername == "postgresql":
         parsed = parsed.set(drivername="postgresql+psycopg")
-    return create_engine(parsed, pool_pre_ping=True, pool_size=10, max_overflow=20)
+    engine = create_engine(parsed, pool_pre_ping=True, pool_size=10, max_overflow=20)
+    event.listen(engine, "connect", _prepare_postgresql)
+    return engine
 
 
 def _open_sqlite(url: str) -> Engine:
@@ -51,6 +55,13 @@ def _open_sqlite(url: str) -> Engine:
     event.listen(engine, "connect", _prepare_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
     return engine
+
+
+def _prepare_postgresql(connection: Any, _record: Any) -> None:
+    # A process that hangs in the middle of a transaction must not keep the others from its rows for ever.
+    with connection.cursor() as cursor:
+        cursor.execute(f"SET idle_in_transaction_session_timeout = '{_IDLE_IN_TRANSACTION_S}s'")
+    connection.commit()
 
 
 def _prepare_sqlite(connection: Any, _record: Any) -> None:
@@ -92,6 +103,17 @@ def lock(session: Session, key: int) -> None:
     """
     if session.get_bind().dialect.name == "postgresql":
         session.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": key})
+
+
+def lock_gateway(session: Session, gateway: str) -> None:
+    """As `lock`, between those transactions only that take in messages of the same gateway.
+
+    Args:
+        gateway: its address, 0x hex. Where the first four bytes of two are the same, one waits for the other in vain.
+    """
+    if session.get_bind().dialect.name == "postgresql":
+        part = int.from_bytes(bytes.fromhex(gateway[2:10]), "big", signed=True)
+        session.execute(text("SELECT pg_advisory_xact_lock(:key, :part)"), {"key": INGEST_LOCK, "part": part})
 
 
 def migrate(url: str, revision: str = "head") -> None:

@@ -95,6 +95,9 @@ class BidReceived(Base):
     state: Mapped[Code] = mapped_column(default=BidState.RECEIVED)
     reason: Mapped[Code | None]
     """Why it was skipped (name of BidRejection) or came too late."""
+    refusal_signature: Mapped[Raw | None]
+    """The relayer's, over the BidRefusal of a bid that was not posted."""
+    refused_at: Mapped[BigInt | None]
     position: Mapped[int | None]
 
 

@@ -6,6 +6,7 @@ Everything after this is done by the parties themselves.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from typing import Final
 
 import httpx
@@ -17,7 +18,6 @@ from market.chain.bindings import Contracts
 from market.chain.sender import TransactionSender
 from market.domain.enrolment_code import EnrolmentCode
 from market.domain.gateway_key import KeyKind
-from market.domain.intervals import next_interval
 from market.domain.messages import Delegation
 from market.domain.signing import sign_message
 from market.domain.units import nanogrid_id
@@ -41,10 +41,12 @@ Call = tuple[ContractFunction, str]
 class Registrar:
     """The operator at work, with its own key; repeatable, because each step's purpose is named."""
 
-    def __init__(self, contracts: Contracts, engine: Engine, keys: KeyRing, now_s: int) -> None:
+    def __init__(self, contracts: Contracts, engine: Engine, keys: KeyRing, now_s: int, seated_from: int) -> None:
+        """`seated_from`: the first interval of the nanogrids, after `now_s` [epoch s]."""
         self._contracts = contracts
         self._keys = keys
         self._now_s = now_s
+        self._seated_from = seated_from
         self._operator = TransactionSender(contracts, engine, keys.key("operator"), now=lambda: now_s)
 
     def register(self, node_name: str, households: Sequence[Household]) -> None:
@@ -101,7 +103,7 @@ class Registrar:
     def _seat(self, household: Household) -> Call:
         owner = self._keys.address(f"owner-{household.index}")
         function = self._contracts.registry.functions.registerSeat(
-            PORTFOLIO, owner, household.nanogrid.rated_power_w, EMERGENCY_PRICE_UEUR_KWH, next_interval(self._now_s)
+            PORTFOLIO, owner, household.nanogrid.rated_power_w, EMERGENCY_PRICE_UEUR_KWH, self._seated_from
         )
         return function, f"seat:{household.index}"
 
@@ -142,11 +144,23 @@ class Registrar:
 
 
 def enrol_gateways(
-    layout: Layout, codes: Mapping[int, EnrolmentCode], market_url: str, told: Callable[[str], None]
+    layout: Layout,
+    codes: Mapping[int, EnrolmentCode],
+    market_url: str,
+    told: Callable[[str], None],
+    at_once: int = 1,
 ) -> None:
-    """Enrol each gateway with its code, as its installer would; `told`: how many are."""
-    with httpx.Client(timeout=60.0) as client:
-        for number, (index, code) in enumerate(codes.items(), 1):
-            kind = KeyKind.P256 if index % P256_EVERY == P256_EVERY - 1 else KeyKind.SECP256K1
-            enrol(layout.gateway(index), code.text, market_url, client, kind)
+    """Enrol each gateway with its code, as its installer would.
+
+    told: how many are; at_once: how many enrol at the same time, where each waits for blocks.
+    """
+
+    def enrol_one(index: int, code: EnrolmentCode) -> None:
+        kind = KeyKind.P256 if index % P256_EVERY == P256_EVERY - 1 else KeyKind.SECP256K1
+        enrol(layout.gateway(index), code.text, market_url, client, kind)
+
+    with httpx.Client(timeout=60.0) as client, ThreadPoolExecutor(at_once) as pool:
+        enrolling = [pool.submit(enrol_one, index, code) for index, code in codes.items()]
+        for number, done in enumerate(as_completed(enrolling), 1):
+            done.result()
             told(f"{number} of {len(codes)}")

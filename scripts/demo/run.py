@@ -20,7 +20,8 @@ from scripts.demo import stage as stages
 from scripts.demo.checker.evidence import Evidence, OwnReading, collect
 from scripts.demo.checker.verdict import check
 from scripts.demo.extract import extract_folder, read_extract
-from scripts.demo.layout import PICTURE_FILE, REPORT_FILE
+from scripts.demo.households import Household
+from scripts.demo.layout import PICTURE_FILE, REPORT_FILE, Layout
 from scripts.demo.manifest import Manifest
 from scripts.demo.options import DemoOptions
 from scripts.demo.progress import Progress, Step
@@ -70,9 +71,11 @@ def scenario_of(options: DemoOptions) -> Scenario:
 
 
 @asynccontextmanager
-async def opened(options: DemoOptions, progress: Progress, resumed: Manifest | None = None) -> AsyncIterator[Stage]:
+async def opened(
+    options: DemoOptions, progress: Progress, resumed: Manifest | None = None, database_url: str = ""
+) -> AsyncIterator[Stage]:
     """A stage that is set up, or goes on where it was left; it is torn down in any case."""
-    stage = stages.new_stage(options, scenario_of(options), resumed)
+    stage = stages.new_stage(options, scenario_of(options), resumed, database_url)
     try:
         await stages.set_up(stage, progress)
         yield stage
@@ -115,14 +118,14 @@ def collect_evidence(stage: Stage) -> Evidence:
     """The chain's events and the gateways' own readings."""
     contracts = stage.contracts()
     by_name = {name: contracts.named(name) for name in CONTRACT_NAMES}
-    return collect(contracts.web3, by_name, own_readings(stage))
+    return collect(contracts.web3, by_name, own_readings(stage.layout, stage.households))
 
 
-def own_readings(stage: Stage) -> list[OwnReading]:
+def own_readings(layout: Layout, households: Sequence[Household]) -> list[OwnReading]:
     """What every gateway keeps of its readings."""
     found = []
-    for household in stage.households:
-        buffer = Buffer(stage.layout.gateway(household.index) / BUFFER_FILE)
+    for household in households:
+        buffer = Buffer(layout.gateway(household.index) / BUFFER_FILE)
         try:
             readings = buffer.all_readings()
         finally:

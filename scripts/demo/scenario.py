@@ -83,8 +83,9 @@ class Scenario:
 
     @property
     def intervals(self) -> tuple[int, ...]:
-        """The day's intervals [epoch s]."""
-        return tuple(self.first_interval + step * self.step_s for step in range(STEPS_PER_DAY))
+        """The intervals that are described [epoch s]."""
+        steps = len(self.points[0].actual.load_w)
+        return tuple(self.first_interval + step * self.step_s for step in range(steps))
 
     @property
     def start_s(self) -> int:

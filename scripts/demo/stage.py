@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-import sys
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import IO, Any, Final
+from typing import IO, Final
 
 from eth_account import Account
 from sqlalchemy import Engine
@@ -22,25 +20,24 @@ from market.chain.embedded import EmbeddedChain, set_block_time, start_anvil
 from market.chain.profiles import PROFILES, connect
 from market.clock_authority import ClockAuthority
 from market.domain.enrolment_code import EnrolmentCode
-from market.domain.intervals import QUARTER_HOUR_S
+from market.domain.intervals import QUARTER_HOUR_S, next_interval
 from market.grid.forecasts import read_forecast, write_forecast
 from market.settings import ChainProfile, write_secret
 from market.store.database import migrate, open_engine
 from oracle.broker.credentials import new_service_account
-from scripts.demo.enrolment import NODE, Registrar, enrol_gateways
+from scripts.demo.enrolment import Registrar, enrol_gateways
 from scripts.demo.households import Household, households_of
 from scripts.demo.layout import Layout
 from scripts.demo.manifest import Manifest, note_time, noted_time, set_up_done
 from scripts.demo.options import DemoOptions
+from scripts.demo.processes import Processes, shared_settings
 from scripts.demo.progress import Progress, Step
 from scripts.demo.scenario import LEAD_IN_INTERVALS, Scenario, state_at
 from scripts.demo.scenario_files import nanogrid_path, write_scenario
-from scripts.demo.supervisor import ProcessSpec, Supervisor, file_probe, free_port, http_probe, tcp_probe
+from scripts.demo.supervisor import ProcessSpec, Supervisor, free_port
 
 READING_DEADLINE_UNITS: Final = 4
 """After the start of an interval, in market time units, an award without reading expires."""
-MARGIN_PERCENT: Final = 10.0
-"""How far inside its limits the DSO buys: about the error of a forecast an hour ahead [% points of loading]."""
 TIME_ZONE: Final = "Etc/GMT-1"
 """SimBench's clock: UTC+1 all year (POSIX writes it with the sign reversed)."""
 SET_UP_STEPS: Final = (
@@ -59,7 +56,8 @@ _DEPLOYER: Final = "operator"
 
 @dataclass
 class Stage:
-    """What runs. Ports by process; `agents` by name → the gateways' folders that it hosts."""
+    """What runs. Ports by process; `agents` by name → the gateways' folders that it hosts; `database_url`: by default
+    of a SQLite file in the folder."""
 
     options: DemoOptions
     scenario: Scenario
@@ -73,6 +71,10 @@ class Stage:
     chain: EmbeddedChain | None = None
     chain_log: IO[bytes] | None = None
     agents: dict[str, list[Path]] = field(default_factory=dict)
+    database_url: str = ""
+
+    def __post_init__(self) -> None:
+        self.database_url = self.database_url or f"sqlite:///{self.layout.database.absolute()}"
 
     @property
     def market_url(self) -> str:
@@ -108,10 +110,12 @@ class Stage:
 
     def participants(self) -> list[str]:
         """Who takes part in the simulated clock."""
-        return ["market", "oracle", "dso", "aggregator", *self.agents]
+        return ["market", *processes(self).names()]
 
 
-def new_stage(options: DemoOptions, scenario: Scenario, resumed: Manifest | None = None) -> Stage:
+def new_stage(
+    options: DemoOptions, scenario: Scenario, resumed: Manifest | None = None, database_url: str = ""
+) -> Stage:
     """A stage with nothing running on it yet; `resumed`: it goes on in its folder. Must be called inside a running
     event loop."""
     layout = Layout(options.data_folder, options.seed)
@@ -124,6 +128,7 @@ def new_stage(options: DemoOptions, scenario: Scenario, resumed: Manifest | None
     authority = ClockAuthority(start_s, token, port=ports["clock"], speed=options.speed)
     households = households_of(scenario, options.willing_percent, options.faults)
     stage = Stage(options, scenario, households, layout, ports, token, Supervisor(layout.logs), authority, manifest)
+    stage.database_url = database_url or stage.database_url
     authority.on_advance = partial(_set_chain_time, stage)
     stage.agents = {
         f"agent-{number + 1}": [layout.gateway(each.index) for each in households[number :: options.agents]]
@@ -155,13 +160,13 @@ async def set_up(stage: Stage, progress: Progress) -> None:
     await asyncio.to_thread(_start_chain, stage)
     await stage.authority.start()
     stage.authority.expect(stage.participants())
-    engine = open_engine(_database_url(stage))
+    engine = open_engine(stage.database_url)
     try:
         await _set_up_market(stage, engine, progress)
     finally:
         engine.dispose()
     _tell(stage, progress, "starting oracle, desks and agents")
-    await stage.supervisor.start_all([spec(stage, name) for name in ("oracle", "dso", "aggregator", *stage.agents)])
+    await stage.supervisor.start_all([spec(stage, name) for name in processes(stage).names()])
     stage.manifest = set_up_done(stage.manifest, stage.supervisor.pids())
     stage.manifest.write()
 
@@ -187,8 +192,8 @@ async def _register(stage: Stage, engine: Engine, progress: Progress) -> dict[in
     now_s = int(stage.authority.now)
     _tell(stage, progress, "deploying the contracts")
     await asyncio.to_thread(_deploy, stage)
-    await asyncio.to_thread(migrate, _database_url(stage))
-    registrar = Registrar(stage.contracts(), engine, stage.layout.keys, now_s)
+    await asyncio.to_thread(migrate, stage.database_url)
+    registrar = Registrar(stage.contracts(), engine, stage.layout.keys, now_s, next_interval(now_s))
     _tell(stage, progress, "registering participants")
     await asyncio.to_thread(registrar.register, stage.scenario.name, stage.households)
     _write_oracle_password(stage, engine, now_s)
@@ -247,10 +252,6 @@ def _deploy(stage: Stage) -> None:
     write_deployment(stage.layout.deployment, deploy(web3, account, parameters))
 
 
-def _database_url(stage: Stage) -> str:
-    return f"sqlite:///{stage.layout.database.absolute()}"
-
-
 def _password_file(stage: Stage) -> Path:
     return stage.layout.folder / "keys" / "oracle-broker.password"
 
@@ -262,95 +263,21 @@ def _write_oracle_password(stage: Stage, engine: Engine, now_s: int) -> None:
         file.write(new_service_account(engine, "oracle", now_s) + "\n")
 
 
-def _environment(stage: Stage) -> dict[str, str]:
-    """Settings that market and oracle share."""
-    keys = stage.layout.keys
-    return {
-        "MERITGRID_DATA_DIR": str(stage.layout.database.parent),
-        "MERITGRID_DATABASE_URL": _database_url(stage),
+def processes(stage: Stage) -> Processes:
+    """How the stage's processes are run."""
+    shared = shared_settings(stage.layout, stage.ports, stage.database_url, _password_file(stage))
+    own = {
         "MERITGRID_RPC_URL": stage.rpc_url,
-        "MERITGRID_DEPLOYMENT_FILE": str(stage.layout.deployment),
         "MERITGRID_CLOCK": f"simulated:127.0.0.1:{stage.ports['clock']}",
         "MERITGRID_CLOCK_TOKEN": stage.token,
-        "MERITGRID_RELAYER_KEY__FILE": str(keys.path("relayer")),
-        "MERITGRID_ORACLE_KEY__FILE": str(keys.path("oracle")),
-        "MERITGRID_API__PORT": str(stage.ports["market"]),
-        "MERITGRID_API__BASE_URL": stage.market_url,
-        "MERITGRID_MQTT__PORT": str(stage.ports["broker"]),
-        "MERITGRID_MQTT__USERNAME": "oracle",
-        "MERITGRID_MQTT__PASSWORD_FILE": str(_password_file(stage)),
         "MERITGRID_TIME_ZONE": TIME_ZONE,
-        "MERITGRID_MARKET_URL": stage.market_url,
     }
-
-
-def _meritgrid(*arguments: object) -> list[str]:
-    return [sys.executable, "-m", "market.cli", *map(str, arguments)]
+    return Processes(stage.layout, stage.ports, shared | own, stage.agents)
 
 
 def spec(stage: Stage, name: str) -> ProcessSpec:
     """How a process is run."""
-    build: Mapping[str, Callable[[Stage], ProcessSpec]] = {
-        "market": _market,
-        "broker": _broker,
-        "oracle": _oracle,
-        "dso": _dso,
-        "aggregator": _aggregator,
-    }
-    return build[name](stage) if name in build else _agent(stage, name)
-
-
-def _market(stage: Stage) -> ProcessSpec:
-    probe = http_probe(stage.ports["market"], "/health/ready")
-    return ProcessSpec("market", _meritgrid("market", "serve"), _environment(stage), probe)
-
-
-def _broker(stage: Stage) -> ProcessSpec:
-    environment = _environment(stage) | {"MERITGRID_DATA_DIR": str(stage.layout.broker)}
-    return ProcessSpec("broker", _meritgrid("broker", "serve"), environment, tcp_probe(stage.ports["broker"]))
-
-
-def _oracle(stage: Stage) -> ProcessSpec:
-    ready = _fresh(stage.layout.ready("oracle"))
-    command = _meritgrid("oracle", "serve", "--forecast-file", stage.layout.node_forecast, "--ready-file", ready)
-    return ProcessSpec("oracle", command, _environment(stage), file_probe(ready))
-
-
-def _dso(stage: Stage) -> ProcessSpec:
-    ready = _fresh(stage.layout.ready("dso"))
-    command = _meritgrid(
-        "dso",
-        "run",
-        "--node",
-        NODE,
-        "--grid",
-        stage.layout.node_forecast,
-        "--margin-percent",
-        MARGIN_PERCENT,
-        *_desk(stage, "dso", ready),
-    )
-    return ProcessSpec("dso", command, _environment(stage), file_probe(ready))
-
-
-def _aggregator(stage: Stage) -> ProcessSpec:
-    ready = _fresh(stage.layout.ready("aggregator"))
-    command = _meritgrid("aggregator", "run", *_desk(stage, "aggregator", ready))
-    return ProcessSpec("aggregator", command, _environment(stage), file_probe(ready))
-
-
-def _desk(stage: Stage, role: str, ready: Path) -> list[object]:
-    return ["--key-file", stage.layout.keys.path(role), "--ready-file", ready]
-
-
-def _agent(stage: Stage, name: str) -> ProcessSpec:
-    folders: list[Any] = [part for folder in stage.agents[name] for part in ("--data", folder)]
-    environment = _environment(stage) | {"MERITGRID_LOG_LEVEL": "INFO"}
-    return ProcessSpec(name, _meritgrid("gateway", "run", "--name", name, *folders), environment)
-
-
-def _fresh(path: Path) -> Path:
-    path.unlink(missing_ok=True)
-    return path
+    return processes(stage).spec(name)
 
 
 async def tear_down(stage: Stage) -> None:

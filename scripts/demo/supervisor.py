@@ -34,7 +34,7 @@ class ProcessFailed(Exception):
 class ProcessSpec:
     """What to run. `ready` is asked again and again until it says yes; None means ready at once.
 
-    may_end: when it ends by itself, that is no failure.
+    may_end: when it ends by itself, that is no failure; stop_by: the signal that ends it in order.
     """
 
     name: str
@@ -44,6 +44,7 @@ class ProcessSpec:
     ready_within_s: float = 180.0
     stop_within_s: float = 15.0
     may_end: bool = False
+    stop_by: signal.Signals = signal.SIGTERM
 
 
 @dataclass
@@ -117,6 +118,19 @@ class Supervisor:
         await self.kill(name)
         await self.start(spec)
 
+    def freeze(self, name: str) -> None:
+        """SIGSTOP a process: it is there and does nothing. Nothing where it does not run."""
+        self._signal(name, signal.SIGSTOP)
+
+    def thaw(self, name: str) -> None:
+        """SIGCONT a process that is frozen. Nothing where it does not run."""
+        self._signal(name, signal.SIGCONT)
+
+    def _signal(self, name: str, number: signal.Signals) -> None:
+        running = self._running.get(name)
+        if running is not None and running.process.returncode is None:
+            _signal_group(running.process.pid, number)
+
     async def until_ended(self, name: str) -> None:
         """Wait for a process that ends by itself (`may_end`)."""
         running = self._running.get(name)
@@ -125,12 +139,12 @@ class Supervisor:
             self._running.pop(name, None)
 
     async def stop(self, name: str) -> None:
-        """Stop a process: SIGTERM, and SIGKILL where that does not end it in time."""
+        """Stop a process: by its signal, and SIGKILL where that does not end it in time."""
         running = self._running.get(name)
         if running is None:
             return
         self._stopping.add(name)
-        _signal_group(running.process.pid, signal.SIGTERM)
+        _signal_group(running.process.pid, running.spec.stop_by)
         try:
             await asyncio.wait_for(running.process.wait(), running.spec.stop_within_s)
         except TimeoutError:

@@ -70,10 +70,22 @@ class Validator:
 
     def kill(self) -> None:
         """End node and virtual machine as a crash would."""
+        self._signal(signal.SIGKILL)
+        if self._process is not None:
+            self._process.wait()
+
+    def freeze(self) -> None:
+        """SIGSTOP node and virtual machine: they are there and do nothing."""
+        self._signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """SIGCONT after `freeze`."""
+        self._signal(signal.SIGCONT)
+
+    def _signal(self, number: signal.Signals) -> None:
         # Only while its number is surely its own: after its end it may be another group's.
         if self._process is not None and self._process.poll() is None:
-            os.killpg(self._process.pid, signal.SIGKILL)
-            self._process.wait()
+            os.killpg(self._process.pid, number)
 
     def ask_to_stop(self) -> None:
         """SIGTERM; the node ends its virtual machine."""

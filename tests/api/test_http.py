@@ -22,7 +22,9 @@ from market.domain.messages import Signal
 from market.domain.products import Phase
 from market.domain.signing import address_of
 from market.services.access import Scope
+from market.services.backlog import STANDSTILL_S
 from market.services.stream import TOPICS
+from market.store.work import Transaction, TransactionState
 from tests.api.conftest import Caller
 from tests.chain.world import KEYS, U, nanogrid, owner_key
 from tests.cli.conftest import Room
@@ -409,6 +411,24 @@ async def test_ready_says_what_is_missing(room: Room) -> None:
     async with httpx.AsyncClient(transport=transport, base_url=room.url) as alone:
         answer = await alone.get("/health/ready")
     assert (answer.status_code, list(answer.json()["missing"])) == (503, ["chain"])
+
+
+@pytest.mark.parametrize(("waits_s", "code"), [(STANDSTILL_S - 1, 200), (STANDSTILL_S, 503)])
+def test_a_chain_that_takes_nothing_in_is_said_to_stand_still(
+    room: Room, http: httpx.Client, waits_s: int, code: int
+) -> None:
+    with room.market.sessions() as session:
+        session.add(
+            Transaction(
+                sender="0x" + "01" * 20, nonce=0, chain_id=31337, to="0x" + "02" * 20, data=b"", raw=b"",
+                hash="0x" + "03" * 32, gas_limit=1, max_fee_wei=1, state=TransactionState.PREPARED, purpose="test",
+                purpose_key="waits", created_at=room.market.now_s() - waits_s,
+            )
+        )  # fmt: skip
+    answer = http.get("/health/ready")
+    assert answer.status_code == code
+    if code != 200:
+        assert f"a transaction has waited for {waits_s} s. Trading stands still" in answer.json()["missing"]["chain"]
 
 
 def test_every_event_of_the_contracts_belongs_to_one_topic() -> None:

@@ -13,7 +13,7 @@ from sqlalchemy import Engine, func, select
 
 from market.chain.bindings import artifact, encode_call
 from market.chain.deployment import CONTRACT_NAMES
-from market.chain.embedded import EmbeddedChain
+from market.chain.embedded import start_anvil
 from market.chain.indexer import Indexer, handled_events
 from market.chain.profiles import rpc
 from market.chain.receipts import find_receipt
@@ -39,18 +39,20 @@ from market.store.models import (
     TokenTransfer,
     projection_tables,
 )
+from scripts.demo.supervisor import free_port as taken_by_nobody
 from tests.chain import story
 from tests.chain.world import EUR, NODE, World, nanogrid
+from tests.conftest import TEST_EPOCH
 
 
 @pytest.fixture(scope="module")
-def world(module_anvil: EmbeddedChain, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    """The market after its story; tests only read, or go back to where they began."""
-    folder = tmp_path_factory.mktemp("indexer")
-    world = World.build(module_anvil, f"sqlite:///{folder / 'market.sqlite'}")
-    story.tell(world)
-    yield world
-    world.engine.dispose()
+def world(module_database_url: str) -> Iterator[World]:
+    """The market after its story, on both kinds of databases; tests only read, or go back to where they began."""
+    with start_anvil(taken_by_nobody(), timestamp=TEST_EPOCH) as chain:  # the story is told once on a chain
+        world = World.build(chain, module_database_url)
+        story.tell(world)
+        yield world
+        world.engine.dispose()
 
 
 def dump(engine: Engine) -> dict[str, list[tuple[Any, ...]]]:
@@ -128,7 +130,7 @@ def test_what_moved_between_purses_is_what_the_tokens_say(world: World) -> None:
 
 def test_seats_are_as_the_registry_has_them(world: World) -> None:
     with read_scope(world.engine) as session:
-        seats = session.scalars(select(Nanogrid)).all()
+        seats = session.scalars(select(Nanogrid).order_by(Nanogrid.nanogrid)).all()
     assert [seat.index for seat in seats] == [0, 1, 2, 3]
     for seat in seats:
         on_chain = world.contracts.call(world.contracts.registry.functions.seatOf(seat.nanogrid))

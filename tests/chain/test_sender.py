@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,7 +12,6 @@ from eth_account import Account
 from sqlalchemy import select
 from web3 import Web3
 
-from market.chain.deployment import write_deployment
 from market.chain.embedded import EmbeddedChain
 from market.chain.profiles import rpc
 from market.chain.receipts import carry
@@ -176,63 +171,15 @@ def test_threads_and_senders_of_one_key_give_each_nonce_once(world: World) -> No
     assert nonces == list(range(nonces[0], nonces[0] + 20))
 
 
-CHILD = """
-import os, signal, sys
-from market.chain.bindings import Contracts
-from market.chain.deployment import read_deployment
-from market.chain.profiles import PROFILES, connect
-from market.chain.refusals import NotMinedYet, RefusedByNode
-from market.chain.sender import TransactionSender
-from market.settings import ChainProfile
-from market.store.database import open_engine
-from pathlib import Path
-from typing import Any
-
-rpc_url, deployment, database, key, killed_at = sys.argv[1:]
-profile = PROFILES[ChainProfile.EMBEDDED]
-contracts = Contracts(connect(rpc_url, profile), read_deployment(Path(deployment)), profile)
-
-def checkpoint(name):
-    if name == killed_at:
-        os.kill(os.getpid(), signal.SIGKILL)
-
-sender = TransactionSender(contracts, open_engine(database), bytes.fromhex(key), checkpoint=checkpoint)
-sender.send(contracts.token.functions.mint("0x" + 40 * "9", 5, bytes(32)), "mint", "bank transfer 1")
-"""
-
-
-@pytest.mark.parametrize(
-    ("killed_at", "finish"),
-    [
-        ("stored", "recover"),
-        ("stored", "ask again"),
-        ("stored", "next transaction"),
-        ("sent", "recover"),
-        ("mined", "recover"),
-        ("mined", "ask again"),
-    ],
-)
-def test_a_kill_between_two_steps_neither_loses_nor_doubles(
-    world: World, tmp_path: Path, killed_at: str, finish: str
-) -> None:
-    deployment = tmp_path / "deployment.json"
-    write_deployment(deployment, world.contracts.deployment)
-    database = world.engine.url.render_as_string(hide_password=False)
-    arguments = [world.chain.rpc_url, str(deployment), database, KEYS["operator"].hex(), killed_at]
-    environment = {**os.environ, "PYTHONPATH": str(Path.cwd())}
-    child = subprocess.run([sys.executable, "-c", CHILD, *arguments], env=environment, timeout=60, check=False)
-    assert child.returncode == -9
-    sender = world.sender("operator")
-    finishing: dict[str, Callable[[], object]] = {
-        "recover": sender.recover,
-        "ask again": lambda: sender.send(mint(world), "mint", "bank transfer 1"),
-        "next transaction": lambda: sender.send(mint(world, 0), "mint", "another"),
-    }
-    finishing[finish]()
-    assert minted(world) == 5
-    sender.recover()
-    assert minted(world) == 5
-    assert {row.state for row in rows(world)} == {TransactionState.MINED}
+def test_what_somebody_still_waits_for_is_not_taken_from_it(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("market.chain.sender.RECEIPT_WITHIN_S", 0.3)
+    rpc(world.contracts.web3, "evm_setAutomine", False)
+    with pytest.raises(NotMinedYet):
+        world.sender("operator").send(mint(world), "mint", "one")
+    attempts = rows(world)[0].attempts
+    monkeypatch.setattr("market.chain.sender.RECEIPT_WITHIN_S", 45.0)
+    world.sender("operator").finish_abandoned()
+    assert rows(world)[0].attempts == attempts
 
 
 def test_a_key_that_was_used_elsewhere_takes_a_new_nonce(world: World) -> None:

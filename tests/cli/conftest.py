@@ -7,6 +7,7 @@ import threading
 import time
 import tomllib
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
 from importlib import import_module
@@ -15,13 +16,15 @@ from typing import Any
 
 import pytest
 import typer
-import uvicorn
 from typer.testing import CliRunner
 
 from market.api.app import create_app
+from market.api.connections import http_server
+from market.chain.deployment import DeploymentParameters
 from market.services.market import Market
+from market.settings import ApiSettings
 from market.store.database import read_scope, session_scope
-from tests.chain.world import KEYS, World, owner_key
+from tests.chain.world import KEYS, PARAMETERS, Chain, World, owner_key
 from tests.conftest import TEST_EPOCH
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -77,14 +80,20 @@ def room_database_url(tmp_path: Path) -> str:
     return f"sqlite:///{tmp_path / 'market.sqlite'}"
 
 
-@pytest.fixture
-def room(anvil: Any, tmp_path: Path, free_port: int, room_database_url: str) -> Iterator[Room]:
-    """The market of a registered and funded world, served on a free port."""
-    world = World.build(anvil, room_database_url)
+@contextmanager
+def opened_room(
+    chain: Chain,
+    folder: Path,
+    database_url: str,
+    api: ApiSettings,
+    parameters: DeploymentParameters = PARAMETERS,
+) -> Iterator[Room]:
+    """The market of a registered and funded world, served as the settings say until the context ends."""
+    world = World.build(chain, database_url, parameters=parameters)
     world.at(TEST_EPOCH)
     world.register()
     world.fund()
-    url = f"http://127.0.0.1:{free_port}"
+    url = f"http://127.0.0.1:{api.port}"
     market = Market(
         sessions=partial(session_scope, world.engine),
         reading=partial(read_scope, world.engine),
@@ -100,14 +109,23 @@ def room(anvil: Any, tmp_path: Path, free_port: int, room_database_url: str) -> 
         time_zone="Europe/Rome",
     )
     market.index()
-    server = uvicorn.Server(uvicorn.Config(create_app(market), port=free_port, log_config=None, access_log=False))
+    server = http_server(create_app(market, api), api)
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     while not server.started:
         time.sleep(0.02)
-    yield Room(world, market, url, tmp_path)
-    server.should_exit = True
-    thread.join(timeout=10)
+    try:
+        yield Room(world, market, url, folder)
+    finally:
+        server.should_exit = True
+        thread.join(timeout=10)
+
+
+@pytest.fixture
+def room(anvil: Any, tmp_path: Path, free_port: int, room_database_url: str) -> Iterator[Room]:
+    """The market of a registered and funded world, served on a free port."""
+    with opened_room(anvil, tmp_path, room_database_url, ApiSettings(port=free_port)) as opened:
+        yield opened
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.server
 import json
 import threading
+import time
 from collections.abc import Iterator
 from typing import Any, ClassVar
 
@@ -45,12 +46,15 @@ class _Flaky(http.server.BaseHTTPRequestHandler):
 
     faults: ClassVar[list[int]] = []
     asked: ClassVar[list[tuple[str, Any]]] = []
+    retry_after: ClassVar[str | None] = None
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["Content-Length"]))
         self.asked.append((self.headers["Idempotency-Key"], json.loads(body)))
         self.send_response(self.faults.pop(0) if self.faults else 200)
         self.send_header("Content-Type", "application/json")
+        if self.retry_after is not None:
+            self.send_header("Retry-After", self.retry_after)
         self.end_headers()
         self.wfile.write(b'{"done": true}')
 
@@ -60,7 +64,7 @@ class _Flaky(http.server.BaseHTTPRequestHandler):
 
 @pytest.fixture
 def flaky() -> Iterator[str]:
-    _Flaky.faults, _Flaky.asked = [], []
+    _Flaky.faults, _Flaky.asked, _Flaky.retry_after = [], [], None
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Flaky)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
@@ -88,3 +92,13 @@ def test_the_patience_ends(flaky: str, free_port: int) -> None:
         pytest.raises(httpx.ConnectError),
     ):
         client.get("/v1/x")
+
+
+def test_a_market_that_asks_for_a_pause_is_given_it(flaky: str) -> None:
+    _Flaky.faults[:] = [429]
+    _Flaky.retry_after = "1"
+    started = time.monotonic()
+    with MarketClient(flaky, api_key="mg_x", patience_s=10) as client:
+        assert client.post("/v1/x", {}) == {"done": True}
+    assert len(_Flaky.asked) == 2
+    assert time.monotonic() - started >= 1

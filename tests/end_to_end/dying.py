@@ -1,8 +1,4 @@
-"""Runs `meritgrid`, and kills it at a checkpoint of its transaction sender: dying.py CHECKPOINT COMMAND …
-
-Checkpoints are those of market.chain.sender: stored (committed, not sent yet), sent (no receipt yet), mined (the
-receipt is not taken in yet).
-"""
+"""Runs `meritgrid`, and kills it at a checkpoint of its transaction sender: dying.py STORED COMMAND …"""
 
 from __future__ import annotations
 
@@ -10,22 +6,18 @@ import os
 import runpy
 import signal
 import sys
-from typing import Any
+from enum import StrEnum
 
-from market.chain.sender import TransactionSender
+from market import checkpoints
+from market.checkpoints import SenderPoint
 
-wanted = sys.argv.pop(1)
-original = TransactionSender.__init__
+wanted = SenderPoint[sys.argv.pop(1)]
 
 
-def die_at(name: str) -> None:
-    if name == wanted:
+def die_there(point: StrEnum, _about: str) -> None:
+    if point is wanted:
         os.kill(os.getpid(), signal.SIGKILL)
 
 
-def dying(self: TransactionSender, *arguments: Any, **named: Any) -> None:
-    original(self, *arguments, **named, checkpoint=die_at)
-
-
-TransactionSender.__init__ = dying  # type: ignore[method-assign]
+checkpoints.follow(die_there)
 runpy.run_module("market.cli", run_name="__main__", alter_sys=True)

@@ -11,6 +11,7 @@ from random import Random
 
 import pytest
 
+from market.checkpoints import SenderPoint
 from scripts.demo.checker.verdict import check
 from scripts.demo.run import collect_evidence, opened, play_day
 from scripts.demo.stage import Stage, spec
@@ -23,10 +24,10 @@ KILLS = 20
 SEED = 20
 VICTIMS = ("market", "oracle", "broker", "agent-1")
 PRECISE = {
-    4: ("oracle", "stored"),
-    7: ("market", "stored"),
-    10: ("market", "sent"),
-    13: ("oracle", "mined"),
+    4: ("oracle", SenderPoint.STORED),
+    7: ("market", SenderPoint.STORED),
+    10: ("market", SenderPoint.SENT),
+    13: ("oracle", SenderPoint.MINED),
 }
 """Kills at a checkpoint of the transaction sender: between a commit and the send that follows it, and after that."""
 DYING = Path(__file__).with_name("dying.py")
@@ -39,8 +40,8 @@ async def _kill_at_seeded_moments(stage: Stage, killed: list[str]) -> None:
         while stage.authority.now < moment:  # noqa: ASYNC110 - simulated time is waited for
             await asyncio.sleep(0.01)
         if number in PRECISE:
-            victim, checkpoint = PRECISE[number]
-            await _die_at_checkpoint(stage, victim, checkpoint)
+            victim, point = PRECISE[number]
+            await _die_at_checkpoint(stage, victim, point)
         else:
             victim = random.choice(VICTIMS)
             await asyncio.sleep(random.uniform(0.0, 0.08))  # anywhere in what is due then, not at its beginning
@@ -48,10 +49,10 @@ async def _kill_at_seeded_moments(stage: Stage, killed: list[str]) -> None:
         killed.append(victim)
 
 
-async def _die_at_checkpoint(stage: Stage, name: str, checkpoint: str) -> None:
+async def _die_at_checkpoint(stage: Stage, name: str, point: SenderPoint) -> None:
     """Have a process killed at the next checkpoint that its transaction sender passes, then start it again."""
     normal = spec(stage, name)
-    dying = replace(normal, command=[sys.executable, str(DYING), checkpoint, *normal.command[3:]], may_end=True)
+    dying = replace(normal, command=[sys.executable, str(DYING), point.name, *normal.command[3:]], may_end=True)
     await stage.supervisor.kill(name)
     with contextlib.suppress(ProcessFailed):  # it may die before it is ready
         await stage.supervisor.start(dying)

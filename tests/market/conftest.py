@@ -1,5 +1,13 @@
-"""The market of a registered and funded world."""
+"""The market of a registered and funded world, on both kinds of databases."""
 
-from tests.cli.conftest import room, room_database_url
+import pytest
 
-__all__ = ["room", "room_database_url"]
+from tests.cli.conftest import room
+
+__all__ = ["room"]
+
+
+@pytest.fixture
+def room_database_url(migrated_database_url: str) -> str:
+    """Both kinds: they sort, count and keep processes apart in different ways."""
+    return migrated_database_url

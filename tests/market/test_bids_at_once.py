@@ -6,7 +6,6 @@ from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
 from typing import Any
 
-import pytest
 from sqlalchemy import select
 
 from market.domain.messages import Bid
@@ -20,12 +19,6 @@ from tests.conftest import TEST_EPOCH
 
 T = TEST_EPOCH + 8 * U
 AT_ONCE = 6
-
-
-@pytest.fixture
-def room_database_url(database_url: str) -> str:
-    """Both kinds of databases: they keep processes apart in different ways."""
-    return database_url
 
 
 def offer_of(room: Room) -> str:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
 
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 
 from market.clock import SimulatedClock, SystemClock
 from market.clock_authority import ClockAuthority
-from market.jobs import CATCH_UP_INTERVALS, Job, Moments, NextMomentTrigger, Rounds, Schedule, run_job
+from market.jobs import ALONE, CATCH_UP_INTERVALS, Duty, Job, Moments, NextMomentTrigger, Rounds, Schedule, run_job
 
 UNIT_S = 900
 T0 = 1_463_698_800
@@ -113,6 +114,86 @@ class Stopped:
         raise NotImplementedError
 
 
+@dataclass
+class Lock:
+    """What decides who acts, in the test's hand."""
+
+    held: bool = False
+    listeners: list[Callable[[], None]] = field(default_factory=list)
+
+    def is_held(self) -> bool:
+        return self.held
+
+    def on_gain(self, listener: Callable[[], None]) -> None:
+        self.listeners.append(listener)
+
+    def gain(self) -> None:
+        self.held = True
+        for listener in self.listeners:
+            listener()
+
+
+async def test_a_process_that_stands_by_does_nothing_and_takes_up_what_was_due_while_time_stands_still() -> None:
+    authority = ClockAuthority(float(T0 - 1), "token")
+    port = await authority.start()
+    authority.expect(["worker"])
+    authority.stop_at(T0 + 10)
+    done: list[object] = []
+    lock, stop = Lock(), threading.Event()
+    duty = Duty(lock, lambda: done.append("taken up"))
+    clock = SimulatedClock("127.0.0.1", port, "worker", "token")
+    schedule = Schedule(UNIT_S, [Job("note", 0, done.append)])
+    worker = threading.Thread(target=_run, args=(schedule, clock, stop, duty))
+    worker.start()
+    await asyncio.wait_for(authority.reached(T0 + 10), 20)
+    assert done == [], "it has slept through its own moment"
+    await asyncio.to_thread(lock.gain)
+    async with asyncio.timeout(20):
+        while len(done) < 1 + CATCH_UP_INTERVALS:  # noqa: ASYNC110 - a thread is waited for
+            await asyncio.sleep(0.01)
+    first = T0 - (CATCH_UP_INTERVALS - 1) * UNIT_S
+    assert done == ["taken up", *range(first, T0 + 1, UNIT_S)]
+    assert authority.now == T0 + 10
+    stop.set()
+    clock.leave()
+    await asyncio.to_thread(worker.join, 10)
+    await authority.stop()
+
+
+def test_with_the_systems_clock_the_jobs_stop_when_another_process_acts() -> None:
+    ran: list[int] = []
+    lock, stop = Lock(held=True), threading.Event()
+    schedule = Schedule(1, [Job("note", 0, ran.append)])
+    worker = threading.Thread(target=schedule.run, args=(SystemClock(), stop), kwargs={"duty": Duty(lock)})
+    worker.start()
+    while len(ran) < CATCH_UP_INTERVALS + 2:
+        time.sleep(0.05)
+    lock.held = False
+    time.sleep(1.2)
+    count = len(ran)
+    time.sleep(2.2)
+    assert len(ran) == count
+    lock.held = True
+    while len(ran) < count + CATCH_UP_INTERVALS:
+        time.sleep(0.05)
+    stop.set()
+    worker.join(20)
+    assert not worker.is_alive()
+
+
+def test_what_is_left_of_a_moment_is_not_done_by_a_process_that_acts_no_more() -> None:
+    ran: list[str] = []
+    lock = Lock(held=True)
+
+    def lose(_: int) -> None:
+        ran.append("first")
+        lock.held = False
+
+    schedule = Schedule(UNIT_S, [Job("first", 0, lose), Job("second", 0, lambda _: ran.append("second"))])
+    schedule._run_due(T0 - 1, Stopped(T0), Duty(lock))
+    assert ran == ["first"]
+
+
 async def test_simulated_time_waits_until_the_jobs_that_are_due_have_run() -> None:
     authority = ClockAuthority(float(T0 - 1), "token")
     port = await authority.start()
@@ -164,11 +245,11 @@ def test_with_the_systems_clock_jobs_and_rounds_are_called_moment_after_moment()
     assert [name for name, _ in ran].count("round") >= 2
 
 
-def _run(schedule: Schedule, clock: SimulatedClock, stop: threading.Event) -> None:
+def _run(schedule: Schedule, clock: SimulatedClock, stop: threading.Event, duty: Duty = ALONE) -> None:
     from market.clock import ClockRefused
 
     try:
-        schedule.run(clock, stop)
+        schedule.run(clock, stop, duty=duty)
     except ClockRefused:
         assert stop.is_set()
 

@@ -10,10 +10,10 @@ from sqlalchemy import select
 
 from market.domain.calendar import Moment
 from market.domain.errors import ContractRefused
-from market.domain.messages import Bid, Cancellation
+from market.domain.messages import Bid, BidRefusal, Cancellation
 from market.domain.messages import Offer as OfferMessage
 from market.domain.products import Direction, Phase, Product, Side
-from market.domain.signing import sign_message
+from market.domain.signing import recover_message, sign_message
 from market.domain.states import OfferStatus
 from market.server import schedule_of
 from market.services import bids, clearing, rounds
@@ -116,7 +116,15 @@ def test_bids_that_the_chain_never_saw_are_late_with_a_reason(room: Room, open_o
     rounds.run_due(room.market)
     assert states(room) == [BidState.LATE]
     with room.market.reading() as session:
-        assert session.scalars(select(BidReceived.reason)).all() == ["GATE_CLOSED"]
+        [bid] = session.scalars(select(BidReceived)).all()
+        assert bid.reason == "GATE_CLOSED"
+        refusal = bids.refusal_of(room.market, bid)
+    assert refusal is not None
+    said = BidRefusal(
+        bytes.fromhex(bid.digest[2:]), bytes.fromhex(offer[2:]), b"GATE_CLOSED".ljust(32, b"\0"), before(T, 119)
+    )
+    signature = bytes.fromhex(refusal["signature"][2:])
+    assert recover_message(said, room.market.domain(said), signature) == room.market.relayer.address
     assert status(room, offer) is OfferStatus.CLEARED, "without bids there is nothing to award"
 
 
@@ -134,6 +142,25 @@ def test_bids_of_a_cancelled_offer_do_not_wait_for_ever(room: Room, open_offer: 
     assert states(room) == [BidState.LATE]
     with room.market.reading() as session:
         assert session.scalars(select(BidReceived.reason)).all() == ["OFFER_CANCELLED"]
+
+
+def test_a_bid_whose_answer_was_lost_has_its_receipt_also_when_the_api_has_closed(
+    room: Room, open_offer: Callable[[int], str]
+) -> None:
+    """The market died after the commit and came back late: its bidder was told that the bid had not been taken."""
+    offer = open_offer(CALENDAR_GATE)
+    room.world.at(before(T, 250))
+    receive(room, offer, 0)
+    room.world.at(before(T, 145))
+    receive(room, offer, 0)
+    with pytest.raises(OfferClosed):
+        receive(room, offer, 1)
+    rounds.run_due(room.market)
+    assert states(room) == [BidState.POSTED]
+    room.world.at(before(T, 119))
+    rounds.run_due(room.market)
+    receive(room, offer, 0)
+    assert status(room, offer) is OfferStatus.CLEARED
 
 
 def test_guessing_a_sealed_bid_tells_nothing(room: Room, open_offer: Callable[[int], str]) -> None:

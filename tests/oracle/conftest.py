@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -128,9 +127,9 @@ class Desk:
 
 
 @pytest.fixture
-def desk(anvil: Any, tmp_path: Path) -> Iterator[Desk]:
-    """Four nanogrids with gateways, money and bonds."""
-    world = World.build(anvil, f"sqlite:///{tmp_path / 'oracle.sqlite'}")
+def desk(anvil: Any, migrated_database_url: str) -> Iterator[Desk]:
+    """Four nanogrids with gateways, money and bonds, on both kinds of databases."""
+    world = World.build(anvil, migrated_database_url)
     world.at(TEST_EPOCH)
     world.register()
     world.fund()

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from threading import Barrier
 from typing import Any
 
 import pytest
@@ -26,6 +28,7 @@ from oracle.messages import (
     Channel,
     Liveness,
     MessageRefused,
+    ReadingBatch,
     ReceiptOutcome,
     SignedAcknowledgement,
     Status,
@@ -382,3 +385,23 @@ def test_a_status_is_kept_when_the_gateway_of_the_nanogrid_sealed_it(
     with read_scope(late.oracle.engine) as session:
         kept = session.scalar(select(func.count()).select_from(GatewayStatus))
     assert (kept, late.quarantined()) == (0 if refusals else 1, refusals)
+
+
+def test_oracles_that_hear_the_same_readings_at_once_store_each_once(late: Desk) -> None:
+    """One that is about to be followed, and the one that follows it: both answer, and one of them has stored."""
+    meters = [late.meter(index) for index in range(4)]
+    batches = [(meter, ReadingBatch(readings=(meter.read(T), meter.read(T + U))).payload()) for meter in meters]
+    start = Barrier(3)
+
+    def hear(_: int) -> list[list[ReceiptOutcome]]:
+        start.wait()
+        return [[receipt.outcome for receipt in late.receipts(meter, payload)] for meter, payload in batches]
+
+    with ThreadPoolExecutor(3) as pool:
+        answers = list(pool.map(hear, range(3)))
+    for told in zip(*answers, strict=True):
+        assert sorted(told) == [
+            [DUPLICATE] * 2, [DUPLICATE] * 2, [STORED] * 2
+        ]  # fmt: skip
+    assert len(stored(late)) == 8
+    assert late.quarantined() == []

@@ -23,16 +23,16 @@ Start = Callable[..., subprocess.Popen[str]]
 
 
 @pytest.fixture
-def start(anvil: EmbeddedChain, tmp_path: Path, free_port: int) -> Iterator[Start]:
+def start(anvil: EmbeddedChain, tmp_path: Path, free_port: int, migrated_database_url: str) -> Iterator[Start]:
     """Starts `meritgrid oracle serve` over a deployed market, with a broker's port that nobody listens on."""
-    world = World.build(anvil, f"sqlite:///{tmp_path / 'market.sqlite'}")
+    world = World.build(anvil, migrated_database_url)
     write_deployment(tmp_path / "deployment.json", world.contracts.deployment)
     for name, content in (("oracle.key", KEYS["oracle"].hex()), ("oracle.password", "secret")):
         with write_secret(tmp_path / name) as file:
             file.write(content)
     (tmp_path / "forecast.json").write_text('{"format": 2, "first_interval": 0, "step_s": 900, "points": []}')
     environment = os.environ | {
-        "MERITGRID_DATABASE_URL": f"sqlite:///{tmp_path / 'market.sqlite'}",
+        "MERITGRID_DATABASE_URL": migrated_database_url,
         "MERITGRID_RPC_URL": anvil.rpc_url,
         "MERITGRID_DEPLOYMENT_FILE": str(tmp_path / "deployment.json"),
         "MERITGRID_ORACLE_KEY__FILE": str(tmp_path / "oracle.key"),

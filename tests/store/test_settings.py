@@ -79,3 +79,27 @@ def test_a_missing_source_is_named(tmp_path: Path) -> None:
         load_private_key(KeySource())
     with pytest.raises(SettingsError, match="missing cannot be read"):
         read_secret(tmp_path / "missing")
+
+
+@pytest.mark.parametrize("profile", ["network", "rpc"])
+def test_only_the_embedded_chain_has_simulated_time(profile: str) -> None:
+    with pytest.raises(
+        ValueError, match=rf"clock 'simulated:127.0.0.1:9000' is for the embedded chain only.*{profile}"
+    ):
+        Settings(chain_profile=profile, clock="simulated:127.0.0.1:9000")
+
+
+def test_what_systemd_hands_over_may_show_the_mask_of_its_access_list(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """systemd gives a service's user its right by an access list: stat shows its mask as mode 440."""
+    handed = secret_file(tmp_path / "relayer.key", "secret", 0o440)
+    with pytest.raises(SettingsError, match="mode 440"):
+        read_secret(handed)
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
+    assert read_secret(handed) == "secret"
+    for mode in (0o460, 0o444):
+        with pytest.raises(SettingsError, match=f"mode {mode:o}"):
+            read_secret(secret_file(tmp_path / "relayer.key", "secret", mode))
+    with pytest.raises(SettingsError, match="mode 440"):
+        read_secret(secret_file(tmp_path.parent / f"{tmp_path.name}.key", "secret", 0o440))

@@ -11,10 +11,12 @@ from prometheus_client import Counter, Gauge
 from sqlalchemy import Engine, delete, select
 from sqlalchemy.orm import Session
 
+from market import checkpoints
 from market.chain.bindings import Contracts, Event
 from market.chain.failover import one_node
 from market.chain.indexer.projecting import Projecting
 from market.chain.profiles import RpcError, rpc
+from market.checkpoints import IndexerPoint
 from market.store.database import INDEXER_LOCK, lock, read_scope, session_scope
 from market.store.models import ChainEvent, IndexedBlock, IndexerCursor, projection_tables
 
@@ -22,6 +24,8 @@ log = structlog.get_logger(__name__)
 
 _EVENTS = Counter("meritgrid_indexed_events_total", "Events taken in", ["contract", "event"])
 _BLOCK = Gauge("meritgrid_indexed_block", "Last block that is taken in")
+_BLOCK_TIME = Gauge("meritgrid_indexed_block_time_seconds", "Time of the last block that is taken in [epoch s]")
+_LOOKED_AT = Gauge("meritgrid_indexed_at_seconds", "When the chain's head was last found taken in [epoch s]")
 _FORKS = Counter("meritgrid_indexer_forks_total", "Times that the chain had changed behind the cursor")
 
 RANGE_BLOCKS: Final = 5_000
@@ -60,6 +64,11 @@ class Indexer:
         Raises:
             OSError, RpcError: the chain does not answer; what was taken in until then stays.
         """
+        last = self._index(progress)
+        _LOOKED_AT.set_to_current_time()
+        return last
+
+    def _index(self, progress: Progress | None) -> int:
         head = int(rpc(self._web3, "eth_blockNumber"), 16) - self._confirmations
         while True:
             cursor = self._cursor()
@@ -67,12 +76,13 @@ class Indexer:
                 return head
             if cursor is not None and cursor.number >= head:
                 if self._is_current(cursor):
+                    _show(cursor)  # another process may have taken it in
                     return cursor.number
-                self._leave_fork()
+                self._leave_fork(cursor)
                 head = int(rpc(self._web3, "eth_blockNumber"), 16) - self._confirmations
                 continue
             if cursor is not None and not self._is_on_chain(cursor):
-                self._leave_fork()
+                self._leave_fork(cursor)
                 continue
             last = self._index_range(cursor, head)
             if progress is not None and last is not None:
@@ -88,6 +98,7 @@ class Indexer:
         with session_scope(self._engine) as session:
             lock(session, INDEXER_LOCK)
             _drop(session)
+        checkpoints.passed(IndexerPoint.DROPPED)
         return self.index_now(progress)
 
     # RANGES
@@ -111,12 +122,15 @@ class Indexer:
                 return None
             run = Projecting(session, self._contracts.deployment.parameters.time_unit_s)
             for event in events:
-                session.add(_row(event))
+                session.add(_row(event, _subject_of(event)))
                 run.apply(event)
             _write_cursor(session, end)
+            session.flush()
+            checkpoints.passed(IndexerPoint.PROJECTED)
+        checkpoints.passed(IndexerPoint.TAKEN_IN)
         for event in events:
             _EVENTS.labels(event.contract, event.name).inc()
-        _BLOCK.set(end.number)
+        _show(end)
         return end.number
 
     def _fetch(self, first: int, last: int) -> tuple[int, int, list[Event]]:
@@ -163,8 +177,11 @@ class Indexer:
             return not self._contracts.profile.single_node
         return self._is_on_chain(cursor)
 
-    def _leave_fork(self) -> None:
-        """Go back to the last block that the chain still has, and rebuild the projections up to there."""
+    def _leave_fork(self, left: _Block) -> None:
+        """Go back to the last block that the chain still has, and rebuild the projections up to there.
+
+        `left` is the cursor that the chain no longer has; where another process has moved it, that one has done it.
+        """
         _FORKS.inc()
         with read_scope(self._engine) as session:
             kept = list(session.scalars(select(IndexedBlock).order_by(IndexedBlock.number.desc())))
@@ -173,29 +190,42 @@ class Indexer:
         if common is None:
             with session_scope(self._engine) as session:
                 lock(session, INDEXER_LOCK)
-                _drop(session)
+                if _read_cursor(session) == left:
+                    _drop(session)
+            checkpoints.passed(IndexerPoint.DROPPED)
             return
         base = self._block(common.number)
         with session_scope(self._engine) as session:
             lock(session, INDEXER_LOCK)
-            cursor = _read_cursor(session)
-            if cursor is None or cursor.number < base.number:
+            if _read_cursor(session) != left:
                 return
             events = _stored_events(session, base.number)
             blocks = [block for block in kept if block.number <= base.number]
             _drop(session)
             run = Projecting(session, self._contracts.deployment.parameters.time_unit_s)
-            for event in events:
-                session.add(_row(event))
+            for event, subject in events:
+                session.add(_row(event, subject))
                 run.apply(event)
             session.add_all(
                 IndexedBlock(number=block.number, hash=block.hash) for block in blocks if block.number < base.number
             )
             _write_cursor(session, base)
+            session.flush()
+            checkpoints.passed(IndexerPoint.REWINDING)
+        checkpoints.passed(IndexerPoint.REWOUND)
 
 
-def _row(event: Event) -> ChainEvent:
-    subject = next(iter(event.arguments.values()), "")
+def _show(block: _Block) -> None:
+    _BLOCK.set(block.number)
+    _BLOCK_TIME.set(block.time_s)
+
+
+def _subject_of(event: Event) -> str:
+    """The first argument of an event as the chain gives it: PostgreSQL keeps no order of a document's fields."""
+    return str(next(iter(event.arguments.values()), ""))[:200]
+
+
+def _row(event: Event, subject: str) -> ChainEvent:
     return ChainEvent(
         block=event.block,
         log_index=event.log_index,
@@ -203,17 +233,21 @@ def _row(event: Event) -> ChainEvent:
         transaction=event.transaction,
         contract=event.contract,
         event=event.name,
-        subject=str(subject)[:200],
+        subject=subject,
         arguments=dict(event.arguments),
     )
 
 
-def _stored_events(session: Session, last: int) -> list[Event]:
+def _stored_events(session: Session, last: int) -> list[tuple[Event, str]]:
+    """Events up to a block, each with its subject."""
     rows = session.scalars(
         select(ChainEvent).where(ChainEvent.block <= last).order_by(ChainEvent.block, ChainEvent.log_index)
     ).yield_per(_REPLAY_EVENTS)
     return [
-        Event(row.contract, row.event, row.arguments, row.block, row.log_index, row.block_time, row.transaction)
+        (
+            Event(row.contract, row.event, row.arguments, row.block, row.log_index, row.block_time, row.transaction),
+            row.subject,
+        )
         for row in rows
     ]
 

@@ -3,6 +3,7 @@ import { auctionInWords, drawAuction } from "/static/auction.js";
 import { drawLoading } from "/static/loading.js";
 
 const REFRESH_MS = 400; // many events of one moment cause one refresh
+const LOOK_AGAIN_MS = 20_000;
 const TOPICS = "signals,offers,clearing,settlements";
 const PHASES = ["GREEN", "YELLOW", "RED"];
 const BASES = ["by the DSO's forecast", "by measurement"];
@@ -28,6 +29,13 @@ async function read(path) {
 function showConnection(up) {
   element("connection").dataset.state = up ? "up" : "down";
   element("connection").textContent = up ? "live" : "offline, trying again";
+}
+
+function showStandstill(since) {
+  element("standstill").hidden = since === null;
+  if (since !== null)
+    element("standstill").textContent =
+      `Trading stands still: the chain has taken nothing in since ${time(since, zone)}. What was sent waits, and goes on by itself.`;
 }
 
 function showLight({ light, now, time_unit_s: unit }) {
@@ -75,6 +83,7 @@ async function refresh() {
     const overview = await read(`/v1/nodes/${node}/overview`);
     zone = overview.time_zone;
     element("clock").textContent = `${date(overview.now, zone)}, ${time(overview.now, zone)}`;
+    showStandstill(overview.standstill_since);
     showLight(overview);
     showCharts(overview);
     shown = overview;
@@ -107,6 +116,7 @@ async function start() {
     node = nodes[0].node;
     select.onchange = () => { node = Number(select.value); refresh(); };
     await refresh();
+    setInterval(schedule, LOOK_AGAIN_MS);  // a market that stands still sends no events
     new ResizeObserver(() => shown && showCharts(shown)).observe(document.querySelector("main"));
     listen();
   } catch (error) {

@@ -1,0 +1,21 @@
+# syntax=docker/dockerfile:1
+# Prometheus of Debian 12 with ../prometheus. Build from scripts/production.
+ARG DEBIAN=debian:12.11-slim
+FROM ${DEBIAN}
+ENV DEBIAN_FRONTEND=noninteractive
+RUN apt-get update -qq \
+    && apt-get install -y -qq --no-install-recommends prometheus python3-minimal \
+    && rm -rf /var/lib/apt/lists/*
+COPY prometheus/prometheus.yml prometheus/rules.yml /etc/prometheus/
+# In a network of containers each process is another machine.
+RUN sed -i -e 's|127.0.0.1:8080|market:8080|' -e 's|127.0.0.1:9110|oracle:9110|' -e 's|127.0.0.1:9111|dso-desk:9111|' \
+        -e 's|127.0.0.1:9112|aggregator-desk:9112|' -e 's|127.0.0.1:9650|validator:9650|' \
+        -e 's|127.0.0.1:9093|alertmanager:9093|' /etc/prometheus/prometheus.yml \
+    && promtool check config /etc/prometheus/prometheus.yml
+USER prometheus
+EXPOSE 9090
+VOLUME /var/lib/prometheus
+HEALTHCHECK --interval=15s --timeout=5s --start-period=30s --retries=4 \
+    CMD ["python3", "-c", "import urllib.request as r; r.urlopen('http://127.0.0.1:9090/-/ready', timeout=4)"]
+ENTRYPOINT ["prometheus"]
+CMD ["--config.file=/etc/prometheus/prometheus.yml", "--storage.tsdb.path=/var/lib/prometheus", "--storage.tsdb.retention.time=90d"]

@@ -1,0 +1,26 @@
+"""A populated market behind its HTTP server, once for all tests of a file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from market.chain.embedded import EmbeddedChain
+from market.settings import ApiSettings
+from scripts.demo.supervisor import free_port as taken_by_nobody
+from tests.cli.conftest import opened_room
+from tests.security.town import PARAMETERS, Town
+
+
+@pytest.fixture(scope="module")
+def town(module_anvil: EmbeddedChain, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Town]:
+    """Two nodes with something at every stage; what a test does, it undoes."""
+    folder = tmp_path_factory.mktemp("town")
+    url = f"sqlite:///{folder / 'market.sqlite'}"
+    often = ApiSettings(
+        port=taken_by_nobody(), calls_per_s=1000, calls_at_once=100_000, address_calls_per_s=1000,
+        address_calls_at_once=100_000,
+    )  # fmt: skip
+    with opened_room(module_anvil, folder, url, often, PARAMETERS) as room:
+        yield Town.build(room)
