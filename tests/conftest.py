@@ -11,6 +11,7 @@ import structlog
 from hypothesis import HealthCheck, settings
 
 from market.chain.embedded import EmbeddedChain, start_anvil
+from market.observability import TALKATIVE
 from scripts.demo.supervisor import free_port as taken_by_nobody
 from tests.clock import TEST_EPOCH
 from tests.databases import (
@@ -47,6 +48,8 @@ def _own_log() -> Iterator[None]:
     structlog.configure(**before)
     root.handlers[:] = handlers
     root.setLevel(level)
+    for name in TALKATIVE:
+        logging.getLogger(name).setLevel(logging.NOTSET)
 
 
 @pytest.fixture

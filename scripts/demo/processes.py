@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -77,7 +78,7 @@ class Processes:
 
     def _agent(self, name: str) -> ProcessSpec:
         folders: list[Any] = [part for folder in self.agents[name] for part in ("--data", folder)]
-        environment = {**self.environment, "MERITGRID_LOG_LEVEL": "INFO"}
+        environment = {**self.environment, "MERITGRID_LOG_LEVEL": os.environ.get("MERITGRID_LOG_LEVEL", "INFO")}
         return ProcessSpec(name, _meritgrid("gateway", "run", "--name", name, *folders), environment)
 
 
