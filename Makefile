@@ -4,7 +4,6 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-builtin-rules
 
-UV_VERSION := 0.13.8
 # uv from PATH, else one of our own in a private environment (.uv).
 UV := $(or $(shell command -v uv 2>/dev/null),$(CURDIR)/.uv/bin/uv)
 RUN := $(UV) run --no-sync
@@ -30,10 +29,10 @@ PYTEST_ARGS ?=
 # $(call timed,what,command) runs a command and prints how long it took. (`|| exit`: bash -e overlooks a failure inside `a && b`.)
 timed = @started=$$SECONDS; $(2) || exit 1; echo "── $(1): $$((SECONDS - started)) s"
 
-.PHONY: help setup demo test test-fast lint bench bench-gas invariants stateful contracts brownie-env brownie-lock brownie-test
+.PHONY: help setup demo test test-fast test-postgresql lint bench bench-gas invariants stateful contracts brownie-env brownie-lock brownie-test
 .PHONY: network-build network network-stop network-remove test-network chaos
 .PHONY: clean clean-all analysis-env analysis-lock analyse mutate prove pytest-light brownie-beside
-.PHONY: security-env security-lock fuzz-api
+.PHONY: security-env security-lock fuzz-api audit
 
 help: ## Show this help
 	@echo "make TARGET, where TARGET is one of:"
@@ -59,7 +58,11 @@ brownie-beside:
 	@tail -2 build/brownie.log
 
 test-fast: setup ## Run the tests that take seconds: no browser, no network of nodes, no swarm of processes
-	$(call timed,pytest,$(RUN) pytest -q -m "not slow and not browser and not network and not processes" $(PYTEST_ARGS))
+	$(call timed,pytest,$(RUN) pytest -q -m "not slow and not browser and not network and not processes and not postgresql" $(PYTEST_ARGS))
+
+test-postgresql: setup .stamp-test-packages ## Run what is tested on PostgreSQL: store, market, oracle, migrations, backups, several processes
+	$(call timed,pytest on PostgreSQL,$(RUN) pytest -m "postgresql and not processes" -n 2 --dist loadfile --max-worker-restart 0 $(PYTEST_ARGS))
+	$(call timed,pytest of several processes,$(RUN) pytest -m "postgresql and processes" $(PYTEST_ARGS))
 
 lint: setup ## Check style, types, import rules, and that the committed artifacts are what the contracts give
 	$(call timed,ruff,$(RUN) ruff check . && $(RUN) ruff format --check .)
@@ -108,10 +111,17 @@ analysis-lock: ## Write scripts/analysis/requirements.txt anew from requirements
 	$(UV) pip compile -q --python-version 3.11 --generate-hashes --no-annotate --no-header --upgrade \
 	  scripts/analysis/requirements.in -o scripts/analysis/requirements.txt
 
-security-env: setup .venv-security/.stamp ## Make the locked environment of schemathesis (.venv-security)
+security-env: setup .venv-security/.stamp ## Make the locked environment of schemathesis and pip-audit (.venv-security)
 
 fuzz-api: security-env ## Call every route with anything, as every caller, for long; EXAMPLES=100 calls of each route
 	$(call timed,fuzzing of the API,FUZZ_EXAMPLES=$(EXAMPLES) $(RUN) pytest tests/security/test_fuzz.py $(PYTEST_ARGS))
+
+audit: security-env ## Ask PyPI's and npm's databases for known weaknesses of the locked versions (needs the network)
+	@mkdir -p build/audit
+	@$(UV) export -q --frozen --no-emit-project --all-extras --all-groups -o build/audit/uv.txt
+	$(call timed,pip-audit,for lock in build/audit/uv.txt scripts/*/requirements.txt; do echo "── $$lock"; \
+	  .venv-security/bin/pip-audit --strict --disable-pip --require-hashes -r "$$lock" || exit 1; done)
+	$(call timed,npm audit,npm audit)
 
 security-lock: ## Write scripts/security/requirements.txt anew from requirements.in
 	$(UV) pip compile -q --python-version 3.11 --generate-hashes --no-annotate --no-header --upgrade \
@@ -149,7 +159,8 @@ clean-all: clean ## Remove the environments too
 $(CURDIR)/.uv/bin/uv:
 	@scripts/debian_packages.sh 'python3 -c "import ensurepip, venv"' 'python3 python3-venv' \
 	  'test -f /etc/ssl/certs/ca-certificates.crt' ca-certificates
-	$(call timed,uv,python3 -m venv .uv && .uv/bin/pip install -q --disable-pip-version-check uv==$(UV_VERSION))
+	$(call timed,uv,python3 -m venv .uv && .uv/bin/pip install -q --disable-pip-version-check --require-hashes \
+	  -r scripts/uv/requirements.txt)
 
 .venv/.stamp: pyproject.toml uv.lock | $(UV)
 	$(call timed,python packages,$(SYNC))
@@ -189,6 +200,7 @@ node_modules/.stamp: package.json package-lock.json .venv/.stamp
 .stamp-test-packages: .venv/.stamp
 	@scripts/debian_packages.sh 'command -v chromium || command -v chromium-browser || command -v google-chrome' chromium \
 	  'ls /usr/lib/postgresql/*/bin/initdb' postgresql \
+	  'PATH=$$PATH:/usr/sbin command -v mosquitto && ls /usr/lib/*/mosquitto_dynamic_security.so' mosquitto \
 	  'PATH=$$PATH:/usr/sbin; command -v nginx && test -f /etc/nginx/nginx.conf' nginx-light 'command -v promtool' prometheus \
 	  'command -v docker-compose' docker-compose 'test -x /usr/sbin/logrotate' logrotate 'command -v systemd-analyze' systemd
 	$(call timed,python packages of the tests,$(SYNC) --extra extract)

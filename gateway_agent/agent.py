@@ -15,8 +15,10 @@ import structlog
 
 from gateway_agent.bidder import Bidder
 from gateway_agent.bidding import MarketApi, OfferBoard
-from gateway_agent.gateway import Gateway, Parts
+from gateway_agent.gateway import Gateway
 from gateway_agent.metrics import Metrics
+from gateway_agent.parts import Parts
+from gateway_agent.renewal import Holder, Renewal
 from market.clock import Clock, SimulatedClock
 
 log = structlog.get_logger(__name__)
@@ -50,6 +52,11 @@ class Agent:
             hosted = [await self._host(folder, client, board, stack) for folder in self._folders]
             lines = [asyncio.create_task(each.gateway.link.run()) for each in hosted]
             lines += [asyncio.create_task(each.gateway.obey_owner()) for each in hosted]
+            lines += [
+                asyncio.create_task(Renewal(Holder.of(each.gateway.parts.folder), client, self.metrics).run())
+                for each in hosted
+                if each.gateway.parts.broker.certificate_file is not None
+            ]
             try:
                 await self._first_contact(hosted, stop)
                 await _until_first([asyncio.create_task(self._work(hosted)), asyncio.create_task(stop.wait()), *lines])

@@ -11,8 +11,8 @@ from gateway_agent.bidding import MarketApi, MarketRefused, MarketUnreachable, O
 from gateway_agent.buffer import PlacedBid
 from gateway_agent.checkpoints import BidderPoint
 from gateway_agent.drivers import DriverError, FlexibilityForecast
-from gateway_agent.gateway import Parts
 from gateway_agent.metrics import Metrics
+from gateway_agent.parts import Parts
 from gateway_agent.planner import Declined, OpenOffer, Policy, plan_bid, pledges_of, policy_of
 from market import checkpoints
 from market.domain.calendar import Calendar, Moment

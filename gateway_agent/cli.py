@@ -21,15 +21,24 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from gateway_agent.agent import run_agent
 from gateway_agent.buffer import Buffer
-from gateway_agent.configuration import BUFFER_FILE, KEY_FILE, BadConfiguration, load_enrolled, load_settings
+from gateway_agent.configuration import (
+    BROKER_FILE,
+    BUFFER_FILE,
+    KEY_FILE,
+    BadConfiguration,
+    load_enrolled,
+    load_settings,
+)
 from gateway_agent.drivers import DriverError
 from gateway_agent.drivers.registry import driver_of
 from gateway_agent.enrolment import EnrolmentRefused, enrol
 from gateway_agent.identity import UnsafeFile, load_identity, load_or_create_identity
+from gateway_agent.renewal import renew_now
 from market.cli_refusals import local_refusal, refusal, refusal_of
 from market.clock import ClockRefused, clock_from
 from market.domain.errors import MeritgridError
 from market.domain.gateway_key import KeyKind
+from market.redaction import without_secrets
 
 app = typer.Typer(help="The agent at the nanogrid: measures, signs, bids and follows dispatch.", no_args_is_help=True)
 console = Console()
@@ -109,6 +118,19 @@ def delegate_key_command(data: Folder = DEFAULT_FOLDER, as_json: AsJson = False)
     with _refusals(as_json):
         address = load_or_create_identity(data / DELEGATE_KEY_FILE, KeyKind.SECP256K1).address
     _say({"address": address, "file": DELEGATE_KEY_FILE}, as_json, f"{address} ({data / DELEGATE_KEY_FILE})")
+
+
+@app.command("certificate")
+def certificate_command(data: Folder = DEFAULT_FOLDER, as_json: AsJson = False) -> None:
+    """Get another certificate for the broker at once: after the present one was revoked, or to be rid of its key.
+
+    The agent renews it by itself in time, and uses the new one at its next connection.
+
+    Example: meritgrid gateway certificate --data /var/lib/meritgrid/gateway
+    """
+    with _refusals(as_json):
+        end = asyncio.run(renew_now(data))
+    _say({"file": BROKER_FILE, "end": end}, as_json, f"The certificate in {data / BROKER_FILE} holds until {end}.")
 
 
 @app.command("run")
@@ -250,6 +272,7 @@ def _log_to_stderr(level: str, as_json: bool) -> None:
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             *rendering,
+            without_secrets,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(number),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),

@@ -1,6 +1,7 @@
 """A gateway's configuration: what its installer and owner wrote (gateway.toml) and what enrolment brought.
 
-Folder of a gateway: gateway.toml, gateway.key (its own key), enrolment.json (mode 600), buffer.sqlite.
+Folder of a gateway: gateway.toml, gateway.key (its own key), enrolment.json (mode 600), buffer.sqlite, and broker.pem
+where the broker asks for a certificate.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ SETTINGS_FILE: Final = "gateway.toml"
 KEY_FILE: Final = "gateway.key"
 ENROLMENT_FILE: Final = "enrolment.json"
 BUFFER_FILE: Final = "buffer.sqlite"
+BROKER_FILE: Final = "broker.pem"
+"""Key and certificate for a broker that asks for certificates."""
 
 Price = Annotated[int, Field(ge=0, lt=2**29)]
 Permille = Annotated[int, Field(ge=0, le=1000)]
@@ -96,7 +99,11 @@ class Settings(_Section):
 
 
 class Broker(BaseModel):
-    """How the broker is reached. `tls_ca_file`: certificates to trust instead of the system's."""
+    """How the broker is reached, and by what it knows the gateway.
+
+    tls_ca_file, else trusted (PEM): certificates to trust instead of the system's. certificate_file: the gateway's own
+    key and certificate.
+    """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -104,8 +111,11 @@ class Broker(BaseModel):
     port: Annotated[int, Field(gt=0, lt=65536)]
     tls: bool = False
     tls_ca_file: Path | None = None
+    trusted: str | None = None
+    authentication: Literal["password", "certificate"] = "password"
     username: str | None = None
     password: str | None = None
+    certificate_file: Path | None = None
 
 
 class Contracts(BaseModel):

@@ -12,7 +12,15 @@ from typing import Any
 import httpx
 from pydantic import ValidationError
 
-from gateway_agent.configuration import ENROLMENT_FILE, KEY_FILE, BadConfiguration, Enrolled, problems_of
+from gateway_agent.broker_identity import Request
+from gateway_agent.configuration import (
+    BROKER_FILE,
+    ENROLMENT_FILE,
+    KEY_FILE,
+    BadConfiguration,
+    Enrolled,
+    problems_of,
+)
 from gateway_agent.identity import load_or_create_identity, write_secret
 from market.domain.enrolment_code import EnrolmentCode
 from market.domain.gateway_key import GatewayKey, KeyKind
@@ -42,12 +50,14 @@ def enrol(folder: Path, code_text: str, market_url: str, client: httpx.Client, k
     """
     code = EnrolmentCode.parse(code_text)
     identity = load_or_create_identity(folder / KEY_FILE, kind)
-    market = _answer(client.get(f"{market_url}/v1/market"))
+    market = answer_of(client.get(f"{market_url}/v1/market"))
     settlement = Domain(int(market["chain_id"]), str(market["contracts"]["settlement"]))
-    nonce = str(_answer(client.post(f"{market_url}/v1/auth/nonce"))["nonce"])
-    body = signed_enrolment(code, identity, settlement, nonce)
+    nonce = str(answer_of(client.post(f"{market_url}/v1/auth/nonce"))["nonce"])
+    # Of a key made now: nothing is lost with it where the answer gets lost, and another try makes another.
+    request = Request.new(identity.address)
+    body = signed_enrolment(code, identity, settlement, nonce) | {"certificate_request": request.pem}
     headers = {"Idempotency-Key": f"enrolment-{code.address}-{identity.address}"}
-    answer = _answer(client.post(f"{market_url}/v1/enrolments", json=body, headers=headers))
+    answer = answer_of(client.post(f"{market_url}/v1/enrolments", json=body, headers=headers))
     document = {**answer, "market_url": market_url}
     try:
         enrolled = Enrolled.model_validate(document)
@@ -55,6 +65,8 @@ def enrol(folder: Path, code_text: str, market_url: str, client: httpx.Client, k
         raise BadConfiguration(problems_of("the market's answer", problem)) from None
     if enrolled.gateway.lower() != identity.address.lower() or enrolled.nanogrid != code.nanogrid:
         raise BadConfiguration("the market's answer is for another gateway or nanogrid")
+    if enrolled.mqtt.authentication == "certificate":
+        request.keep(folder / BROKER_FILE, str(answer["mqtt"].get("certificate")))
     write_secret(folder / ENROLMENT_FILE, json.dumps(document, indent=2) + "\n")
     return enrolled
 
@@ -78,7 +90,8 @@ def _hex(signature: bytes) -> str:
     return "0x" + signature.hex()
 
 
-def _answer(response: httpx.Response) -> dict[str, Any]:
+def answer_of(response: httpx.Response) -> dict[str, Any]:
+    """The market's answer; EnrolmentRefused where it is an error."""
     if response.is_error:
         raise EnrolmentRefused(response)
     document: dict[str, Any] = response.json()

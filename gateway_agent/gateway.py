@@ -8,31 +8,27 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
-from pathlib import Path
+from contextlib import suppress
+from dataclasses import replace
 from typing import Final
 
 import structlog
 
 from gateway_agent import SOFTWARE_VERSION
-from gateway_agent.buffer import REFUSED, WAITING, Buffer, Moment
+from gateway_agent.buffer import REFUSED, WAITING, Moment
 from gateway_agent.checkpoints import GatewayPoint
-from gateway_agent.configuration import BUFFER_FILE, KEY_FILE, Broker, Enrolled, Settings, load_enrolled, load_settings
 from gateway_agent.control import Applied, Control
 from gateway_agent.dispatch import Authorities, Conditions, Tracked, advance, receive, running
-from gateway_agent.drivers import Driver, DriverError, Measurement, Registers
-from gateway_agent.drivers.registry import driver_of
-from gateway_agent.identity import load_identity
+from gateway_agent.drivers import DriverError, Measurement, Registers
 from gateway_agent.inbox import Inbox
 from gateway_agent.link import Link
 from gateway_agent.metering import ImplausibleMeasurement, next_reading, opening_from, opening_to
 from gateway_agent.metrics import Metrics
 from gateway_agent.outbox import Outbox
-from gateway_agent.signer import Signer
+from gateway_agent.parts import Parts
 from market import checkpoints
 from market.clock import Clock
 from market.domain.errors import MeritgridError
-from market.domain.gateway_key import KeyKind
 from market.domain.states import DispatchState
 from oracle.messages import DispatchSnapshot, Liveness, Plan, PlantSummary, Receipts, SignedReading
 
@@ -42,40 +38,6 @@ MAX_CATCH_UP_INTERVALS: Final = 3_000
 STATUS_EVERY_BOUNDARIES: Final = 4
 OWNER_LOOK_S: Final = 1.0
 _REMEMBERED_UNITS: Final = 10
-
-
-@dataclass(frozen=True)
-class Parts:
-    """What a gateway is made of, read from its folder."""
-
-    folder: Path
-    settings: Settings
-    enrolled: Enrolled
-    signer: Signer
-    buffer: Buffer
-    driver: Driver
-
-    @property
-    def broker(self) -> Broker:
-        """The broker of the enrolment, with the certificates that the installer trusts."""
-        ca_file = self.settings.tls_ca_file
-        return self.enrolled.mqtt if ca_file is None else self.enrolled.mqtt.model_copy(update={"tls_ca_file": ca_file})
-
-    @classmethod
-    def from_folder(cls, folder: Path) -> Parts:
-        """The parts of an enrolled gateway. BadConfiguration, UnsafeFile, FileNotFoundError, ValueError."""
-        settings, enrolled = load_settings(folder), load_enrolled(folder)
-        key_file = settings.bidding.key_file
-        signer = Signer(
-            load_identity(folder / KEY_FILE),
-            enrolled.nanogrid,
-            enrolled.settlement,
-            enrolled.auction,
-            load_identity(folder / key_file, KeyKind.SECP256K1) if key_file is not None else None,
-        )
-        driver = driver_of(settings.driver, folder)
-        buffer = Buffer(folder / BUFFER_FILE, settings.storage.most_megabytes)
-        return cls(folder, settings, enrolled, signer, buffer, driver)
 
 
 class Gateway:
@@ -170,10 +132,9 @@ class Gateway:
             self._news.clear()
             if self.link.is_connected and self.link.is_drained and self.outbox.is_empty():
                 return
-            try:
-                await asyncio.wait_for(self._news.wait(), min(left, 0.5))
-            except TimeoutError:
-                continue
+            with suppress(TimeoutError):
+                async with asyncio.timeout(min(left, 0.5)):
+                    await self._news.wait()
 
     async def obey_owner(self) -> None:
         """Follow the owner's stop within a second or so, whenever it comes; until this task is cancelled."""

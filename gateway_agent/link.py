@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import random
 import ssl
 from collections.abc import Awaitable, Callable
 from typing import Final
@@ -16,6 +15,7 @@ import aiomqtt
 import structlog
 
 from gateway_agent.configuration import Broker
+from market.backoff import Backoff
 from oracle.messages import Channel, topic_for
 
 log = structlog.get_logger(__name__)
@@ -23,7 +23,7 @@ log = structlog.get_logger(__name__)
 Publish = Callable[[Channel, bytes, bool], Awaitable[None]]
 """Publish at QoS 1 on a channel, retained or not; returns when the broker has it."""
 
-_FIRST_PAUSE_S: Final = 0.1
+_FIRST_PAUSE_S: Final = 1.0
 _LONGEST_PAUSE_S: Final = 30.0
 _KEEPALIVE_S: Final = 30
 _TIMEOUT_S: Final = 10.0
@@ -46,7 +46,7 @@ class Link:
         received: Callable[[str, bytes], Awaitable[None]],
         talk: Callable[[Publish], Awaitable[None]],
         changed: Callable[[bool], None],
-        longest_pause_s: float = _LONGEST_PAUSE_S,
+        backoff: Backoff | None = None,
     ) -> None:
         self._broker = broker
         self._gateway = gateway.lower()
@@ -54,7 +54,7 @@ class Link:
         self._received = received
         self._talk = talk
         self._changed = changed
-        self._longest_pause_s = longest_pause_s
+        self._backoff = backoff or Backoff(_FIRST_PAUSE_S, _LONGEST_PAUSE_S)
         self._wanted = asyncio.Event()
         self._wanted.set()
         self._unwanted = asyncio.Event()
@@ -89,25 +89,26 @@ class Link:
 
     async def run(self) -> None:
         """Keep the connection until this task is cancelled; then say goodbye."""
-        pause_s = _FIRST_PAUSE_S
+        loop = asyncio.get_running_loop()
         while True:
             await self._wanted.wait()
+            connected_at = None
             try:
                 async with self._new_client() as client:
                     await self._greet(client)
-                    pause_s = _FIRST_PAUSE_S
+                    connected_at = loop.time()
                     await self._converse(client)
             except (aiomqtt.MqttError, OSError) as problem:
                 log.info("no connection to the broker", gateway=self._gateway, problem=str(problem))
             finally:
                 self._set_client(None)
+            if connected_at is not None:
+                self._backoff.held(loop.time() - connected_at)
             if self._wanted.is_set():
-                await asyncio.sleep(pause_s * random.uniform(0.5, 1.0))
-                pause_s = min(2 * pause_s, self._longest_pause_s)
+                await asyncio.sleep(self._backoff.next_s())
 
     def _new_client(self) -> aiomqtt.Client:
         broker = self._broker
-        context = ssl.create_default_context(cafile=broker.tls_ca_file) if broker.tls else None
         return aiomqtt.Client(
             broker.host,
             broker.port,
@@ -117,7 +118,7 @@ class Link:
             clean_session=False,
             keepalive=_KEEPALIVE_S,
             timeout=_TIMEOUT_S,
-            tls_context=context,
+            tls_context=tls_context(broker) if broker.tls else None,
             will=aiomqtt.Will(self._topic(Channel.STATUS), self._status(False), qos=1, retain=True),
         )
 
@@ -168,3 +169,13 @@ class Link:
         before, self._client = self._client, client
         if (before is None) != (client is None):
             self._changed(client is not None)
+
+
+def tls_context(broker: Broker) -> ssl.SSLContext:
+    """How a gateway speaks TLS; read anew for each connection: certificates are renewed meanwhile. OSError where a file
+    cannot be used."""
+    text = None if broker.tls_ca_file is not None else broker.trusted
+    context = ssl.create_default_context(cafile=broker.tls_ca_file, cadata=text)
+    if broker.certificate_file is not None:
+        context.load_cert_chain(broker.certificate_file)
+    return context

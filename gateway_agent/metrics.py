@@ -12,12 +12,14 @@ from typing import Final
 _HELP: Final = {
     "bids_sent_total": "Bids that the market answered, by outcome",
     "boundaries_total": "Interval boundaries handled",
+    "certificates_renewed_total": "Certificates for the broker renewed",
     "connections_total": "Connections to the broker made",
     "dispatches_total": "Dispatches by the state that they reached",
     "driver_errors_total": "Faults of device drivers",
     "messages_refused_total": "Messages of the broker that were refused, by reason",
     "offers_declined_total": "Offers that the bidding policy did not answer",
     "readings_refused_total": "Readings that the oracle refused",
+    "renewals_failed_total": "Attempts to renew the certificate that failed",
     "readings_signed_total": "Readings signed",
     "readings_implausible_total": "Measurements that were not signed because they cannot be true",
 }

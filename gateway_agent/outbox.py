@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from typing import Final
 
 from gateway_agent.buffer import WAITING, Buffer
@@ -12,7 +13,7 @@ from market import checkpoints
 from oracle.messages import READINGS_THAT_FIT, Channel, ReadingBatch
 
 _RESEND_AFTER_S: Final = 3.0
-_LONGEST_PAUSE_S: Final = 30.0
+_LONGEST_PAUSE_S: Final = 120.0
 
 
 class Outbox:
@@ -51,10 +52,10 @@ class Outbox:
             if self._status is not None:
                 status, self._status = self._status, None
                 await publish(Channel.STATUS, status, True)
-            try:
-                await asyncio.wait_for(self._wake.wait(), self._resend_after_s)
-            except TimeoutError:
-                continue
+            # Not `wait_for`, which may forget that it was cancelled (until Python 3.12).
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._resend_after_s):
+                    await self._wake.wait()
 
     async def _send_acknowledgements(self, publish: Publish) -> None:
         while found := self._buffer.unsent_acknowledgements():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from dataclasses import asdict
 from functools import partial
+from pathlib import Path
 
 import structlog
 from sqlalchemy import Engine
@@ -16,9 +17,11 @@ from market.chain.indexer import Indexer, Progress
 from market.chain.sender import TransactionSender
 from market.clock import Clock, ClockRefused, SimulatedClock
 from market.jobs import Duty, Job, Rounds, Schedule
-from market.services import permissions, rounds
+from market.services import certificates, permissions, rounds
+from market.services.certificates import GatewayCertificates
+from market.services.enrolment_ca import EnrolmentCa
 from market.services.market import Market
-from market.settings import Settings, load_private_key
+from market.settings import MqttSettings, Settings, SettingsError, load_private_key
 from market.store.database import MIGRATION_LOCK, lock, migrate, open_engine, read_scope, session_scope
 from market.store.leadership import MARKET_LEADER, Leadership
 from market.store.partitions import add_month_partitions
@@ -51,6 +54,7 @@ def open_market(settings: Settings, clock: Clock) -> Market:
         broker=broker_of(settings),
         public_url=settings.api.base_url,
         time_zone=settings.time_zone,
+        certificates=_certificates_of(settings.mqtt),
     )
     _take_up(market)
     return market
@@ -63,7 +67,28 @@ def broker_of(settings: Settings) -> dict[str, object]:
         "host": mqtt.gateway_host or mqtt.host,
         "port": mqtt.gateway_port or mqtt.port,
         "tls": mqtt.tls,
+        "trusted": _text_of(mqtt.ca_file) if mqtt.tls and mqtt.ca_file is not None else None,
     }
+
+
+def _text_of(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8")
+    except OSError as problem:
+        raise SettingsError(f"MERITGRID_MQTT__CA_FILE: {file} cannot be read: {problem.strerror}") from problem
+
+
+def _certificates_of(mqtt: MqttSettings) -> GatewayCertificates | None:
+    """What signs gateways' certificates, where the settings name an enrolment authority. Raises SettingsError."""
+    if mqtt.enrolment_ca_file is None and mqtt.enrolment_ca_key_file is None:
+        return None
+    if mqtt.enrolment_ca_file is None or mqtt.enrolment_ca_key_file is None:
+        raise SettingsError("MERITGRID_MQTT__ENROLMENT_CA_FILE and __ENROLMENT_CA_KEY_FILE go together; one is missing")
+    if not mqtt.tls:
+        raise SettingsError(
+            "certificates need TLS: set MERITGRID_MQTT__TLS=true, or no MERITGRID_MQTT__ENROLMENT_CA_FILE"
+        )
+    return GatewayCertificates(EnrolmentCa.load(mqtt.enrolment_ca_file, mqtt.enrolment_ca_key_file))
 
 
 def reindex(settings: Settings, progress: Progress | None = None) -> int:
@@ -98,6 +123,9 @@ def serve(settings: Settings) -> None:
     if market.contracts.profile.lists_senders:
         # Of its own: a wallet is listed also while a round over the offers waits for the chain.
         schedules["permissions"] = Schedule(market.calendar.time_unit_s, [], permissions.rounds_of(market))
+    if market.certificates is not None:
+        shut_out = certificates.rounds_of(market.certificates, market.reading, market.sessions, market.index)
+        schedules["certificates"] = Schedule(market.calendar.time_unit_s, [], shut_out)
     threads = [
         threading.Thread(target=_run_calendar, args=(schedule, clock, stop, duty), name=name, daemon=True)
         for name, schedule in schedules.items()

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from enum import StrEnum
 from functools import lru_cache
 from pathlib import Path
-from typing import IO, Any, Self
+from typing import IO, Any, Final, Self
 
 from eth_account import Account
 from pydantic import BaseModel, Field, SecretStr, model_validator
@@ -26,6 +26,8 @@ from market.paths import DATA_DIR, deployment_file
 _FORBIDDEN_MODE_BITS = stat.S_IRWXG | stat.S_IRWXO
 _CREDENTIALS_DIRECTORY = "CREDENTIALS_DIRECTORY"
 _KEY_BYTES = 32
+DEFAULT_MESSAGES_PER_S: Final = 20.0
+DEFAULT_MESSAGE_BURST: Final = 400
 
 
 class SettingsError(Exception):
@@ -87,6 +89,15 @@ class MqttSettings(BaseModel):
     cert_file: Path | None = None
     cert_key_file: Path | None = None
     """The embedded broker's certificate (chain) and its key, PEM."""
+    client_cert_file: Path | None = None
+    client_key_file: Path | None = None
+    """A service's own certificate and key, PEM, for a broker that asks for certificates."""
+    enrolment_ca_file: Path | None = None
+    enrolment_ca_key_file: Path | None = None
+    """The enrolment authority's certificate and key. Given: gateways get certificates instead of passwords."""
+    gateway_messages_per_s: float = Field(default=DEFAULT_MESSAGES_PER_S, gt=0)
+    gateway_message_burst: int = Field(default=DEFAULT_MESSAGE_BURST, ge=1)
+    """How many messages of one gateway the oracle takes, in the long run and at once."""
     gateway_host: str | None = None
     """Host that gateways are told at enrolment; None: the same."""
     gateway_port: int | None = None

@@ -1,4 +1,4 @@
-"""`meritgrid oracle serve` and `meritgrid broker serve`."""
+"""`meritgrid oracle serve` and `meritgrid broker serve`; the broker's other commands are in `oracle.broker.cli`."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ from market.cli_refusals import starting
 from market.cli_session import AsJson, refusals, say
 from market.observability import LOCALHOST, MetricsHost, MetricsPort, logging_as
 from market.settings import Settings, SettingsError
+from oracle.broker.cli import register
 
 oracle = typer.Typer(help="The oracle: baselines, signed readings, dispatch, settlement.", no_args_is_help=True)
-broker = typer.Typer(help="The embedded MQTT broker, for small set-ups.", no_args_is_help=True)
+broker = typer.Typer(help="The MQTT broker: the embedded one, or Mosquitto with certificates.", no_args_is_help=True)
 
 
 @oracle.callback()
@@ -37,13 +38,14 @@ def serve_oracle(
     Example: MERITGRID_ORACLE_KEY__FILE=oracle.key meritgrid oracle serve --forecast-file scenario/forecast.json
     """
     from market.chain.deployment import DeploymentError
+    from market.store.database import WrongVersion
     from oracle.forecast import ForecastUnusable
     from oracle.service import serve
 
     with refusals(as_json):
         settings = Settings()
     logging_as(settings.log, "oracle", as_json)
-    with starting("The oracle", as_json, SettingsError, DeploymentError, ForecastUnusable):
+    with starting("The oracle", as_json, SettingsError, DeploymentError, ForecastUnusable, WrongVersion):
         serve(settings, forecast_file, ready_file, metrics_port, metrics_host)
 
 
@@ -103,3 +105,6 @@ def broker_account(
                 file.write(new_service_account(engine, name, now_s) + "\n")
     done = f"The account {name} is revoked." if revoke else f"The password of {name} is in {password_file}."
     say({"name": name, "revoked": revoke, "password_file": password_file and str(password_file)}, as_json, done)
+
+
+register(broker)

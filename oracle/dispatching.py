@@ -26,9 +26,9 @@ from market.store.projections import Award, GridCommand, GridSignal, Nanogrid, O
 from market.store.work import Dispatch, DispatchKind, OutboxState
 from oracle.checkpoints import OutboxPoint
 from oracle.context import Oracle
-from oracle.ingest import Outgoing
 from oracle.messages import MAX_DISPATCHES, Channel, CommandProof, DispatchOrder, DispatchSnapshot, StateName, topic_for
 from oracle.messages import DispatchKind as WireKind
+from oracle.outgoing import Outgoing
 
 log = structlog.get_logger(__name__)
 

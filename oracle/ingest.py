@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
 
@@ -25,10 +25,12 @@ from market.domain.states import DispatchState
 from market.domain.typed_data import Domain, checksum_address
 from market.services.access import serves
 from market.services.notices import note_dispatch, note_reading
+from market.settings import DEFAULT_MESSAGE_BURST, DEFAULT_MESSAGES_PER_S
 from market.store.database import lock_gateway, session_scope
 from market.store.facts import Acknowledgement, GatewayStatus, Quarantined, Reading
 from market.store.projections import Nanogrid
 from market.store.work import Dispatch, OutboxState
+from oracle.answers import Answers
 from oracle.checkpoints import IngestPoint
 from oracle.messages import (
     GENESIS_HASH,
@@ -47,10 +49,14 @@ from oracle.messages import (
     parse_topic,
     topic_for,
 )
+from oracle.outgoing import Outgoing
+from oracle.throttle import Throttle
 
 log = structlog.get_logger(__name__)
 
 _RECEIVED = Counter("meritgrid_messages_total", "Messages from gateways by channel", ["channel"])
+_REPEATED = Counter("meritgrid_messages_repeated_total", "Messages that came again and were answered as before")
+_THROTTLED = Counter("meritgrid_throttled_total", "Messages let fall since their gateway sends too many")
 _REFUSED = Counter("meritgrid_quarantined_total", "Messages in quarantine by reason", ["reason"])
 _TOO_EARLY: Final = "interval-not-over"
 _REFUSED.labels(_TOO_EARLY)  # from 0 on, so that the first one shows as an increase: a gateway's clock is ahead
@@ -76,15 +82,6 @@ class ReadingRefused(MeritgridError):
         super().__init__(code, "The reading is refused", sentence)
 
 
-@dataclass(frozen=True, slots=True)
-class Outgoing:
-    """A message to publish."""
-
-    topic: str
-    payload: bytes
-    retain: bool = False
-
-
 @dataclass(slots=True)
 class _Place:
     """Where a reading stands in its gateway's chain; empty while it is not known to be the next one."""
@@ -96,7 +93,7 @@ class _Place:
 @dataclass(frozen=True)
 class Ingest:
     """Takes messages in. now: the market's time [epoch s]; changed: is told whose dispatches moved; came: who is online
-    (again); takes_p256: the chain can check signatures of P-256 keys."""
+    (again); takes_p256: the chain can check signatures of P-256 keys; throttle: how many of a gateway are taken."""
 
     engine: Engine
     settlement: Domain
@@ -106,13 +103,21 @@ class Ingest:
     changed: Callable[[str], None] = lambda _: None
     came: Callable[[str], None] = lambda _: None
     takes_p256: bool = True
+    throttle: Throttle = field(default_factory=lambda: Throttle(DEFAULT_MESSAGES_PER_S, DEFAULT_MESSAGE_BURST))
+    answers: Answers = field(default_factory=Answers)
 
     def take(self, topic: str, payload: bytes) -> list[Outgoing]:
         """Handle one message; what it returns is published after the commit."""
         checkpoints.passed(IngestPoint.HEARD, topic)
-        outgoing = self._taken(topic, payload)
+        outgoing = [] if self._is_too_much(topic, payload) else self._answered(topic, payload)
         checkpoints.passed(IngestPoint.STORED, topic)
         return outgoing
+
+    def _answered(self, topic: str, payload: bytes) -> list[Outgoing]:
+        if repeated := self.answers.to(topic, payload):
+            _REPEATED.inc()
+            return repeated
+        return self._taken(topic, payload)
 
     def _taken(self, topic: str, payload: bytes) -> list[Outgoing]:
         try:
@@ -122,7 +127,7 @@ class Ingest:
         _RECEIVED.labels(received.channel.value).inc()
         try:
             if isinstance(received.message, ReadingBatch):
-                return self._readings(received.gateway, topic, received.message)
+                return self._readings(received.gateway, topic, payload, received.message)
             if isinstance(received.message, SignedAcknowledgement):
                 self._acknowledgement(received.gateway, received.message)
             elif isinstance(received.message, Status):
@@ -131,16 +136,35 @@ class Ingest:
             return self._quarantine(topic, payload, refusal)
         return []
 
+    def _is_too_much(self, topic: str, payload: bytes) -> bool:
+        """Whether the message is let fall, unread: its gateway has no receipt, and sends what is worth it again."""
+        try:
+            gateway, _ = parse_topic(topic)
+        except MessageRefused:
+            return False  # which `parse` says
+        if self.throttle.admits(gateway):
+            return False
+        _THROTTLED.inc()
+        if self.throttle.is_to_be_said(gateway):
+            most = f"{self.throttle.per_s:g} messages a second ({self.throttle.burst} at once)"
+            sentence = f"The gateway sends more than {most}; what is above is let fall, and this is said once a minute."
+            with session_scope(self.engine) as session:
+                self._keep(session, topic, payload, ReadingRefused("too-many-messages", sentence))
+        return True
+
     # READINGS
 
-    def _readings(self, gateway: str, topic: str, batch: ReadingBatch) -> list[Outgoing]:
+    def _readings(self, gateway: str, topic: str, payload: bytes, batch: ReadingBatch) -> list[Outgoing]:
         with session_scope(self.engine) as session:
             # Which reading is the gateway's next one must not change before this one is stored.
             lock_gateway(session, gateway)
             receipts = tuple(self._receipt(session, gateway, topic, reading) for reading in batch.readings)
             _written(session, Channel.READINGS)
         sealed = Receipts.sealed(self.oracle_key, self.settlement, gateway=gateway, receipts=receipts)
-        return [Outgoing(topic_for(gateway, Channel.RECEIPTS), sealed.payload())]
+        answer = [Outgoing(topic_for(gateway, Channel.RECEIPTS), sealed.payload())]
+        if all(receipt.outcome is not ReceiptOutcome.REFUSED for receipt in receipts):
+            self.answers.remember(topic, payload, answer)  # a refusal may pass
+        return answer
 
     def _receipt(self, session: Session, gateway: str, topic: str, reading: SignedReading) -> Receipt:
         receipt = partial(

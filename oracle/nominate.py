@@ -23,8 +23,8 @@ from market.store.projections import Nanogrid, Portfolio
 from oracle.checkpoints import OutboxPoint
 from oracle.context import Oracle
 from oracle.forecast import NanogridForecast
-from oracle.ingest import Outgoing
 from oracle.messages import Channel, Plan, PlanEntry, topic_for
+from oracle.outgoing import Outgoing
 
 log = structlog.get_logger(__name__)
 

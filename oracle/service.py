@@ -22,8 +22,6 @@ from typing import Final
 
 import aiomqtt
 import structlog
-from prometheus_client import Gauge
-from sqlalchemy.exc import SQLAlchemyError
 
 from market import checkpoints
 from market.chain.bindings import open_contracts
@@ -35,26 +33,24 @@ from market.domain.calendar import Moment
 from market.domain.typed_data import checksum_address
 from market.jobs import Duty, Job, Schedule
 from market.observability import serve_metrics
-from market.settings import Settings, load_private_key, read_secret
+from market.settings import Settings, load_private_key
 from market.store.database import migrate, open_engine, read_scope
 from market.store.leadership import ORACLE_LEADER, Leadership
 from oracle import dispatching, nominate, settle
-from oracle.checkpoints import IngestPoint, OutboxPoint
+from oracle.checkpoints import OutboxPoint
 from oracle.context import Oracle
 from oracle.forecast import NanogridForecast, read_forecast
-from oracle.ingest import Ingest, Outgoing
-from oracle.messages import Channel, topic_for
+from oracle.ingest import Ingest
+from oracle.line import Line
+from oracle.outgoing import Outgoing
+from oracle.throttle import Throttle
 
 log = structlog.get_logger(__name__)
 
-_CONNECTED = Gauge("meritgrid_broker_connected", "1 while the oracle is connected to the broker, else 0")
-
-_FIRST_PAUSE_S: Final = 0.1
-_LONGEST_PAUSE_S: Final = 5.0
+_TRY_AGAIN_S: Final = 0.1
 _PUBLISH_WITHIN_S: Final = 20.0
 _ANSWERS_WITHIN_S: Final = 8.0
 _LOOK_EVERY_S: Final = 0.01
-_ASK_EVERY_S: Final = 0.1
 _EXPIRY_AFTER_DEADLINE_S: Final = 1
 _LATER_DISPATCHES: Final = (
     Moment.ACKNOWLEDGED, Moment.CHANGES_DISPATCHED, Moment.DELIVERY_STARTS, Moment.LAST_CHANGES_DISPATCHED
@@ -89,10 +85,12 @@ class OracleService:
             self._moved.add,
             self._came.add,
             can_check_p256(contracts.web3),
+            Throttle(settings.mqtt.gateway_messages_per_s, settings.mqtt.gateway_message_burst),
         )
         self._stop = threading.Event()
-        self._connected = asyncio.Event()
-        self._client: aiomqtt.Client | None = None
+        self._line = Line(
+            settings.mqtt, take=self._take, greeting=self._open_snapshots, is_wanted=self._leadership.is_held
+        )
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def now(self) -> float:
@@ -107,7 +105,7 @@ class OracleService:
             self._loop.add_signal_handler(number, ended.set)
         await asyncio.to_thread(self._recover)
         await asyncio.to_thread(self._leadership.start)
-        talking = asyncio.create_task(self._talk_for_ever())
+        talking = asyncio.create_task(self._line.run())
         ending = asyncio.create_task(ended.wait())
         jobs = threading.Thread(target=self._run_jobs, args=(ready,), name="calendar", daemon=True)
         jobs.start()
@@ -130,83 +128,16 @@ class OracleService:
     def _take_up(self) -> None:
         """Finish what another process may have begun, and hear the gateways before the first job."""
         self._recover()
-        while not self._connected.is_set() and self._leadership.is_held():
+        while not self._line.connected.is_set() and self._leadership.is_held():
             if self._stop.wait(_LOOK_EVERY_S):
                 return
 
     # MESSAGES
 
-    async def _talk_for_ever(self) -> None:
-        pause_s = _FIRST_PAUSE_S
-        while True:
-            await self._until_leader(is_leader=True)
-            try:
-                async with self._new_client() as client:
-                    for channel in (Channel.READINGS, Channel.ACKS, Channel.STATUS):
-                        await client.subscribe(topic_for("+", channel), qos=1)
-                    self._client = client
-                    self._connected.set()
-                    _CONNECTED.set(1)
-                    pause_s = _FIRST_PAUSE_S
-                    # What the broker may have forgotten, or this process had not said before it was killed.
-                    await self._publish_all(client, await asyncio.to_thread(self._open_snapshots))
-                    await self._listen_while_leader(client)
-            except (aiomqtt.MqttError, OSError) as problem:
-                log.info("no connection to the broker", problem=str(problem))
-            except SQLAlchemyError as problem:
-                # Nothing was acknowledged to the gateways: they send it again.
-                log.error("no connection to the database", problem=str(problem))
-            finally:
-                self._client = None
-                self._connected.clear()
-                _CONNECTED.set(0)
-            await asyncio.sleep(pause_s)
-            pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
-
-    async def _until_leader(self, *, is_leader: bool) -> None:
-        """Wait until this process is the one that acts, or is it no longer."""
-        while self._leadership.is_held() is not is_leader:  # noqa: ASYNC110 - a clock decides it, too
-            await asyncio.sleep(_ASK_EVERY_S)
-
-    async def _listen_while_leader(self, client: aiomqtt.Client) -> None:
-        listening = asyncio.create_task(self._listen(client))
-        losing = asyncio.create_task(self._until_leader(is_leader=False))
-        try:
-            await asyncio.wait([listening, losing], return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            losing.cancel()
-            listening.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await listening
-
-    def _new_client(self) -> aiomqtt.Client:
-        mqtt = self._settings.mqtt
-        password = read_secret(mqtt.password_file) if mqtt.password_file is not None else None
-        return aiomqtt.Client(
-            mqtt.host,
-            mqtt.port,
-            username=mqtt.username,
-            password=password,
-            identifier="meritgrid-oracle",
-            clean_session=False,
-            timeout=10,
-            tls_params=aiomqtt.TLSParameters(ca_certs=str(mqtt.ca_file) if mqtt.ca_file else None)
-            if mqtt.tls
-            else None,
-        )
-
-    async def _listen(self, client: aiomqtt.Client) -> None:
-        async for message in client.messages:
-            payload = message.payload if isinstance(message.payload, bytes) else str(message.payload).encode()
-            outgoing = await asyncio.to_thread(self._ingest.take, str(message.topic), payload)
-            await self._publish_all(client, outgoing)
-            if self._moved or self._came:
-                await self._publish_all(client, await asyncio.to_thread(self._snapshots_of_news))
-            checkpoints.passed(IngestPoint.ANSWERED, str(message.topic))
-
-    async def _publish_all(self, client: aiomqtt.Client, outgoing: Sequence[Outgoing]) -> None:
-        for message in outgoing:
-            await client.publish(message.topic, message.payload, qos=1, retain=message.retain)
+    def _take(self, topic: str, payload: bytes) -> list[Outgoing]:
+        """Handle one message; answers to it first, then what it changes for gateways."""
+        outgoing = self._ingest.take(topic, payload)
+        return outgoing + self._snapshots_of_news() if self._moved or self._came else outgoing
 
     def _open_snapshots(self) -> list[Outgoing]:
         with read_scope(self._oracle.engine) as session:
@@ -228,7 +159,7 @@ class OracleService:
             raise RuntimeError("the service does not run")
         deadline = time.monotonic() + _PUBLISH_WITHIN_S
         while outgoing and not self._stop.is_set():
-            future = asyncio.run_coroutine_threadsafe(self._publish_now(outgoing), self._loop)
+            future = asyncio.run_coroutine_threadsafe(self._line.publish(outgoing), self._loop)
             try:
                 future.result(_PUBLISH_WITHIN_S)
             except (aiomqtt.MqttError, FutureTimeout, OSError) as problem:
@@ -237,15 +168,9 @@ class OracleService:
                 if time.monotonic() > deadline:
                     log.warning("not published; it will be when the broker is back", problem=str(problem))
                     return
-                time.sleep(_FIRST_PAUSE_S)
+                time.sleep(_TRY_AGAIN_S)
             else:
                 return
-
-    async def _publish_now(self, outgoing: Sequence[Outgoing]) -> None:
-        await self._connected.wait()
-        if self._client is None:
-            raise aiomqtt.MqttError("not connected")
-        await self._publish_all(self._client, outgoing)
 
     # JOBS
 

@@ -84,6 +84,7 @@ def expire(oracle: Oracle, _: int) -> None:
     for command in _open_commands(oracle, latest):
         function = oracle.contracts.settlement.functions.expireCommand(command.nanogrid, command.interval)
         _send(oracle, function, "expireCommand", command.nanogrid, command.interval)
+    oracle.sender.finish_abandoned()
     oracle.index()
 
 

@@ -9,6 +9,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchem
 from market.domain.typed_data import checksum_address
 from market.services.access import Scope
 from market.services.accounts import TokenPermit
+from market.services.enrolment_ca import MAX_REQUEST_CHARACTERS
 
 HexSignature = Annotated[str, Field(pattern=r"^0x[0-9a-fA-F]{128}([0-9a-fA-F]{2})?$", description="64 or 65 bytes")]
 GatewayHexSignature = Annotated[
@@ -135,9 +136,18 @@ class RawTransaction(Body):
     raw_transaction: Annotated[str, Field(pattern=r"^0x([0-9a-fA-F]{2})+$", max_length=262_144)]
 
 
+CertificateRequest = Annotated[
+    str,
+    Field(
+        max_length=MAX_REQUEST_CHARACTERS,
+        description="PKCS #10 in PEM, of a key on P-256 or P-384, for the gateway's address in lower case",
+    ),
+]
+
+
 class EnrolmentOfGateway(Body):
     """A one-time code's and a gateway's signatures over Enrolment(nanogrid, gateway), and the gateway's over an
-    Envelope of the market's nonce."""
+    Envelope of the market's nonce. certificate_request: for a broker that asks for certificates."""
 
     model_config = _example(
         nanogrid=65_543, gateway=_ADDRESS, code_signature=_SIGNATURE, gateway_signature=_SIGNATURE, nonce="5f…",
@@ -150,3 +160,17 @@ class EnrolmentOfGateway(Body):
     gateway_signature: GatewayHexSignature
     nonce: Annotated[str, Field(min_length=8, max_length=64)]
     access_signature: GatewayHexSignature
+    certificate_request: CertificateRequest | None = None
+
+
+class RenewalOfCertificate(Body):
+    """The gateway's signature over an Envelope of the market's nonce, and its request for a certificate."""
+
+    model_config = _example(
+        gateway=_ADDRESS, nonce="5f…", access_signature=_SIGNATURE, certificate_request="-----BEGIN CERTIFICATE REQ…"
+    )
+
+    gateway: Address
+    nonce: Annotated[str, Field(min_length=8, max_length=64)]
+    access_signature: GatewayHexSignature
+    certificate_request: CertificateRequest

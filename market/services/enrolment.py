@@ -11,23 +11,34 @@ import secrets
 from dataclasses import dataclass
 from typing import Any, Final
 
+from cryptography.hazmat.primitives.asymmetric import ec
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
-from market.domain.errors import BadSignature, Category, MeritgridError
+from market.domain.errors import BadSignature, Category, MeritgridError, ValidationFailed, Violation
 from market.domain.gateway_key import gateway_of_message
 from market.domain.messages import Enrolment, access_request
 from market.domain.signing import Signature, recover_message
 from market.domain.typed_data import CONTRACT_KEYS, checksum_address
 from market.domain.units import P256_SIGNATURE_BYTES
-from market.services.access import GATEWAY_ROLE, Scope, new_api_key, use_nonce
+from market.services.access import GATEWAY_ROLE, NotAllowed, Scope, new_api_key, use_nonce
+from market.services.certificates import ENROLLED_ANEW
 from market.services.decisions import audit
+from market.services.enrolment_ca import requested_key
 from market.services.market import Market
 from market.store.books import GatewayEnrolmentOpened
 from market.store.projections import Nanogrid, Node, RoleHolding
 from market.store.work import ApiKey, BrokerCredential
 
 _PASSWORD_BYTES: Final = 32
+
+
+class CertificatesUnknown(MeritgridError):
+    """A certificate is asked for, and the broker lets gateways in by password."""
+
+    def __init__(self) -> None:
+        sentence = "This market's broker lets gateways in by password: there are no certificates to renew."
+        super().__init__("no-certificates", "No certificates here", sentence, {}, Category.INVALID)
 
 
 class EnrolmentUnknown(MeritgridError):
@@ -50,6 +61,17 @@ class EnrolmentRequest:
     gateway_signature: str
     nonce: str
     access_signature: str
+    certificate_request: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RenewalRequest:
+    """What a gateway sends for another certificate: its signature over the market's nonce, a request for its key."""
+
+    gateway: str
+    nonce: str
+    access_signature: str
+    certificate_request: str
 
 
 def enrol(market: Market, request: EnrolmentRequest) -> dict[str, Any]:
@@ -60,16 +82,16 @@ def enrol(market: Market, request: EnrolmentRequest) -> dict[str, Any]:
         NotSignedIn: the nonce is unknown, used or expired.
         ContractRefused: the code is used up or expired, the gateway serves another nanogrid, or its key is a P-256 key,
             which this chain cannot check.
+        ValidationFailed: the broker asks for certificates, and the request for one is missing or unusable.
     """
+    broker_key = _broker_key(market, request)
     nanogrid, code_signature = request.nanogrid, Signature.from_hex(request.code_signature)
     gateway_signature = _gateway_signature(request.gateway_signature)
     message = Enrolment(nanogrid, checksum_address(request.gateway))
     domain = market.domain(message)
     if gateway_of_message(message, domain, gateway_signature) != message.gateway:
         raise BadSignature("The gateway's own key has not signed this enrolment.")
-    asked = access_request(message.gateway, request.nonce)
-    if gateway_of_message(asked, domain, _gateway_signature(request.access_signature)) != message.gateway:
-        raise BadSignature("The gateway's own key has not signed the nonce.")
+    _require_access(market, message.gateway, request.nonce, request.access_signature)
     code = recover_message(message, domain, code_signature)
     with market.sessions() as session:
         use_nonce(session, request.nonce, market.now_s())
@@ -84,7 +106,48 @@ def enrol(market: Market, request: EnrolmentRequest) -> dict[str, Any]:
             # The code was used long ago, by this gateway, and another one has taken its place since.
             raise EnrolmentUnknown(nanogrid)
     with market.sessions() as session:
-        return _access(market, session, nanogrid, message.gateway)
+        return _access(market, session, nanogrid, message.gateway, broker_key)
+
+
+def renew_certificate(market: Market, request: RenewalRequest) -> dict[str, Any]:
+    """Give the gateway of a nanogrid another certificate.
+
+    Raises:
+        BadSignature: the gateway has not signed. NotSignedIn: the nonce is unknown, used or expired.
+        NotAllowed: it serves no nanogrid (any more). CertificatesUnknown: the broker asks for no certificates.
+        ValidationFailed: the request is unusable.
+    """
+    gateway = checksum_address(request.gateway)
+    if market.certificates is None:
+        raise CertificatesUnknown
+    key = requested_key(request.certificate_request, gateway.lower())
+    _require_access(market, gateway, request.nonce, request.access_signature)
+    market.index()
+    with market.sessions() as session:
+        use_nonce(session, request.nonce, market.now_s())
+        nanogrid = session.scalar(select(Nanogrid.nanogrid).where(Nanogrid.gateway == gateway))
+        if nanogrid is None:
+            raise NotAllowed(f"The gateway {gateway} serves no nanogrid (any more). Enrol it with a new code.")
+        certificate = market.certificates.issue(session, gateway, nanogrid, key)
+        audit(session, market.now_s(), gateway, "certificate renewed", "nanogrid", nanogrid)
+    return _broker_answer(market, gateway, certificate)
+
+
+def _require_access(market: Market, gateway: str, nonce: str, signature: str) -> None:
+    """Raises BadSignature where it is not the gateway that asks now."""
+    asked = access_request(gateway, nonce)
+    if gateway_of_message(asked, market.domain(asked), _gateway_signature(signature)) != gateway:
+        raise BadSignature("The gateway's own key has not signed the nonce.")
+
+
+def _broker_key(market: Market, request: EnrolmentRequest) -> ec.EllipticCurvePublicKey | None:
+    """The key that the gateway wants a certificate for; None where the broker asks for passwords."""
+    if market.certificates is None:
+        return None
+    if request.certificate_request is None:
+        rule = "is missing: the broker asks for certificates; enrol with an agent of this version or later"
+        raise ValidationFailed([Violation("/certificate_request", None, rule)])
+    return requested_key(request.certificate_request, request.gateway.lower())
 
 
 def _gateway_signature(text: str) -> bytes:
@@ -113,7 +176,9 @@ def _is_bound(market: Market, nanogrid: int, gateway: str, code: str) -> bool:
         return row.gateway == gateway
 
 
-def _access(market: Market, session: Session, nanogrid: int, gateway: str) -> dict[str, Any]:
+def _access(
+    market: Market, session: Session, nanogrid: int, gateway: str, broker_key: ec.EllipticCurvePublicKey | None
+) -> dict[str, Any]:
     now_s = market.now_s()
     row = session.get_one(Nanogrid, nanogrid)
     node = session.get_one(Node, row.node)
@@ -123,18 +188,12 @@ def _access(market: Market, session: Session, nanogrid: int, gateway: str) -> di
         .values(revoked_at=now_s)
     )
     _, api_key = new_api_key(session, gateway, GATEWAY_ROLE, [Scope.READ, Scope.BIDS], now_s, nanogrid)
-    password = secrets.token_urlsafe(_PASSWORD_BYTES)
-    session.merge(
-        BrokerCredential(
-            username=gateway.lower(),
-            password_sha256="0x" + hashlib.sha256(password.encode()).hexdigest(),
-            kind=GATEWAY_ROLE,
-            gateway=gateway,
-            nanogrid=nanogrid,
-            created_at=now_s,
-            revoked_at=None,
-        )
-    )
+    if market.certificates is not None and broker_key is not None:
+        market.certificates.revoke_of_nanogrid(session, nanogrid, ENROLLED_ANEW)
+        certificate = market.certificates.issue(session, gateway, nanogrid, broker_key)
+        broker = _broker_answer(market, gateway, certificate)
+    else:
+        broker = {**_broker_answer(market, gateway, None), "password": _new_password(session, nanogrid, gateway, now_s)}
     audit(session, now_s, gateway, "gateway enrolled", "nanogrid", nanogrid)
     return {
         "nanogrid": nanogrid,
@@ -148,6 +207,28 @@ def _access(market: Market, session: Session, nanogrid: int, gateway: str) -> di
         "dso": node.dso,
         "relayer": market.relayer.address,
         "time_unit_s": market.calendar.time_unit_s,
-        "mqtt": {**market.broker, "username": gateway.lower(), "password": password},
+        "mqtt": broker,
         "api_key": api_key,
     }
+
+
+def _new_password(session: Session, nanogrid: int, gateway: str, now_s: int) -> str:
+    password = secrets.token_urlsafe(_PASSWORD_BYTES)
+    session.merge(
+        BrokerCredential(
+            username=gateway.lower(),
+            password_sha256="0x" + hashlib.sha256(password.encode()).hexdigest(),
+            kind=GATEWAY_ROLE,
+            gateway=gateway,
+            nanogrid=nanogrid,
+            created_at=now_s,
+            revoked_at=None,
+        )
+    )
+    return password
+
+
+def _broker_answer(market: Market, gateway: str, certificate: str | None) -> dict[str, Any]:
+    """How the gateway reaches the broker, and by what it is known there."""
+    known_by = {"authentication": "password"} if certificate is None else {"authentication": "certificate"}
+    return {**market.broker, "username": gateway.lower(), **known_by, "certificate": certificate}

@@ -17,6 +17,7 @@ from market.chain.sender import TransactionSender
 from market.clock import Clock
 from market.domain.calendar import Calendar
 from market.domain.typed_data import Domain, Message
+from market.services.certificates import GatewayCertificates
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,8 @@ class Market:
     """Everything that a service needs.
 
     sessions: a transaction that may write; reading: one that only reads; index: brings the projections up to the
-    chain's head; broker: how gateways reach it; time_zone: of the local day.
+    chain's head; broker: how gateways reach it; time_zone: of the local day; certificates: signs
+    gateways' certificates for a broker that asks for them, None where they have passwords.
     """
 
     sessions: Callable[[], AbstractContextManager[Session]]
@@ -39,6 +41,7 @@ class Market:
     broker: Mapping[str, Any]
     public_url: str
     time_zone: str
+    certificates: GatewayCertificates | None = None
 
     @property
     def chain_id(self) -> int:

@@ -42,6 +42,8 @@ RowId = Annotated[int, mapped_column(_COUNTED, primary_key=True, autoincrement=T
 Hash32 = Annotated[str, mapped_column(String(66))]
 """32 bytes as 0x and 64 hex digits."""
 Address = Annotated[str, mapped_column(String(42))]
+SerialNumber = Annotated[str, mapped_column(String(40))]
+"""Of an X.509 certificate: at most 20 bytes in hexadecimal."""
 BigInt = Annotated[int, mapped_column(BigInteger)]
 UInt64 = Annotated[int, mapped_column(Unsigned64)]
 SmallInt = Annotated[int, mapped_column(SmallInteger)]

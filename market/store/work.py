@@ -7,7 +7,7 @@ from enum import StrEnum
 from sqlalchemy import Index, Text, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
-from market.store.base import Address, Base, BigInt, Code, Hash32, JsonValue, Name, Raw, RowId, SmallInt
+from market.store.base import Address, Base, BigInt, Code, Hash32, JsonValue, Name, Raw, RowId, SerialNumber, SmallInt
 
 
 class DispatchKind(StrEnum):
@@ -226,6 +226,31 @@ class BrokerCredential(Base):
     nanogrid: Mapped[BigInt | None]
     created_at: Mapped[BigInt]
     revoked_at: Mapped[BigInt | None]
+
+
+class GatewayCertificate(Base):
+    """A certificate that the enrolment authority has signed for a gateway. Its times are the machine's."""
+
+    __tablename__ = "gateway_certificates"
+
+    serial: Mapped[SerialNumber] = mapped_column(primary_key=True)
+    """In hexadecimal, lower case."""
+    gateway: Mapped[Address] = mapped_column(index=True)
+    nanogrid: Mapped[BigInt] = mapped_column(index=True)
+    issued_at: Mapped[BigInt]
+    expires_at: Mapped[BigInt]
+    revoked_at: Mapped[BigInt | None]
+    reason: Mapped[Code | None]
+
+
+class RevocationList(Base):
+    """The lists of revoked certificates that the authority has signed; the one with the highest number counts."""
+
+    __tablename__ = "revocation_lists"
+
+    number: Mapped[BigInt] = mapped_column(primary_key=True, autoincrement=False)
+    pem: Mapped[str] = mapped_column(Text)
+    issued_at: Mapped[BigInt]
 
 
 class Enrolment(Base):

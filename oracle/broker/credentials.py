@@ -15,10 +15,9 @@ from sqlalchemy.orm import Session
 from market.services.access import serves
 from market.store.database import read_scope, session_scope
 from market.store.work import BrokerCredential
-from oracle.messages import Channel, topic_for
+from oracle.broker.limits import TO_GATEWAY, TO_ORACLE
+from oracle.messages import topic_for
 
-_TO_ORACLE: Final = frozenset({Channel.READINGS, Channel.ACKS, Channel.STATUS})
-_TO_GATEWAY: Final = frozenset({Channel.RECEIPTS, Channel.DISPATCH, Channel.PLAN})
 _OURS: Final = re.compile(r"meritgrid/v1/gw/([+]|0x[0-9a-f]{40})/([+]|[a-z]+)")
 
 
@@ -38,13 +37,13 @@ class Access:
         """A gateway publishes what goes to the oracle, under its own address; a service all of ours."""
         if self.gateway is None:
             return _OURS.fullmatch(topic) is not None
-        return topic in {topic_for(self.gateway, channel) for channel in _TO_ORACLE}
+        return topic in {topic_for(self.gateway, channel) for channel in TO_ORACLE}
 
     def may_read(self, topic: str) -> bool:
         """A gateway reads what goes to it; a service all of ours, by wildcards too."""
         if self.gateway is None:
             return _OURS.fullmatch(topic) is not None
-        return topic in {topic_for(self.gateway, channel) for channel in _TO_GATEWAY}
+        return topic in {topic_for(self.gateway, channel) for channel in TO_GATEWAY}
 
 
 def let_in(engine: Engine, username: str | None, password: str | None) -> Access | None:

@@ -12,7 +12,7 @@ for anybody's subscription. Here a will needs the right to publish, and a client
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any
 
 import amqtt.broker
 import amqtt.mqtt.protocol.handler
@@ -24,10 +24,7 @@ from amqtt.mqtt.packet import MQTTFixedHeader
 from amqtt.mqtt.protocol.broker_handler import BrokerProtocolHandler
 from amqtt.session import Session
 
-from oracle.messages import MAX_PAYLOAD_BYTES
-
-MAX_PACKET_BYTES: Final = 4 * MAX_PAYLOAD_BYTES
-"""Room above a message's own limit: one that is somewhat too large still reaches the oracle, which says so."""
+from oracle.broker.limits import MAX_PACKET_BYTES
 
 
 class PacketTooLong(Exception):

@@ -9,9 +9,9 @@ import pytest
 
 from market.desks.market_client import MarketClient
 from tests.chain.world import KEYS, owner_key
-from tests.cli.conftest import Room, room, room_database_url
+from tests.cli.conftest import Room, room, room_broker, room_database_url
 
-__all__ = ["room", "room_database_url"]
+__all__ = ["room", "room_broker", "room_database_url"]
 
 Caller = Callable[[str], MarketClient]
 

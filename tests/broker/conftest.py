@@ -21,6 +21,7 @@ from cryptography.x509.oid import NameOID
 from sqlalchemy import Engine
 
 from market.store.database import migrate, open_engine
+from tests.broker.mosquitto import Mosquitto
 
 
 @dataclass(frozen=True)
@@ -139,3 +140,12 @@ def start_broker(tmp_path: Path, free_ports: Callable[[], int]) -> Iterator[Star
     for broker in running:
         broker.stop()
         broker.engine.dispose()
+
+
+@pytest.fixture
+def mosquitto(tmp_path: Path, free_port: int) -> Iterator[Mosquitto]:
+    """A running Mosquitto, ended at the end of the test."""
+    broker = Mosquitto.in_folder(tmp_path, free_port)
+    broker.start()
+    yield broker
+    broker.stop()

@@ -21,6 +21,7 @@ from typer.testing import CliRunner
 from market.api.app import create_app
 from market.api.connections import http_server
 from market.chain.deployment import DeploymentParameters
+from market.services.certificates import GatewayCertificates
 from market.services.market import Market
 from market.settings import ApiSettings
 from market.store.database import read_scope, session_scope
@@ -80,6 +81,23 @@ def room_database_url(tmp_path: Path) -> str:
     return f"sqlite:///{tmp_path / 'market.sqlite'}"
 
 
+@dataclass(frozen=True)
+class RoomBroker:
+    """How the room's gateways reach a broker, and what signs their certificates, if they have any."""
+
+    address: dict[str, Any]
+    certificates: GatewayCertificates | None = None
+
+
+NO_BROKER = RoomBroker({"host": "127.0.0.1", "port": 1883, "tls": False})
+
+
+@pytest.fixture
+def room_broker() -> RoomBroker:
+    """None that runs; a test that is about a broker has its own fixture of this name."""
+    return NO_BROKER
+
+
 @contextmanager
 def opened_room(
     chain: Chain,
@@ -87,6 +105,7 @@ def opened_room(
     database_url: str,
     api: ApiSettings,
     parameters: DeploymentParameters = PARAMETERS,
+    broker: RoomBroker = NO_BROKER,
 ) -> Iterator[Room]:
     """The market of a registered and funded world, served as the settings say until the context ends."""
     world = World.build(chain, database_url, parameters=parameters)
@@ -104,9 +123,10 @@ def opened_room(
         clock=WorldClock(world),
         calendar=world.contracts.calendar,
         parameters=asdict(world.contracts.deployment.parameters),
-        broker={"host": "127.0.0.1", "port": 1883, "tls": False},
+        broker=broker.address,
         public_url=url,
         time_zone="Europe/Rome",
+        certificates=broker.certificates,
     )
     market.index()
     server = http_server(create_app(market, api), api)
@@ -122,9 +142,10 @@ def opened_room(
 
 
 @pytest.fixture
-def room(anvil: Any, tmp_path: Path, free_port: int, room_database_url: str) -> Iterator[Room]:
+def room(anvil: Any, tmp_path: Path, free_port: int, room_database_url: str, room_broker: RoomBroker) -> Iterator[Room]:
     """The market of a registered and funded world, served on a free port."""
-    with opened_room(anvil, tmp_path, room_database_url, ApiSettings(port=free_port)) as opened:
+    api = ApiSettings(port=free_port)
+    with opened_room(anvil, tmp_path, room_database_url, api, broker=room_broker) as opened:
         yield opened
 
 

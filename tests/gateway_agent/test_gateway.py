@@ -11,8 +11,9 @@ import pytest
 
 from gateway_agent.buffer import Buffer
 from gateway_agent.configuration import BUFFER_FILE
-from gateway_agent.gateway import Gateway, Parts
+from gateway_agent.gateway import Gateway
 from gateway_agent.metrics import Metrics
+from gateway_agent.parts import Parts
 from market.domain.gateway_key import KeyKind, kind_of
 from oracle.messages import Channel, Liveness, Plan, PlanEntry, Receipt, ReceiptOutcome, Receipts
 from tests.gateway_agent.world import (

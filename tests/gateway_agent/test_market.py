@@ -26,9 +26,9 @@ from gateway_agent.bidding import MarketApi, OfferBoard, is_receipt_of
 from gateway_agent.cli import app as gateway_app
 from gateway_agent.configuration import ENROLMENT_FILE, KEY_FILE, SETTINGS_FILE, BadConfiguration, load_enrolled
 from gateway_agent.enrolment import EnrolmentRefused, enrol
-from gateway_agent.gateway import Parts
 from gateway_agent.identity import UnsafeFile, load_identity, load_or_create_identity, write_secret
 from gateway_agent.metrics import Metrics
+from gateway_agent.parts import Parts
 from market.domain.enrolment_code import EnrolmentCode, MalformedCode
 from market.domain.gateway_key import KeyKind, gateway_of_message
 from market.domain.messages import Bid, BidReceipt, Enrolment, access_request

@@ -20,7 +20,6 @@ from market.store.projections import Award, GridCommand
 from market.store.work import Dispatch, Notice, OutboxState, Transaction
 from oracle import dispatching, nominate, settle
 from oracle.forecast import ForecastUnusable, NanogridForecast, read_forecast
-from oracle.ingest import Outgoing
 from oracle.messages import (
     Channel,
     DispatchKind,
@@ -29,6 +28,7 @@ from oracle.messages import (
     SignedAcknowledgement,
     topic_for,
 )
+from oracle.outgoing import Outgoing
 from tests.chain.world import (
     EMERGENCY_PRICE_UEUR_KWH,
     KEYS,

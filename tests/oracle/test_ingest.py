@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from threading import Barrier
 from typing import Any
 
 import pytest
@@ -21,11 +23,13 @@ from market.store.database import read_scope, session_scope
 from market.store.facts import Acknowledgement, GatewayStatus, Quarantined, Reading
 from market.store.projections import Nanogrid
 from market.store.work import Dispatch, Notice, OutboxState
+from oracle.answers import Answers
 from oracle.messages import (
     MAX_PAYLOAD_BYTES,
     Channel,
     Liveness,
     MessageRefused,
+    ReadingBatch,
     ReceiptOutcome,
     SignedAcknowledgement,
     Status,
@@ -58,7 +62,8 @@ def test_readings_are_stored_once_and_each_is_answered(late: Desk) -> None:
     meter = late.meter(1)
     readings = [meter.read(T), meter.read(T + U)]
     assert [receipt.outcome for receipt in late.take(meter, *readings)] == [STORED, STORED]
-    assert [receipt.outcome for receipt in late.take(meter, *readings)] == [DUPLICATE, DUPLICATE]
+    restarted = replace(late, ingest=replace(late.ingest, answers=Answers()))
+    assert [receipt.outcome for receipt in restarted.take(meter, *readings)] == [DUPLICATE, DUPLICATE]
     assert stored(late) == [(nanogrid(1), T), (nanogrid(1), T + U)]
     with read_scope(late.oracle.engine) as session:
         told = session.execute(select(Notice.topic, Notice.nanogrid, Notice.interval).order_by(Notice.id)).all()
@@ -382,3 +387,23 @@ def test_a_status_is_kept_when_the_gateway_of_the_nanogrid_sealed_it(
     with read_scope(late.oracle.engine) as session:
         kept = session.scalar(select(func.count()).select_from(GatewayStatus))
     assert (kept, late.quarantined()) == (0 if refusals else 1, refusals)
+
+
+def test_oracles_that_hear_the_same_readings_at_once_store_each_once(late: Desk) -> None:
+    """One that is about to be followed, and the one that follows it: both answer, and one of them has stored."""
+    meters = [late.meter(index) for index in range(4)]
+    batches = [(meter, ReadingBatch(readings=(meter.read(T), meter.read(T + U))).payload()) for meter in meters]
+    start = Barrier(3)
+
+    def hear(_: int) -> list[list[ReceiptOutcome]]:
+        start.wait()
+        return [[receipt.outcome for receipt in late.receipts(meter, payload)] for meter, payload in batches]
+
+    with ThreadPoolExecutor(3) as pool:
+        answers = list(pool.map(hear, range(3)))
+    for told in zip(*answers, strict=True):
+        assert sorted(told) == [
+            [DUPLICATE] * 2, [DUPLICATE] * 2, [STORED] * 2
+        ]  # fmt: skip
+    assert len(stored(late)) == 8
+    assert late.quarantined() == []

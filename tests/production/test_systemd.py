@@ -17,6 +17,7 @@ UNITS = PRODUCTION / "systemd"
 NAMES = {
     "chain": "meritgrid-validator.service",
     "broker": "mosquitto.service",
+    "Mosquitto's guard": "meritgrid-broker-guard.service",
     "market": "meritgrid-market.service",
     "oracle": "meritgrid-oracle.service",
     "DSO's desk": "meritgrid-dso-desk@1.service",

@@ -11,7 +11,7 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import Engine, MetaData, Table, inspect, select, text
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from market.store.database import INDEXER_LOCK, lock, migrate, open_engine, read_scope, session_scope
 from market.store.models import (
@@ -136,6 +136,24 @@ def test_writers_follow_each_other_and_none_fails(engine: Engine) -> None:
         thread.join()
     with read_scope(engine) as session:
         assert session.get_one(IndexerCursor, 1).block == 40
+
+
+@pytest.mark.postgresql
+def test_a_process_that_hangs_in_a_transaction_loses_its_locks(
+    postgresql_database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("market.store.database._IDLE_IN_TRANSACTION_S", 1)
+    hanging, other = open_engine(postgresql_database), open_engine(postgresql_database)
+    with hanging.connect() as silent:
+        silent.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": INDEXER_LOCK})
+        started_s = time.monotonic()
+        with session_scope(other) as waiting:
+            lock(waiting, INDEXER_LOCK)
+        assert time.monotonic() - started_s < 10
+        with pytest.raises(DBAPIError, match="idle-in-transaction timeout"):
+            silent.execute(text("SELECT 1"))
+    hanging.dispose()
+    other.dispose()
 
 
 def test_a_reader_waits_for_no_writer_and_sees_one_state(engine: Engine) -> None:

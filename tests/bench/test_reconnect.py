@@ -1,0 +1,29 @@
+"""A thousand gateways lose their broker at once: all come back, spread out, and every reading is stored once."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+
+import pytest
+
+from scripts.bench.reconnect.storm import play
+
+GATEWAYS = 1_000
+BACK_WITHIN_S = 90.0
+"""On a machine that has much else to do; the gateways' own processors are all this one."""
+
+
+@pytest.mark.slow
+@pytest.mark.processes
+@pytest.mark.timeout(900)
+async def test_a_thousand_gateways_come_back_together_and_no_reading_is_lost(tmp_path: Path) -> None:
+    outcome = await play(tmp_path, GATEWAYS, [(0.0, signal.SIGKILL)])
+    assert (outcome.lost, outcome.doubled, outcome.waiting) == (0, 0, 0)
+    assert outcome.readings == 2 * GATEWAYS, "one before, one while the broker was away"
+    [back] = outcome.returns
+    assert len(back.back_s) == GATEWAYS
+    assert back.back_s[-1] < BACK_WITHIN_S
+    # Without jitter all would come at once, again and again until each has been served.
+    assert back.busiest_second < 0.8 * GATEWAYS
+    assert back.connections < 1.5 * GATEWAYS

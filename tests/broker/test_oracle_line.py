@@ -1,0 +1,113 @@
+"""The oracle's line to a real Mosquitto, by certificate: it hears, answers, and comes back when the broker does."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from market.backoff import Backoff
+from market.settings import MqttSettings, SettingsError
+from oracle.line import Line
+from oracle.messages import Channel, topic_for
+from oracle.outgoing import Outgoing
+from tests.broker.mosquitto import GATEWAYS, Mosquitto, heard
+
+pytestmark = pytest.mark.processes
+
+OWN = GATEWAYS[0]
+
+
+def settings(mosquitto: Mosquitto) -> MqttSettings:
+    certificate, key = mosquitto.files.services["oracle"]
+    return MqttSettings(
+        port=mosquitto.files.port,
+        tls=True,
+        ca_file=mosquitto.files.ca_file,
+        client_cert_file=certificate,
+        client_key_file=key,
+    )
+
+
+@asynccontextmanager
+async def running(line: Line) -> AsyncIterator[None]:
+    task = asyncio.create_task(line.run())
+    try:
+        yield
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+
+def echo(topic: str, payload: bytes) -> list[Outgoing]:
+    return [Outgoing(topic_for(OWN, Channel.RECEIPTS), payload)]
+
+
+async def connected(line: Line, *, is_connected: bool = True) -> None:
+    async with asyncio.timeout(15):
+        while line.connected.is_set() is not is_connected:  # noqa: ASYNC110 - another task sets and clears it
+            await asyncio.sleep(0.02)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+async def test_it_comes_back_with_the_broker_and_greets_again(mosquitto: Mosquitto, number: signal.Signals) -> None:
+    greetings: list[int] = []
+
+    def greeting() -> list[Outgoing]:
+        greetings.append(1)
+        return [Outgoing(topic_for(OWN, Channel.DISPATCH), b"snapshot", retain=True)]
+
+    line = Line(settings(mosquitto), take=echo, greeting=greeting, backoff=Backoff(0.2, 1.0))
+    async with running(line):
+        await connected(line)
+        mosquitto.stop(number)
+        await connected(line, is_connected=False)
+        mosquitto.start()
+        await connected(line)
+        async with mosquitto.client(OWN) as gateway:
+            await gateway.subscribe(topic_for(OWN, Channel.RECEIPTS), qos=1)
+            await gateway.publish(topic_for(OWN, Channel.READINGS), b"reading", qos=1)
+            assert await heard(gateway) == [(topic_for(OWN, Channel.RECEIPTS), b"reading")]
+    assert len(greetings) == 2
+
+
+async def test_what_a_gateway_sends_while_the_oracle_is_away_waits_for_it(mosquitto: Mosquitto) -> None:
+    taken: asyncio.Queue[bytes] = asyncio.Queue()
+    loop = asyncio.get_running_loop()
+
+    def take(topic: str, payload: bytes) -> list[Outgoing]:
+        loop.call_soon_threadsafe(taken.put_nowait, payload)
+        return []
+
+    async with running(first := Line(settings(mosquitto), take=take, greeting=list)):
+        await connected(first)
+    async with mosquitto.client(OWN) as gateway:
+        await gateway.publish(topic_for(OWN, Channel.READINGS), b"meanwhile", qos=1)
+    async with running(Line(settings(mosquitto), take=take, greeting=list)):
+        assert await asyncio.wait_for(taken.get(), 10) == b"meanwhile"
+
+
+async def test_of_two_only_the_one_that_is_wanted_is_there(mosquitto: Mosquitto) -> None:
+    leader = {"is": "first"}
+    lines = {
+        name: Line(settings(mosquitto), take=echo, greeting=list, is_wanted=lambda name=name: leader["is"] == name)  # type: ignore[misc]
+        for name in ("first", "second")
+    }
+    async with running(lines["first"]), running(lines["second"]):
+        await connected(lines["first"])
+        assert not lines["second"].connected.is_set()
+        leader["is"] = "second"
+        await connected(lines["second"])
+        await connected(lines["first"], is_connected=False)
+
+
+async def test_a_key_that_others_may_read_ends_it(mosquitto: Mosquitto, tmp_path: Path) -> None:
+    mosquitto.files.services["oracle"][1].chmod(0o644)
+    with pytest.raises(SettingsError, match="mode 644"):
+        await Line(settings(mosquitto), take=echo, greeting=list).run()
