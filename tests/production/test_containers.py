@@ -25,7 +25,7 @@ _VALIDATE = """
 const { validate } = require(process.argv[1] + "/node_modules/dockerfile-utils");
 console.log(JSON.stringify(validate(require("fs").readFileSync(process.argv[2], "utf8"))));
 """
-_PRODUCT = {"market", "oracle", "dso-desk", "aggregator-desk", "gateway"}
+_PRODUCT = {"market", "oracle", "dso-desk", "aggregator-desk", "broker-guard", "gateway"}
 
 
 def services(path: Path) -> dict[str, dict[str, Any]]:
