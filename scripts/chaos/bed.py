@@ -46,7 +46,7 @@ Told = Callable[[str], None]
 
 @dataclass
 class Bed:
-    """One run. struck: faults by kind and target; left_out: what this machine cannot do, and why."""
+    """One run. struck: faults by kind and target; replayed: old messages sent again; left_out: what this machine cannot do, and why."""
 
     options: ChaosOptions
     stage: RehearsalStage
@@ -60,6 +60,7 @@ class Bed:
     struck: Counter[tuple[Kind, str]] = field(default_factory=Counter)
     recoveries: Recoveries = field(default_factory=Recoveries)
     not_back: list[str] = field(default_factory=list)
+    replayed: int = 0
 
     @property
     def promises_log(self) -> Path:
@@ -127,7 +128,7 @@ class Bed:
             await asyncio.sleep(lasts_s)
             await asyncio.to_thread(self.disks[target].relieve)
         elif fault.kind is Kind.REPLAY:
-            await replay(self.stage, Random(f"{self.options.seed} {fault.at_s}"))
+            self.replayed += await replay(self.stage, Random(f"{self.options.seed} {fault.at_s}"))
         elif fault.kind is Kind.CLOCK:
             jump_s = Random(f"{self.options.seed} {fault.at_s}").choice((-3600, -90, -20, 20, 90, 3600))
             set_clock(self.stage, target, jump_s)

@@ -18,7 +18,7 @@ from typing import Final
 import aiomqtt
 from eth_account import Account
 
-from gateway_agent.configuration import load_enrolled
+from gateway_agent.configuration import BROKER_FILE, load_enrolled
 from gateway_agent.link import tls_context
 from market.chain.bindings import Contracts
 from market.chain.deployment import (
@@ -141,7 +141,10 @@ class RehearsalStage:
 
     def broker_client(self, index: int) -> aiomqtt.Client:
         """A connection to the broker as a gateway has it, without detours; not entered yet."""
-        broker = load_enrolled(self.layout.gateway(index)).mqtt
+        folder = self.layout.gateway(index)
+        broker = load_enrolled(folder).mqtt
+        if broker.authentication == "certificate":
+            broker = broker.model_copy(update={"certificate_file": folder / BROKER_FILE})
         return aiomqtt.Client(
             broker.host,
             self.ports["broker"],
