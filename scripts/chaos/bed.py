@@ -46,7 +46,10 @@ Told = Callable[[str], None]
 
 @dataclass
 class Bed:
-    """One run. struck: faults by kind and target; replayed: old messages sent again; left_out: what this machine cannot do, and why."""
+    """One run.
+
+    struck: faults by kind and target; replayed: old messages sent again; left_out: what this machine cannot do, and why.
+    """
 
     options: ChaosOptions
     stage: RehearsalStage
