@@ -4,7 +4,6 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-builtin-rules
 
-UV_VERSION := 0.13.8
 # uv from PATH, else one of our own in a private environment (.uv).
 UV := $(or $(shell command -v uv 2>/dev/null),$(CURDIR)/.uv/bin/uv)
 RUN := $(UV) run --no-sync
@@ -33,7 +32,7 @@ timed = @started=$$SECONDS; $(2) || exit 1; echo "── $(1): $$((SECONDS - sta
 .PHONY: help setup demo test test-fast test-postgresql lint bench bench-gas invariants stateful contracts brownie-env brownie-lock brownie-test
 .PHONY: network-build network network-stop network-remove test-network chaos
 .PHONY: clean clean-all analysis-env analysis-lock analyse mutate prove pytest-light brownie-beside
-.PHONY: security-env security-lock fuzz-api
+.PHONY: security-env security-lock fuzz-api audit
 
 help: ## Show this help
 	@echo "make TARGET, where TARGET is one of:"
@@ -112,10 +111,17 @@ analysis-lock: ## Write scripts/analysis/requirements.txt anew from requirements
 	$(UV) pip compile -q --python-version 3.11 --generate-hashes --no-annotate --no-header --upgrade \
 	  scripts/analysis/requirements.in -o scripts/analysis/requirements.txt
 
-security-env: setup .venv-security/.stamp ## Make the locked environment of schemathesis (.venv-security)
+security-env: setup .venv-security/.stamp ## Make the locked environment of schemathesis and pip-audit (.venv-security)
 
 fuzz-api: security-env ## Call every route with anything, as every caller, for long; EXAMPLES=100 calls of each route
 	$(call timed,fuzzing of the API,FUZZ_EXAMPLES=$(EXAMPLES) $(RUN) pytest tests/security/test_fuzz.py $(PYTEST_ARGS))
+
+audit: security-env ## Ask PyPI's and npm's databases for known weaknesses of the locked versions (needs the network)
+	@mkdir -p build/audit
+	@$(UV) export -q --frozen --no-emit-project --all-extras --all-groups -o build/audit/uv.txt
+	$(call timed,pip-audit,for lock in build/audit/uv.txt scripts/*/requirements.txt; do echo "── $$lock"; \
+	  .venv-security/bin/pip-audit --strict --disable-pip --require-hashes -r "$$lock" || exit 1; done)
+	$(call timed,npm audit,npm audit)
 
 security-lock: ## Write scripts/security/requirements.txt anew from requirements.in
 	$(UV) pip compile -q --python-version 3.11 --generate-hashes --no-annotate --no-header --upgrade \
@@ -135,8 +141,9 @@ network-stop: setup ## End the validators that `make network` started; what the 
 network-remove: setup ## End the network and delete everything of it, chain and keys included
 	@$(RUN) python -m scripts.network remove --folder $(NETWORK)
 
-test-network: network-build ## Run the tests of the chain and the market on a real network of five validators
-	$(call timed,pytest of the network,$(RUN) pytest -m network $(PYTEST_ARGS))
+# They wait for blocks more than they work: two at once, each with a network of its own.
+test-network: network-build .stamp-test-packages ## Run the tests of the chain and the market on a real network of five validators
+	$(call timed,pytest of the network,$(RUN) pytest -m network -n 2 --dist loadfile --max-worker-restart 0 $(PYTEST_ARGS))
 
 chaos: network-build .stamp-test-packages ## Kill, freeze and cut off the parts of a whole market; fails where anything is lost
 	$(call timed,chaos,$(RUN) python -m scripts.chaos $(CHAOS_ARGS))
@@ -153,7 +160,8 @@ clean-all: clean ## Remove the environments too
 $(CURDIR)/.uv/bin/uv:
 	@scripts/debian_packages.sh 'python3 -c "import ensurepip, venv"' 'python3 python3-venv' \
 	  'test -f /etc/ssl/certs/ca-certificates.crt' ca-certificates
-	$(call timed,uv,python3 -m venv .uv && .uv/bin/pip install -q --disable-pip-version-check uv==$(UV_VERSION))
+	$(call timed,uv,python3 -m venv .uv && .uv/bin/pip install -q --disable-pip-version-check --require-hashes \
+	  -r scripts/uv/requirements.txt)
 
 .venv/.stamp: pyproject.toml uv.lock | $(UV)
 	$(call timed,python packages,$(SYNC))

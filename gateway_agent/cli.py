@@ -38,6 +38,7 @@ from market.cli_refusals import local_refusal, refusal, refusal_of
 from market.clock import ClockRefused, clock_from
 from market.domain.errors import MeritgridError
 from market.domain.gateway_key import KeyKind
+from market.redaction import without_secrets
 
 app = typer.Typer(help="The agent at the nanogrid: measures, signs, bids and follows dispatch.", no_args_is_help=True)
 console = Console()
@@ -271,6 +272,7 @@ def _log_to_stderr(level: str, as_json: bool) -> None:
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             *rendering,
+            without_secrets,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(number),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),

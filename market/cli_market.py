@@ -21,10 +21,11 @@ app = typer.Typer(help="The market process: API, relayer, clearing.", no_args_is
 def _starting(as_json: bool) -> Iterator[Settings]:
     """The settings; what keeps the market from starting with them is said in words, with exit code 2."""
     from market.chain.deployment import DeploymentError
+    from market.store.database import WrongVersion
 
     with refusals(as_json):
         settings = Settings()
-    with starting("The market", as_json, SettingsError, DeploymentError):
+    with starting("The market", as_json, SettingsError, DeploymentError, WrongVersion):
         yield settings
 
 

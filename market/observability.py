@@ -13,7 +13,11 @@ from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, generate_latest, st
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector, CollectorRegistry
 
+from market.redaction import without_secrets
 from market.settings import LogSettings
+
+TALKATIVE: Final = ("market", "oracle", "gateway_agent", "scripts", "alembic", "uvicorn")
+"""Loggers that the level is for: ours, and libraries that say nothing of what passes through them."""
 
 
 def set_up_logging(log: LogSettings, process: str) -> None:
@@ -37,15 +41,18 @@ def set_up_logging(log: LogSettings, process: str) -> None:
         cache_logger_on_first_use=True,
     )
     rendering: list[structlog.typing.Processor] = [structlog.stdlib.ProcessorFormatter.remove_processors_meta, last]
+    rendering.append(without_secrets)
     if log.as_json:
         rendering.insert(1, structlog.processors.format_exc_info)
     output = logging.StreamHandler(sys.stderr)
     output.setFormatter(structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processors=rendering))
     root = logging.getLogger()
     root.handlers[:] = [output]
-    root.setLevel(log.level.upper())
-    for chatty in ("httpx", "httpcore", "web3", "urllib3", "apscheduler"):
-        logging.getLogger(chatty).setLevel(logging.WARNING)
+    level = log.level.upper()
+    # Libraries write whole messages and SQL with its values at DEBUG, households' readings among them.
+    root.setLevel(max(logging.getLevelNamesMapping()[level], logging.WARNING))
+    for name in TALKATIVE:
+        logging.getLogger(name).setLevel(level)
     structlog.contextvars.bind_contextvars(process=process)
 
 

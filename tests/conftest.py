@@ -11,7 +11,9 @@ import structlog
 from hypothesis import HealthCheck, settings
 
 from market.chain.embedded import EmbeddedChain, start_anvil
+from market.observability import TALKATIVE
 from scripts.demo.supervisor import free_port as taken_by_nobody
+from tests.clock import TEST_EPOCH
 from tests.databases import (
     database_url,
     migrated_database_url,
@@ -22,10 +24,12 @@ from tests.databases import (
     postgresql_server,
     production_database,
 )
+from tests.networks import network
 
 __all__ = [
-    "anvil", "database_url", "free_port", "free_ports", "migrated_database_url", "migrated_template", "module_anvil",
-    "module_database_url", "postgresql_cluster", "postgresql_database", "postgresql_server", "production_database",
+    "TEST_EPOCH", "anvil", "database_url", "free_port", "free_ports", "migrated_database_url", "migrated_template",
+    "module_anvil", "module_database_url", "network", "postgresql_cluster", "postgresql_database", "postgresql_server",
+    "production_database",
 ]  # fmt: skip
 
 # A machine that is busy with something else is no fault of a property.
@@ -33,8 +37,6 @@ settings.register_profile("meritgrid", deadline=None, suppress_health_check=[Hea
 settings.load_profile("meritgrid")
 
 os.environ["COLUMNS"] = "200"  # tables of the command line: a console takes its width when it is made
-TEST_EPOCH = 1_780_000_200
-"""Time at which test chains stand at first: a multiple of 900 s. [epoch seconds]"""
 
 
 @pytest.fixture(autouse=True)
@@ -46,6 +48,8 @@ def _own_log() -> Iterator[None]:
     structlog.configure(**before)
     root.handlers[:] = handlers
     root.setLevel(level)
+    for name in TALKATIVE:
+        logging.getLogger(name).setLevel(logging.NOTSET)
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ import pwd
 import shutil
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,12 +21,18 @@ from sqlalchemy import create_engine, make_url, text
 from market.store.database import migrate
 from scripts.rehearsal.postgresql import server_program
 
+_START_WITHIN_S: Final = 60.0
 
-@dataclass(frozen=True)
+
+@dataclass
 class Cluster:
-    """A PostgreSQL server that listens on a socket in a folder of its own. Its superuser is `meritgrid`."""
+    """A PostgreSQL server that listens on a socket in a folder of its own, and ends with the process that started it.
+
+    Its superuser is `meritgrid`.
+    """
 
     folder: Path
+    _server: subprocess.Popen[bytes] | None = None
 
     @property
     def user(self) -> str | None:
@@ -46,13 +53,28 @@ class Cluster:
             os.chown(self.folder, account.pw_uid, account.pw_gid)
         self._run("initdb", "-A", "trust", "-U", "meritgrid", "-E", "UTF8", "--locale", "C.UTF-8", "--no-sync")
 
-    def start(self, settings: str = "") -> None:
-        """`settings`: more of them, as the server's options."""
-        options = f"-c listen_addresses='' -c unix_socket_directories='{self.folder}' {settings}"
-        self._run("pg_ctl", "-w", "-l", str(self.folder / "log"), "-o", options, "start")
+    def start(self, *settings: str) -> None:
+        """`settings`: more of them, NAME=VALUE."""
+        own = ["listen_addresses=", f"unix_socket_directories={self.folder}", *settings]
+        command = [server_program("postgres"), "-D", str(self.data), *(part for each in own for part in ("-c", each))]
+        # A change of account clears the signal by which a process ends with its parent: both are said at once.
+        account = [f"--reuid={self.user}", f"--regid={self.user}", "--clear-groups"] if self.user else []
+        with (self.folder / "log").open("ab") as log:
+            ending_with_parent = ["setpriv", *account, "--pdeathsig=INT", "--"]
+            self._server = subprocess.Popen([*ending_with_parent, *command], cwd=self.folder, stdout=log, stderr=log)
+        answers = [server_program("pg_isready"), "-q", "-h", str(self.folder), "-d", "postgres"]
+        deadline_s = time.monotonic() + _START_WITHIN_S
+        while subprocess.run(answers, check=False).returncode != 0:
+            assert self._server.poll() is None, (self.folder / "log").read_text()
+            assert time.monotonic() < deadline_s, (self.folder / "log").read_text()
+            time.sleep(0.05)
 
     def stop(self, mode: str = "fast") -> None:
-        self._run("pg_ctl", "-w", "-m", mode, "stop")
+        """Where it runs."""
+        if self._server is not None:
+            self._run("pg_ctl", "-w", "-m", mode, "stop")
+            self._server.wait(30)
+            self._server = None
 
     def _run(self, program: str, *arguments: str) -> None:
         command = [server_program(program), "-D", str(self.data), *arguments]
@@ -68,8 +90,7 @@ def new_cluster() -> Iterator[Cluster]:
     try:
         yield cluster
     finally:
-        if (cluster.data / "postmaster.pid").exists():
-            cluster.stop("immediate")
+        cluster.stop("immediate")
         shutil.rmtree(folder)
 
 
@@ -77,7 +98,7 @@ def new_cluster() -> Iterator[Cluster]:
 def postgresql_cluster() -> Iterator[Cluster]:
     """One server for all tests; what it holds is gone with them, so it waits for no disk."""
     with new_cluster() as cluster:
-        cluster.start("-c fsync=off -c max_connections=300")
+        cluster.start("fsync=off", "max_connections=300")
         yield cluster
 
 
@@ -100,6 +121,16 @@ def new_database(server: str, template: str = "template1") -> Iterator[str]:
         with engine.connect() as connection:
             connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
         engine.dispose()
+
+
+@contextmanager
+def database_of(kind: str, request: pytest.FixtureRequest, folder: Path) -> Iterator[str]:
+    """URL of an empty database of a kind, for fixtures that choose it by themselves."""
+    if kind == "sqlite":
+        yield f"sqlite:///{folder / 'market.sqlite'}"
+    else:
+        with new_database(request.getfixturevalue("postgresql_server")) as url:
+            yield url
 
 
 @pytest.fixture(scope="session")

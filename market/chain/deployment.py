@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from eth_account.signers.local import LocalAccount
+from hexbytes import HexBytes
 from web3 import Web3
 from web3.types import Nonce, TxParams
 from web3.utils.address import get_create_address
@@ -232,7 +233,7 @@ def is_deployed(web3: Web3, deployment: Deployment) -> bool:
 
 
 def deploy(web3: Web3, account: LocalAccount, parameters: DeploymentParameters) -> Deployment:
-    """Creates the contracts from the committed artifacts, one transaction after the other.
+    """Creates the contracts from the committed artifacts: all are sent before the first is awaited.
 
     Args:
         web3: the chain.
@@ -246,10 +247,20 @@ def deploy(web3: Web3, account: LocalAccount, parameters: DeploymentParameters) 
     first_block = web3.eth.block_number
     nonce = web3.eth.get_transaction_count(account.address)
     creations = plan(account.address, nonce, parameters)
-    for place, creation in enumerate(creations):
-        _create(web3, account, nonce + place, creation)
+    common: TxParams = {
+        "from": account.address,
+        "gas": CREATION_GAS,
+        "gasPrice": web3.eth.gas_price,
+        "chainId": web3.eth.chain_id,
+    }
+    sent = [
+        _send_creation(web3, account, creation, {**common, "nonce": Nonce(nonce + place)})
+        for place, creation in enumerate(creations)
+    ]
+    for creation, digest in zip(creations, sent, strict=True):
+        _await_creation(web3, creation, digest)
     return Deployment(
-        chain_id=web3.eth.chain_id,
+        chain_id=common["chainId"],
         deployer=account.address,
         first_block=first_block,
         addresses={creation.name: creation.address for creation in creations},
@@ -257,25 +268,19 @@ def deploy(web3: Web3, account: LocalAccount, parameters: DeploymentParameters) 
     )
 
 
-def _create(web3: Web3, account: LocalAccount, nonce: int, creation: Creation) -> None:
+def _send_creation(web3: Web3, account: LocalAccount, creation: Creation, terms: TxParams) -> HexBytes:
     # Late: Brownie's environment, which creates by its own compiler, lacks what the bindings need.
     from market.chain.bindings import artifact
 
     compiled = artifact(creation.name)
     contract = web3.eth.contract(abi=compiled["abi"], bytecode=compiled["bytecode"])
-    transaction: TxParams = contract.constructor(*creation.arguments).build_transaction(
-        {
-            "from": account.address,
-            "nonce": Nonce(nonce),
-            "gas": CREATION_GAS,
-            "gasPrice": web3.eth.gas_price,
-            "chainId": web3.eth.chain_id,
-        }
-    )
-    signed = account.sign_transaction(dict(transaction))  # type: ignore[arg-type]
-    receipt = web3.eth.wait_for_transaction_receipt(
-        web3.eth.send_raw_transaction(signed.raw_transaction), timeout=RECEIPT_TIMEOUT_S, poll_latency=0.02
-    )
+    transaction = contract.constructor(*creation.arguments).build_transaction(terms)
+    signed = account.sign_transaction(dict(transaction))
+    return web3.eth.send_raw_transaction(signed.raw_transaction)
+
+
+def _await_creation(web3: Web3, creation: Creation, digest: HexBytes) -> None:
+    receipt = web3.eth.wait_for_transaction_receipt(digest, timeout=RECEIPT_TIMEOUT_S, poll_latency=0.02)
     if receipt["status"] != 1:
         raise DeploymentError(f"the creation of {creation.name} failed in {receipt['transactionHash'].to_0x_hex()}")
     if receipt["contractAddress"] != creation.address:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import structlog
 from web3.contract.contract import ContractFunction
@@ -12,9 +12,13 @@ from market.chain.profiles import RpcError, rpc
 
 log = structlog.get_logger(__name__)
 
+_EMPTIED_SLOTS_GAS: Final = 60_000
+"""Three slots of storage that others have emptied between the estimate and the block: each costs 17,100 more to set."""
+
 
 def gas_limit(contracts: Contracts, sender: str, to: str, data: bytes) -> int:
-    """Gas limit of a call that has been tried: the node's estimate with a quarter more, or the profile's."""
+    """Gas limit of a call that has been tried: the node's estimate with a quarter and some slots more, or the
+    profile's."""
     profile = contracts.profile
     if not profile.estimates_gas:
         return profile.gas_limit
@@ -25,13 +29,18 @@ def gas_limit(contracts: Contracts, sender: str, to: str, data: bytes) -> int:
         # The trial passed, so the estimate was made at the time of an old block: the limit is enough for all calls.
         log.warning("gas could not be estimated", reason=error.message)
         return profile.gas_limit
-    return min(estimate * 5 // 4, profile.gas_limit)
+    return min(estimate * 5 // 4 + _EMPTIED_SLOTS_GAS, profile.gas_limit)
 
 
 def max_fee_wei(contracts: Contracts) -> int:
-    """Fee cap per gas: twice the latest base fee plus the profile's tip."""
+    """Fee cap per gas: twice the base fee plus the profile's tip.
+
+    The base fee is the latest block's, or what the node would ask for now where that is more: a chain that makes no
+    blocks while nothing happens says a floor that has been raised in no block yet, and would take nothing below it.
+    """
     block = rpc(contracts.web3, "eth_getBlockByNumber", "latest", False)
-    return 2 * int(block.get("baseFeePerGas", "0x0"), 16) + contracts.profile.priority_fee_wei
+    asked_wei = int(rpc(contracts.web3, "eth_gasPrice"), 16)
+    return 2 * max(int(block.get("baseFeePerGas", "0x0"), 16), asked_wei) + contracts.profile.priority_fee_wei
 
 
 def unsigned(contracts: Contracts, function: ContractFunction, sender: str, at_s: int) -> dict[str, Any]:

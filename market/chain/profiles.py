@@ -17,6 +17,7 @@ from market.chain.failover import FailoverProvider
 from market.settings import ChainProfile, Settings, SettingsError
 
 _RPC_TIMEOUT_S: Final = 30.0
+"""Of the only node, for which there is no other to go on to [s]."""
 _BATCH: Final = 500
 """Calls that are asked together; Subnet-EVM takes 1,000."""
 
@@ -67,9 +68,8 @@ PROFILES: Final[Mapping[ChainProfile, Profile]] = MappingProxyType(
 def connect(rpc_url: str, profile: Profile) -> Web3:
     """A client of a node, or of several, separated by commas: the first that answers. It opens no connection yet."""
     urls = [url.strip() for url in rpc_url.split(",")]
-    request = {"timeout": _RPC_TIMEOUT_S}
-    provider = HTTPProvider(rpc_url, request_kwargs=request) if len(urls) == 1 else FailoverProvider(urls, request)
-    web3 = Web3(provider)
+    only = len(urls) == 1
+    web3 = Web3(HTTPProvider(rpc_url, {"timeout": _RPC_TIMEOUT_S}) if only else FailoverProvider(urls))
     if profile.extra_data:
         web3.middleware_onion.inject(ExtraDataToPOAMiddleware, layer=0)
     return web3

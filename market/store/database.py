@@ -14,7 +14,10 @@ from typing import Any, Final
 
 from alembic import command
 from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
+from sqlalchemy.exc import ProgrammingError
 from sqlalchemy.orm import Session
 
 from market.store.partitions import add_month_partitions
@@ -117,8 +120,17 @@ def lock_gateway(session: Session, gateway: str) -> None:
         session.execute(text("SELECT pg_advisory_xact_lock(:key, :part)"), {"key": INGEST_LOCK, "part": part})
 
 
+class WrongVersion(Exception):
+    """The database is of another version than this program, and this process cannot change that; the text says what
+    helps."""
+
+
 def migrate(url: str, revision: str = "head") -> None:
-    """Bring the tables of a database to a revision; harmless when they are there already."""
+    """Bring the tables of a database to a revision; harmless when they are there already.
+
+    Raises:
+        WrongVersion: the database is of a later version, or its role may not change tables.
+    """
     engine = open_engine(url)
     try:
         with engine.begin() as connection:
@@ -127,8 +139,38 @@ def migrate(url: str, revision: str = "head") -> None:
             config = Config()
             config.set_main_option("script_location", str(MIGRATIONS))
             config.attributes["connection"] = connection
+            _require_version(connection, ScriptDirectory.from_config(config))
             command.upgrade(config, revision)
             if revision == "head":
                 add_month_partitions(connection, int(time.time()))
     finally:
         engine.dispose()
+
+
+def _require_version(connection: Connection, scripts: ScriptDirectory) -> None:
+    """That the database is of this version, or may be brought to it by this connection's role."""
+    newest, role = scripts.get_current_head(), connection.engine.url.username
+    try:
+        current = MigrationContext.configure(connection).get_current_revision()
+    except ProgrammingError as problem:
+        raise WrongVersion(
+            f"the role {role} may not read which version the database is of: run "
+            "scripts/production/postgresql/privileges.sql with the market's role, then start this again"
+        ) from problem
+    if current is not None and current not in {script.revision for script in scripts.walk_revisions()}:
+        raise WrongVersion(
+            f"the database is of version {current}, and this program knows none later than {newest}: install the "
+            "program that made it, or restore a backup of the database from before"
+        )
+    if current != newest and not _may_make_tables(connection):
+        raise WrongVersion(
+            f"the database is of version {current or 'none'}, this program needs {newest}, and the role "
+            f"{role} may not change tables: run `meritgrid market migrate` with the market's "
+            "role, then scripts/production/postgresql/privileges.sql, then start this again"
+        )
+
+
+def _may_make_tables(connection: Connection) -> bool:
+    if connection.dialect.name != "postgresql":
+        return True
+    return bool(connection.scalar(text("SELECT has_schema_privilege(current_user, 'public', 'CREATE')")))

@@ -170,7 +170,7 @@ class Bed:
             return await self._all(self._is_healthy, self._market_answers)
         if target in ("market", "database", "database link", "chain link", DATABASE_DISK):
             return await self._all(self._processes_are_up, self._market_answers)
-        if target in ("dso", "aggregator"):
+        if target in ("dso", "aggregator", "guard"):
             return self.keeper.is_ready(target)
         indices = [each.index for each in self.stage.households]
         if target in self.stage.agents:
@@ -297,8 +297,8 @@ def _specs(stage: RehearsalStage) -> dict[str, Callable[[], ProcessSpec]]:
     processes = stage.processes()
     if stage.server is None:
         raise RuntimeError("the bed stands on PostgreSQL")
-    specs: dict[str, Callable[[], ProcessSpec]] = {"database": stage.server.spec}
-    for name in ("broker", "market", *processes.names()):
+    specs: dict[str, Callable[[], ProcessSpec]] = {"database": stage.server.spec, **stage.services()}
+    for name in processes.names():
         specs[name] = partial(processes.spec, name)
     return specs
 

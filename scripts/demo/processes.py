@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -42,6 +43,7 @@ class Processes:
         build: Mapping[str, Callable[[], ProcessSpec]] = {
             "market": self._market,
             "broker": self._broker,
+            "guard": self._guard,
             "oracle": self._oracle,
             "dso": self._dso,
             "aggregator": self._aggregator,
@@ -57,6 +59,11 @@ class Processes:
     def _broker(self) -> ProcessSpec:
         environment = {**self.environment, "MERITGRID_DATA_DIR": str(self.layout.broker)}
         return ProcessSpec("broker", _meritgrid("broker", "serve"), environment, tcp_probe(self.ports["broker"]))
+
+    def _guard(self) -> ProcessSpec:
+        """Of a Mosquitto in `mosquitto` below the broker's folder."""
+        command = _meritgrid("broker", "guard", "--folder", self.layout.broker / "mosquitto")
+        return ProcessSpec("guard", command, self.environment)
 
     def _oracle(self) -> ProcessSpec:
         ready = _fresh(self.layout.ready("oracle"))
@@ -77,7 +84,7 @@ class Processes:
 
     def _agent(self, name: str) -> ProcessSpec:
         folders: list[Any] = [part for folder in self.agents[name] for part in ("--data", folder)]
-        environment = {**self.environment, "MERITGRID_LOG_LEVEL": "INFO"}
+        environment = {**self.environment, "MERITGRID_LOG_LEVEL": os.environ.get("MERITGRID_LOG_LEVEL", "INFO")}
         return ProcessSpec(name, _meritgrid("gateway", "run", "--name", name, *folders), environment)
 
 

@@ -17,6 +17,7 @@ import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from datetime import UTC, datetime
+from functools import partial
 from queue import SimpleQueue
 from typing import Annotated
 
@@ -29,7 +30,7 @@ from scripts.mutation.mutants import Mutant
 from scripts.mutation.report import Run, write_report
 from scripts.mutation.results import Results
 from scripts.mutation.sources import all_mutants, syntax_trees, taken_in_by
-from scripts.mutation.suites import Step, steps_of
+from scripts.mutation.suites import Step, narrowed, steps_of
 from scripts.mutation.survivors import read_arguments, unargued
 from scripts.mutation.workspace import Verdict, Workspace
 
@@ -79,12 +80,16 @@ def judge_all(
 
 
 def _to_judge(
-    chosen: Mapping[str, Sequence[Mutant]], results: Results, slowly: bool, again: bool
+    chosen: Mapping[str, Sequence[Mutant]], results: Results, slowly: bool, again: bool, only: Sequence[str]
 ) -> list[tuple[Mutant, Sequence[Step]]]:
     takers = taken_in_by(syntax_trees())
     todo: list[tuple[Mutant, Sequence[Step]]] = []
     for source, mutants in chosen.items():
         steps = [step for step in steps_of(source, takers) if slowly or not step.slow]
+        if only:
+            steps = [step for step in map(partial(narrowed, only=only), steps) if step.tests]
+            if not steps:
+                continue
         todo += [(mutant, steps) for mutant in mutants if results.needs_judging(mutant, slowly, again)]
     return todo
 
@@ -96,12 +101,15 @@ def main(
     jobs: Annotated[int, typer.Option(help="Mutants judged at the same time.")] = 2,
     slowly: Annotated[bool, typer.Option(help="Let the longest tests judge what survived the others, too.")] = False,
     again: Annotated[bool, typer.Option(help="Judge the survivors again and nothing else: tests were added.")] = False,
+    only: Annotated[list[str] | None, typer.Option(help="With --again: files of tests that were added.")] = None,
 ) -> None:
     """Judge mutants and write the report."""
+    if only and not again:
+        raise typer.BadParameter("--only is for --again: what few tests let pass says nothing of a mutant")
     results = Results(FOLDER / "results.jsonl")
     everything = all_mutants(syntax_trees())
     chosen = {source: drawn(everything[source], sample, seed) for source in sources or everything}
-    todo = _to_judge(chosen, results, slowly, again)
+    todo = _to_judge(chosen, results, slowly, again, only or ())
     console.print(f"{len(todo)} to judge of {sum(map(len, chosen.values()))}")
     if todo:
         workspaces: SimpleQueue[Workspace] = SimpleQueue()

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 
@@ -85,7 +85,9 @@ def _attacks(*names: str) -> tuple[str, ...]:
     return tuple(f"tests/attacks/test_{name}.py" for name in names)
 
 
-_ATTACKS_ON_ALL = _attacks("custom_errors", "deadlines", "signatures", "replay", "front_running", "gaming_the_auction")
+_ATTACKS_ON_ALL = _attacks(
+    *("custom_errors", "events", "deadlines", "signatures", "replay", "front_running", "gaming_the_auction")
+)
 _ATTACKS_ON_AUCTIONS = _attacks("relayer", "stolen_delegate", "forged_claims", "forged_records", "griefing")
 _ATTACKS_ON_MONEY = _attacks(
     *(
@@ -99,14 +101,14 @@ _ATTACKS_ON_MONEY = _attacks(
         "dust",
     )
 )
-_LARGE = f"{PROPERTIES}/test_large_portfolio.py"
-COLLECTED_FILES = (*HARNESS_TESTS, _LARGE, *_ATTACKS_ON_ALL, *_ATTACKS_ON_AUCTIONS, *_ATTACKS_ON_MONEY)
+_LARGE = tuple(f"{PROPERTIES}/test_large_{what}.py" for what in ("portfolio", "offer"))
+COLLECTED_FILES = (*HARNESS_TESTS, *_LARGE, *_ATTACKS_ON_ALL, *_ATTACKS_ON_AUCTIONS, *_ATTACKS_ON_MONEY)
 
 _AUCTION = tuple(f"test_auction_{part}" for part in ("bids", "offers", "clearing", "requests"))
 _SETTLEMENT = tuple(f"test_settlement_{part}" for part in ("awards", "accounts", "commands", "holds"))
 _BROWNIE_FIRST: Mapping[str, tuple[str, ...]] = {
-    "MeritOrderAuction": _AUCTION,
-    "Settlement": (*_SETTLEMENT, "test_p256_gateways", "test_seat_transfers"),
+    "MeritOrderAuction": (*_AUCTION, "test_settlement_awards"),
+    "Settlement": (*_SETTLEMENT, "test_reactive_settlement", "test_p256_gateways", "test_seat_transfers"),
     "ParticipantRegistry": ("test_participant_registry", "test_seat_transfers"),
     "GridSignals": ("test_grid_signals",),
     "CapacityRegister": ("test_capacity_register",),
@@ -131,6 +133,11 @@ def steps_of(source: str, taken_in_by: Mapping[str, tuple[str, ...]]) -> tuple[S
     return (*_by_harness(source), *_by_product(source, units), *_slow(source, units))
 
 
+def narrowed(step: Step, only: Collection[str]) -> Step:
+    """The step with no other tests than these."""
+    return replace(step, tests=tuple(test for test in step.tests if test in only))
+
+
 def _by_harness(source: str) -> Iterator[Step]:
     for harness, (tests, libraries) in _HARNESSES.items():
         if Path(source).stem in libraries and source.startswith(LIBRARIES):
@@ -146,7 +153,7 @@ def _by_product(source: str, units: tuple[str, ...]) -> Iterator[Step]:
     near, far = _ATTACKS_ON_AUCTIONS, _ATTACKS_ON_MONEY
     if "Settlement" in names and "MeritOrderAuction" not in names:
         near, far = far, near
-    attacks = Step("attacks", Kind.COLLECTED, units, (_LARGE, *_ATTACKS_ON_ALL, *near), QUICK_EXAMPLES_OF_ATTACKS)
+    attacks = Step("attacks", Kind.COLLECTED, units, (*_ATTACKS_ON_ALL, *near, *_LARGE), QUICK_EXAMPLES_OF_ATTACKS)
     own = Step("brownie: its own", Kind.BROWNIE, units, tuple(dict.fromkeys(first)))
     yield from (own, attacks) if Path(source).stem in _SMALL else (attacks, own)
     yield Step("attacks on others", Kind.COLLECTED, units, far, slow=True)

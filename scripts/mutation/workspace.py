@@ -19,6 +19,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from scripts.build_contracts import ROOT
+from scripts.mutation.bounded import run_bounded
 from scripts.mutation.compiler import Bytecodes, Compiler
 from scripts.mutation.errors import BaselineFails
 from scripts.mutation.lines import LineProcess
@@ -113,8 +114,11 @@ class Workspace:
         """
         text = mutant.applied((self.root / mutant.source).read_bytes()).decode()
         verdict = Verdict.EQUIVALENT
+        compiled: dict[tuple[str, ...], Bytecodes | None] = {}
         for step in steps:
-            faulty = self.compiler.compile(step.units, {mutant.source: text})
+            if step.units not in compiled:
+                compiled[step.units] = self.compiler.compile(step.units, {mutant.source: text})
+            faulty = compiled[step.units]
             if faulty is None:
                 return Judgement(Verdict.INVALID)
             if faulty == self._unfaulty(step.units):
@@ -185,10 +189,7 @@ class Workspace:
                 "MERITGRID_MUTATION_KILLER": str(killer),
             }
             try:
-                done = subprocess.run(
-                    self._command(step), cwd=self.root, env=environment, timeout=timeout_s, check=False,
-                    stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
-                )  # fmt: skip
+                done = run_bounded(self._command(step), self.root, environment, timeout_s)
             except subprocess.TimeoutExpired:
                 return "timeout", f"more than {timeout_s:.0f} s"
             if killer.exists():
@@ -197,7 +198,7 @@ class Workspace:
             if done.returncode and step.kind is Kind.PROOFS:
                 return step.tests[0], "not proven"
             if done.returncode:
-                raise BaselineFails(f"{step.name} cannot be run: {done.stdout.decode(errors='replace')[-2000:]}")
+                raise BaselineFails(f"{step.name} cannot be run: {done.stdout[-2000:]}")
         return "", ""
 
     def _run_collected(self, step: Step, first: Sequence[str], timeout_s: float) -> tuple[str, str]:

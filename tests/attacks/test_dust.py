@@ -163,6 +163,17 @@ def test_a_trade_of_one_watt_hour_rounds_toward_the_payer(arena: Arena) -> None:
     arena.assert_solvent()
 
 
+def test_the_smallest_amount_is_paid_and_is_paid_out_once(arena: Arena) -> None:
+    """1 Wh at 1000 micro-euro per kWh: one micro-euro, as good as any other."""
+    play(arena, Side.BUY, [Trade(1000, 1, 1)], 1)
+    assert arena.seat_balance(1) == 1
+    paying_out = arena.settlement.functions.payOut(nanogrid(1))
+    arena.send(paying_out, arena.anyone)
+    assert arena.token.functions.balanceOf(arena.owner(1)).call() == 1
+    arena.refuse(paying_out, arena.anyone, "NothingToWithdraw")
+    arena.assert_solvent()
+
+
 @pytest.mark.parametrize("side", Side)
 def test_an_auction_in_dust_leaves_no_dust(arena: Arena, side: Side) -> None:
     before = everything(arena, 3)

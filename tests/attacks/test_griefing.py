@@ -10,14 +10,18 @@ from web3 import Web3
 from web3.types import TxReceipt
 
 from market.domain.errors import BidRejection
+from market.domain.products import Phase
 from market.domain.records import BidRecord
-from tests.attacks.arena import HONEST_BIDS, Arena, Outcome
-from tests.contracts_properties.auction_house import GAS, PORTFOLIO, SEATS, owner_key
+from tests.attacks.arena import HONEST_BIDS, NO_REASON, Arena, Outcome, nanogrid
+from tests.attacks.refusals.settlement import NO_LEAF, withdrawing
+from tests.attacks.refusals.signals import commanding
+from tests.contracts_properties.auction_house import GAS, PORTFOLIO, SEATS, U, owner_key
 
 GAS_PRICE_WEI = 10**9
 BATCH = 1000
 """Bad bids in one transaction: 76,000 bytes, within the 131,072 that the pools of geth's family accept."""
 THOUSANDS = 3 * BATCH
+DEBTS_PER_DEPOSIT = 32
 
 
 def bad_bids(count: int) -> list[bytes]:
@@ -117,3 +121,29 @@ def test_a_bid_beyond_its_cover_binds_nobody(arena: Arena, honest_outcome: Outco
     unbonded = arena.wire_by(owner_key(99), offer, BidRecord(1000, 900, 0, SEATS))
     assert arena.skips(arena.send(arena.posting(offer, unbonded), arena.attacker)) == [BidRejection.BEYOND_COVER]
     assert arena.conclude(offer) == honest_outcome
+
+
+def test_however_many_debts_do_not_stop_a_deposit(arena: Arena) -> None:
+    """A deposit pays 32 parts of a debt at most, the oldest first, so that its gas is bounded; the next pays on."""
+    arena.send(withdrawing(arena, arena.balance(arena.dso)), arena.dso)
+    arena.at_before(410)
+    arena.anchor()
+    arena.signal(Phase.RED)
+    seats = range(DEBTS_PER_DEPOSIT + 1)
+    for index in seats:
+        arena.send(commanding(arena, nanogrid=nanogrid(index)), arena.dso)
+    arena.at(arena.interval + U)
+    for index in seats:
+        shown = arena.baseline_leaf(index), arena.award_reading(index, 100).argument(), NO_REASON, NO_LEAF
+        arena.send(arena.settlement.functions.settleCommand(nanogrid(index), arena.interval, *shown), arena.oracle)
+    functions, last = arena.settlement.functions, seats[-1]
+    debt = functions.debtOf(arena.dso).call()
+    due = debt // len(seats)
+    arena.send(arena.token.functions.mint(arena.operator, debt, NO_REASON), arena.operator)
+    arena.send(arena.token.functions.approve(arena.settlement.address, debt), arena.operator)
+    arena.send(functions.deposit(arena.dso, debt), arena.operator)
+    assert [arena.seat_balance(index) for index in seats] == [due] * DEBTS_PER_DEPOSIT + [0]
+    assert (functions.debtOf(arena.dso).call(), arena.balance(arena.dso)) == (due, due)
+    arena.send(functions.deposit(arena.dso, 0), arena.operator)
+    assert (functions.debtOf(arena.dso).call(), arena.seat_balance(last)) == (0, due)
+    arena.assert_solvent()

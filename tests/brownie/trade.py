@@ -9,7 +9,7 @@ from stage import EUR, NO_SIGNATURE, NODE, PORTFOLIO, U
 from market.domain.hashing import keccak256
 from market.domain.merit_order import claim_of, clear_greedy
 from market.domain.messages import Bid, Offer, Reading, Request
-from market.domain.products import Direction, Product, Side
+from market.domain.products import Direction, Kind, Product, Side
 from market.domain.records import BidRecord, PostedBid, pack_awards, pack_bids
 from market.domain.settled_records import SettlementReading, pack_readings, unpack_results
 from market.domain.settlement import AwardTerms
@@ -26,8 +26,13 @@ SETTLED_AT = 133
 """Hundredths of u after the interval's start."""
 
 
+OTHER_ENERGY = 7777
+"""What a reading says of the kind of energy that is not traded; it must not count."""
+
+
 class Trade:
-    """A final offer. With `direction` DOWN delivering means withdrawing more than the baseline."""
+    """A final offer. With `direction` DOWN delivering means withdrawing more than the baseline. With VC_REALTIME all
+    energies are reactive [varh]."""
 
     def __init__(
         self,
@@ -38,9 +43,11 @@ class Trade:
         bids=BIDS,
         direction=Direction.DOWN,
         interval=None,
+        product=Product.CM_REALTIME,
     ):
         self.stage, self.side, self.internal, self.direction = stage, side, internal, direction
         self.interval = interval or stage.interval
+        self.product = Product.INTERNAL if internal else product
         for account in (stage.dso, stage.aggregator):
             stage.deposit(account, 100 * EUR)
         for index in range(len(BIDS)):
@@ -56,7 +63,7 @@ class Trade:
     def _anchor(self):
         stage = self.stage
         stage.at(stage.before(410, self.interval))
-        anchor = (PORTFOLIO, self.interval, 0, len(BASELINES), baseline_root(BASELINES))
+        anchor = (PORTFOLIO, self.interval, self.product.kind, len(BASELINES), baseline_root(BASELINES))
         stage.metering.anchorBaselines([anchor], {"from": stage.oracle})
 
     def _offer(self, bids, wanted):
@@ -65,9 +72,7 @@ class Trade:
         if not self.internal:
             stage.at(stage.before(300, self.interval))
             stage.signals.setSignal((NODE, self.interval, 1, 0, bytes(32), 1), NO_SIGNATURE, {"from": stage.dso})
-            asked = Request(
-                NODE, self.interval, Product.CM_REALTIME, self.direction, REQUEST_PRICE_UEUR_KWH, (wanted,), 0
-            )
+            asked = Request(NODE, self.interval, self.product, self.direction, REQUEST_PRICE_UEUR_KWH, (wanted,), 0)
             stage.auction.publishRequest(asked.arguments(), NO_SIGNATURE, {"from": stage.dso})
             request = asked.digest(stage.domain(asked))
         stage.at(stage.before(400 if self.internal else 275, self.interval))
@@ -78,7 +83,7 @@ class Trade:
             interval=self.interval,
             side=self.side,
             direction=self.direction,
-            product=Product.INTERNAL if self.internal else Product.CM_REALTIME,
+            product=self.product,
             quantity=wanted,
             limit_price_ueur_kwh=max(prices) if self.side is Side.BUY else min(prices),
             gate_closure=stage.before(345 if self.internal else 140, self.interval),
@@ -148,13 +153,16 @@ class Trade:
 
     def message(self, index, delivered, sequence=1):
         nanogrid = self.stage.seat(index)
-        return Reading(nanogrid, self.interval, self.metered(index, delivered), 0, sequence)
+        metered = self.metered(index, delivered)
+        energies = (OTHER_ENERGY, metered) if self.product.kind is Kind.REACTIVE else (metered, OTHER_ENERGY)
+        return Reading(nanogrid, self.interval, *energies, sequence)
 
     def reading(self, index, delivered, sequence=1, gateway=None):
         """A reading signed by the seat's gateway, for the seat's award."""
         message = self.message(index, delivered, sequence)
         signature = self.stage.sign_as_gateway(gateway or self.stage.gateways[index], message)
-        return SettlementReading(self.ordinal(index), message.active_energy_wh, 0, sequence, signature)
+        energies = message.active_energy_wh, message.reactive_energy_varh
+        return SettlementReading(self.ordinal(index), *energies, sequence, signature)
 
     def settle(self, *delivered, sender=None, readings=None, packed=None, **others):
         """Settles by readings of (index, delivered); the verifier sends them. others: wrong arguments."""

@@ -7,8 +7,11 @@ the relayer.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from heapq import heapify, heappop, heapreplace
 from typing import Any, Protocol, Self
 
 from eth_account import Account
@@ -16,10 +19,10 @@ from sqlalchemy import Engine
 from web3.contract.contract import ContractFunction
 
 from market.chain.bindings import Contracts
-from market.chain.deployment import DeploymentParameters, deploy
-from market.chain.embedded import set_block_time
+from market.chain.deployment import Deployment, DeploymentParameters, deploy
+from market.chain.embedded import request, set_block_time
 from market.chain.indexer import Indexer
-from market.chain.profiles import PROFILES, connect
+from market.chain.profiles import PROFILES, connect, rpc
 from market.chain.receipts import Receipt
 from market.chain.sender import TransactionSender
 from market.domain.hashing import keccak256
@@ -35,12 +38,14 @@ from market.settings import ChainProfile
 from market.store.database import migrate, open_engine, session_scope
 from market.store.models import Offer as OfferRow
 from market.store.models import PostedBid as PostedRow
-from tests.conftest import TEST_EPOCH
+from tests.clock import TEST_EPOCH
 
 U = 900
 NODE, PORTFOLIO = 7, 3
 NANOGRIDS = 4
 EUR = 1_000_000
+SWING_WH = 10_000
+"""What a nanogrid can move within an interval, from full feed-in to full load."""
 EMERGENCY_PRICE_UEUR_KWH = 300_000
 REQUEST_PRICE_UEUR_KWH = 400_000
 NO_REASON = bytes(32)
@@ -52,6 +57,13 @@ KEYS = {
     name: bytes(Account.from_mnemonic(_MNEMONIC, account_path=f"m/44'/60'/0'/0/{place}").key)
     for place, name in enumerate(ACTORS)
 }
+
+
+def actors_of(cast: str) -> dict[str, bytes]:
+    """Keys of another set of actors."""
+    return {name: keccak256(f"{cast} {name}".encode()) for name in ACTORS}
+
+
 PARAMETERS = DeploymentParameters(
     admin_delay_s=3600,
     time_unit_s=U,
@@ -61,6 +73,9 @@ PARAMETERS = DeploymentParameters(
     hold_bond_ueur=5 * EUR,
     unbonding_s=40 * U,
 )
+
+Part = Iterator[int]
+"""Something that happens by and by: it yields the times that it waits for [epoch s]."""
 
 
 def owner_key(index: int) -> bytes:
@@ -95,7 +110,10 @@ class World:
     contracts: Contracts
     engine: Engine
     indexer: Indexer
+    keys: Mapping[str, bytes] = field(default_factory=lambda: KEYS)
     now_s: int = TEST_EPOCH
+    nobody: str = field(default_factory=lambda: str(Account.create().address))
+    """An address of which the chain knows nothing yet."""
     baselines: dict[int, list[int]] = field(default_factory=dict)
     _counter: Any = field(default_factory=lambda: itertools.count(1))
     _senders: dict[str, TransactionSender] = field(default_factory=dict)
@@ -107,15 +125,28 @@ class World:
         database_url: str,
         chain_profile: ChainProfile = ChainProfile.EMBEDDED,
         parameters: DeploymentParameters = PARAMETERS,
+        keys: Mapping[str, bytes] = KEYS,
     ) -> Self:
         """Deployed and migrated; nobody is registered yet."""
+        web3 = connect(chain.rpc_url, PROFILES[chain_profile])
+        deployment = deploy(web3, Account.from_key(keys["operator"]), parameters)
+        return cls.on(chain, database_url, deployment, chain_profile, keys)
+
+    @classmethod
+    def on(
+        cls,
+        chain: Chain,
+        database_url: str,
+        deployment: Deployment,
+        chain_profile: ChainProfile,
+        keys: Mapping[str, bytes],
+    ) -> Self:
+        """On contracts that are deployed already, with an empty database."""
         profile = PROFILES[chain_profile]
-        web3 = connect(chain.rpc_url, profile)
-        deployment = deploy(web3, Account.from_key(KEYS["operator"]), parameters)
         migrate(database_url)
         engine = open_engine(database_url)
-        contracts = Contracts(web3, deployment, profile)
-        return cls(chain, contracts, engine, Indexer(contracts, engine))
+        contracts = Contracts(connect(chain.rpc_url, profile), deployment, profile)
+        return cls(chain, contracts, engine, Indexer(contracts, engine), keys)
 
     # TIME
 
@@ -137,15 +168,58 @@ class World:
         """interval - u x hundredths / 100."""
         return interval - self.unit_s * hundredths // 100
 
+    def next_interval(self, ahead_hundredths: int, after_s: int = 0) -> int:
+        """The first interval from whose start so many hundredths of a unit are still to come, now and at `after_s`."""
+        earliest = max(self.now(), after_s) + self.unit_s * ahead_hundredths // 100 + 1
+        return -(-earliest // self.unit_s) * self.unit_s
+
+    def play(self, parts: Sequence[Part]) -> None:
+        """Have several things happen side by side, in the order of their times."""
+        waiting = [(self.now_s, place, part) for place, part in enumerate(parts)]
+        heapify(waiting)
+        while waiting:
+            moment_s, place, part = waiting[0]
+            if moment_s > self.now_s:
+                self.at(moment_s)
+            following_s = next(part, None)
+            if following_s is None:
+                heappop(waiting)
+            else:
+                heapreplace(waiting, (following_s, place, part))
+
+    def block_time(self, number: int) -> int:
+        """When a block was made [epoch s]."""
+        return int(rpc(self.contracts.web3, "eth_getBlockByNumber", hex(number), False)["timestamp"], 16)
+
+    # WHAT ELSE MAY HAPPEN TO A CHAIN
+
+    @contextmanager
+    def standing_still(self, for_s: float) -> Iterator[None]:
+        """The chain takes transactions and makes no block for so long, then goes on by itself."""
+        self._stand_still()
+        going_on = threading.Timer(for_s, self._go_on)
+        going_on.start()
+        try:
+            yield
+        finally:
+            going_on.join()
+
+    def _stand_still(self) -> None:
+        request(self.chain.rpc_url, "evm_setAutomine", False)
+
+    def _go_on(self) -> None:
+        request(self.chain.rpc_url, "evm_setAutomine", True)
+        request(self.chain.rpc_url, "evm_mine")  # what has come meanwhile waits for a block
+
     # SENDING AND SIGNING
 
     def sender(self, name: str) -> TransactionSender:
         if name not in self._senders:
-            self._senders[name] = TransactionSender(self.contracts, self.engine, KEYS[name], now=self.now)
+            self._senders[name] = TransactionSender(self.contracts, self.engine, self.keys[name], now=self.now)
         return self._senders[name]
 
     def address(self, name: str) -> str:
-        return address_of(KEYS[name])
+        return address_of(self.keys[name])
 
     def send(self, name: str, function: ContractFunction) -> Receipt:
         """One transaction of an actor, with a purpose of its own."""
@@ -161,7 +235,7 @@ class World:
 
     def decide(self, function: Any, message: Message, by: str) -> Receipt:
         """Carry a decision that an actor has signed."""
-        return self.send("relayer", function(message.arguments(), self.sign(KEYS[by], message)))
+        return self.send("relayer", function(message.arguments(), self.sign(self.keys[by], message)))
 
     def give_nanogrid(self, index: int, key: bytes, owner: str) -> Receipt:
         """The operator carries what the old owner, whose key it is, has signed."""
@@ -172,6 +246,11 @@ class World:
 
     # SET-UP
 
+    @property
+    def rated_power_w(self) -> int:
+        """By which a nanogrid can move SWING_WH."""
+        return SWING_WH * 3600 // (2 * self.unit_s)
+
     def register(self, active_from: int = TEST_EPOCH + U) -> None:
         registry, settlement = self.contracts.registry.functions, self.contracts.settlement.functions
         roles = ("ORACLE", "REFEREE", "DSO", "AGGREGATOR")
@@ -181,7 +260,7 @@ class World:
         self.send("operator", registry.registerNode(NODE, self.address("dso"), "Substation 7"))
         self.send("operator", registry.registerPortfolio(PORTFOLIO, NODE, self.address("aggregator"), "Community"))
         seats = [
-            (PORTFOLIO, address_of(owner_key(index)), 20_000, EMERGENCY_PRICE_UEUR_KWH, active_from)
+            (PORTFOLIO, address_of(owner_key(index)), self.rated_power_w, EMERGENCY_PRICE_UEUR_KWH, active_from)
             for index in range(NANOGRIDS)
         ]
         self.send_all("operator", [registry.registerSeat(*seat) for seat in seats])
@@ -201,9 +280,14 @@ class World:
     # AN AUCTION
 
     def anchor(self, interval: int, values: Sequence[int]) -> None:
-        self.baselines[interval] = list(values)
-        anchor = (PORTFOLIO, interval, 0, len(values), baseline_root(values))
-        self.send("oracle", self.contracts.metering.functions.anchorBaselines([anchor]))
+        self.anchor_all([interval], values)
+
+    def anchor_all(self, intervals: Sequence[int], values: Sequence[int]) -> None:
+        """The same baselines for several intervals."""
+        self.baselines |= {interval: list(values) for interval in intervals}
+        root = baseline_root(values)
+        anchors = [(PORTFOLIO, interval, 0, len(values), root) for interval in intervals]
+        self.send("oracle", self.contracts.metering.functions.anchorBaselines(anchors))
 
     def signal(self, interval: int, phase: Phase, sequence: int) -> None:
         message = Signal(NODE, interval, phase, 0, NO_REASON, sequence)

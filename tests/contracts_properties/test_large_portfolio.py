@@ -103,3 +103,5 @@ def test_each_seat_wins_once_and_posts_three_times_whatever_the_others_do(house:
     for index in reversed(others):
         assert posted(house, offer, [BidRecord(1, 0, 0, index, 2)]) == {index: None}
         assert set(posted(house, offer, [BidRecord(1, 0, 0, index, 2)]).values()) == {BidRejection.WRONG_REVISION}
+    posts_of = house.auction.functions.postsOf
+    assert {index: posts_of(offer, index).call() for index in BIDDERS} == {i: 3 * (i not in WINNERS) for i in BIDDERS}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from calendar import monthrange
 from datetime import UTC, date, datetime
 from pathlib import Path
 
@@ -87,6 +88,16 @@ def test_every_day_until_2106_is_in_its_month(harness: Contract) -> None:
         dates = [date.fromordinal(epoch + first + day) for day in range(count)]
         expected = [day.year * 12 + day.month - 1 for day in dates for _ in ("first second", "last second")]
         assert harness.functions.monthsOfDays(first, count).call() == expected
+
+
+@pytest.mark.parametrize("year", [1970, 1999, 2000, 2001, *range(2096, 2106)])
+def test_every_month_around_a_century_begins_and_lasts_as_in_utc(harness: Contract, year: int) -> None:
+    """2000 has a leap day, 2100 has none, which shifts the months that random moments hardly ever meet."""
+    for month in range(1, 13):
+        first = datetime(year, month, 1, tzinfo=UTC)
+        hours = monthrange(year, month)[1] * 24
+        expected = [year * 12 + month - 1, int(first.timestamp()), hours]
+        assert harness.functions.month(int(first.timestamp())).call() == expected
 
 
 @pytest.mark.parametrize("code", range(9))

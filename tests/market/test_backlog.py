@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from enum import StrEnum
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,10 @@ import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from market import checkpoints
 from market.api.app import create_app
 from market.chain.sender import TransactionSender
+from market.checkpoints import SenderPoint
 from market.domain.messages import Command, Hold
 from market.domain.products import Direction, Phase, Product
 from market.domain.records import BidRecord
@@ -164,17 +167,21 @@ class _Killed(Exception):
     pass
 
 
-def test_a_transaction_that_was_stored_and_never_sent_is_pending_by_its_sender(room: Room) -> None:
+def test_a_transaction_that_was_stored_and_never_sent_is_pending_by_its_sender(
+    room: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
     world = room.world
 
-    def die(name: str) -> None:
-        if name == "stored":
+    def die(point: StrEnum, about: str) -> None:
+        if (point, about) == (SenderPoint.STORED, "approve"):
             raise _Killed
 
-    sender = TransactionSender(world.contracts, world.engine, KEYS["stranger"], now=world.now, checkpoint=die)
+    sender = TransactionSender(world.contracts, world.engine, KEYS["stranger"], now=world.now)
     approve = world.contracts.token.functions.approve(world.contracts.settlement.address, 1)
-    with pytest.raises(_Killed):
-        sender.send(approve, "approve", "approve-once")
+    with monkeypatch.context() as followed:
+        followed.setattr(checkpoints, "_followers", [die])
+        with pytest.raises(_Killed):
+            sender.send(approve, "approve", "approve-once")
     world.at(world.now_s + 300)
     assert backlog(room).transactions == {room.market.relayer.address: IDLE, sender.address: Waiting(1, 300)}
     assert gauges(room)["meritgrid_transactions_pending_seconds", sender.address] == 300

@@ -5,19 +5,19 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import replace
 
 import pytest
 
 from market.chain.bindings import Contracts
 from market.chain.indexer import Indexer
-from market.chain.profiles import RpcError, connect, rpc
+from market.chain.profiles import connect, rpc
 from market.chain.receipts import Receipt
 from market.chain.sender import TransactionSender
 from market.store.database import read_scope
 from market.store.models import Transaction, TransactionState
 from tests.chain.world import KEYS
-from tests.network.world import NETWORK, Network, NetworkWorld
+from tests.network.world import NETWORK, NetworkWorld
+from tests.networks import Network
 
 pytestmark = [pytest.mark.network, pytest.mark.slow]
 
@@ -90,31 +90,6 @@ def test_with_two_validators_down_it_stops_and_goes_on_when_one_is_back(network:
     assert mined == row.nonce + 1
 
 
-def test_what_was_signed_again_while_the_chain_stood_happens_once(network: Network, world: NetworkWorld) -> None:
-    """Which of the replacements is mined is the proposer's choice: it may have built its block before."""
-    hurried = world.contracts_at(network.member("operator"))
-    hurried.profile = replace(hurried.profile, replace_after_s=3.0)
-    sender = TransactionSender(hurried, world.engine, KEYS["dso"])
-    network.validators["dso-1"].kill()
-    network.validators["aggregator"].kill()
-    receipts: list[Receipt] = []
-    function = hurried.token.functions.approve(world.address("oracle"), 33)
-    waiting = threading.Thread(target=lambda: receipts.append(sender.send(function, "approve", "stuck")))
-    waiting.start()
-    try:
-        time.sleep(5)
-        network.validators["aggregator"].start()
-    finally:
-        waiting.join(timeout=120)
-    assert receipts[0].event("Approval")["value"] == 33
-    with read_scope(world.engine) as session:
-        (row,) = session.query(Transaction).filter_by(purpose_key="stuck").all()
-    assert row.state == TransactionState.MINED
-    assert row.replaced_hashes
-    used = int(rpc(hurried.web3, "eth_getTransactionCount", world.address("dso"), "latest"), 16)
-    assert used == row.nonce + 1
-
-
 def test_where_the_markets_own_node_dies_another_is_asked(network: Network, world: NetworkWorld) -> None:
     """Sender and indexer go on by themselves, and go on with the first again or not: each node has the whole chain."""
     both = f"{network.member('operator').rpc_url},{network.member('auditor').rpc_url}"
@@ -126,10 +101,3 @@ def test_where_the_markets_own_node_dies_another_is_asked(network: Network, worl
     receipt = sender.send(approve_(world.address("oracle"), 45), "approve", "another-node")
     assert receipt.event("Approval")["value"] == 45
     assert indexer.index_now() >= receipt.block
-
-
-def test_a_validator_that_is_down_does_not_answer(network: Network, world: NetworkWorld) -> None:
-    down = network.validators["aggregator"]
-    down.kill()
-    with pytest.raises((OSError, RpcError)):
-        rpc(world.contracts_at(down.member).web3, "eth_blockNumber")

@@ -1,4 +1,4 @@
-"""The chain layer on five validators: blocks, fees, finality, the sender, the indexer, an auction."""
+"""Five validators as the market finds them: blocks, fees, one chain. What it does on them: tests/chain."""
 
 from __future__ import annotations
 
@@ -7,21 +7,12 @@ import pytest
 from market.chain.embedded import BLOCK_GAS_LIMIT
 from market.chain.indexer import Indexer
 from market.chain.profiles import RpcError, connect, rpc
-from market.chain.verification import verify
-from market.domain.products import Phase
-from market.domain.records import BidRecord
-from market.domain.settlement import Outcome
-from market.domain.states import OfferStatus
 from market.store.database import migrate, open_engine, read_scope
-from market.store.models import Award, ChainEvent
-from market.store.models import Offer as OfferRow
-from tests.chain.world import NANOGRIDS
-from tests.network.world import NETWORK, Network, NetworkWorld
+from market.store.models import ChainEvent
+from tests.network.world import NETWORK, NetworkWorld
+from tests.networks import Network
 
 pytestmark = [pytest.mark.network, pytest.mark.slow]
-
-
-QUANTITY_WH = 600
 
 
 def test_a_network_is_created_and_started_within_a_minute(network: Network) -> None:
@@ -51,45 +42,11 @@ def test_nobody_moves_the_chain_by_hand(network: Network, method: str) -> None:
         rpc(connect(network.member("auditor").rpc_url, NETWORK), method)
 
 
-def test_the_deployed_contracts_are_of_this_versions_code(world: NetworkWorld) -> None:
-    findings = verify(world.contracts.web3, world.contracts.deployment)
-    assert [each.problem for each in findings] == [None] * 7
-
-
 def test_every_validator_has_the_same_chain(network: Network, world: NetworkWorld) -> None:
     head = int(rpc(world.contracts.web3, "eth_blockNumber"), 16)
     ask = [connect(network.member(name).rpc_url, NETWORK) for name in network.validators.names()]
     blocks = {rpc(web3, "eth_getBlockByNumber", hex(head), False)["hash"] for web3 in ask}
     assert len(blocks) == 1
-
-
-def test_an_auction_is_held_from_the_request_to_the_payment(world: NetworkWorld) -> None:
-    """By the product's sender and indexer, within the calendar's windows, in real time."""
-    interval = world.next_interval(412)
-    world.anchor(interval, [0] * NANOGRIDS)
-    world.at(world.before(interval, 300) + 1)
-    world.signal(interval, Phase.YELLOW, 1)
-    request = world.request(interval, [QUANTITY_WH])
-    offer = world.offer(interval, QUANTITY_WH, request)
-    bids = [BidRecord(100_000 + 10_000 * index, 250, 0, index) for index in range(NANOGRIDS)]
-    world.post(offer, [world.wire(offer, bid) for bid in bids])
-    world.at(world.before(interval, 120))
-    awards = world.clear(offer)
-    world.at(world.before(interval, 93))
-    world.finalise(offer, awards)
-    world.indexer.index_now()
-    with read_scope(world.engine) as session:
-        row = session.get_one(OfferRow, "0x" + offer.hex())
-        assert row.status == OfferStatus.FINAL
-        assert row.awarded == QUANTITY_WH
-        won = {award.index: award.quantity for award in session.query(Award).filter_by(offer=row.offer)}
-    assert won == {0: 250, 1: 250, 2: 100}
-    world.at(interval + world.unit_s + 1)
-    world.settle(offer, interval, awards, won)
-    world.indexer.index_now()
-    with read_scope(world.engine) as session:
-        outcomes = {award.outcome for award in session.query(Award).filter_by(offer="0x" + offer.hex())}
-    assert outcomes == {Outcome.DELIVERED}
 
 
 def test_the_market_rebuilt_from_another_validator_is_the_same(

@@ -15,7 +15,8 @@ from market.chain.refusals import SenderNotListed
 from market.chain.sender import TransactionSender
 from market.domain.hashing import keccak256
 from tests.chain.world import KEYS
-from tests.network.world import NETWORK, Network, NetworkWorld
+from tests.network.world import NETWORK, NetworkWorld
+from tests.networks import Network
 
 pytestmark = [pytest.mark.network, pytest.mark.slow]
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from market.chain.allow_lists import AllowLists, Change
@@ -12,46 +14,32 @@ from market.chain.profiles import PROFILES, connect
 from market.services.permissions import registered_in
 from market.settings import ChainProfile
 from market.store.database import read_scope
-from scripts.network.layout import Layout, Member
-from scripts.network.validators import Validators, await_health
-from tests.chain.world import EUR, World
+from scripts.network.layout import Member
+from tests.chain.world import EUR, Part, World
+from tests.networks import Network
 
 UNIT_S = 30
 """Market time unit: a step of an auction has as many seconds as the chain needs, and a day would have 48 minutes."""
 PARAMETERS = DeploymentParameters(
     admin_delay_s=60,
     time_unit_s=UNIT_S,
-    reading_deadline_s=4 * UNIT_S,
-    hold_window_s=2 * UNIT_S,
-    hold_term_s=3 * UNIT_S,
+    reading_deadline_s=UNIT_S + 1,
+    hold_window_s=1,
+    hold_term_s=UNIT_S // 2,
     hold_bond_ueur=5 * EUR,
-    unbonding_s=40 * UNIT_S,
+    unbonding_s=4 * UNIT_S,
 )
+"""As short as they may be: whatever waits for one of them waits in real time."""
 NETWORK = PROFILES[ChainProfile.NETWORK]
-
-
-@dataclass(frozen=True)
-class Network:
-    """A network whose validators are children of the tests."""
-
-    layout: Layout
-    validators: Validators
-    seconds_to_create: float
-    seconds_to_start: float
-
-    def member(self, name: str) -> Member:
-        return self.validators[name].member
-
-    def all_up(self) -> None:
-        """Start who is down, and wait until all are in good health."""
-        self.validators.start()
-        await_health(list(self.validators))
+STOPPED = ("dso-1", "dso-2")
+"""Without these two there is no block."""
 
 
 @dataclass
 class NetworkWorld(World):
     """Its clock is the system's; `at` waits."""
 
+    chain: Network
     lists: AllowLists = field(init=False)
 
     def __post_init__(self) -> None:
@@ -63,10 +51,22 @@ class NetworkWorld(World):
     def at(self, moment_s: int) -> None:
         time.sleep(max(0.0, moment_s - time.time()))
 
-    def next_interval(self, ahead_hundredths: int) -> int:
-        """The first interval from whose start so many hundredths of a unit are still to come, and a second."""
-        earliest = self.now() + self.unit_s * ahead_hundredths // 100 + 1
-        return -(-earliest // self.unit_s) * self.unit_s
+    def play(self, parts: Sequence[Part]) -> None:
+        def follow(part: Part) -> None:
+            for moment_s in part:
+                self.at(moment_s)
+
+        with ThreadPoolExecutor(len(parts)) as together:
+            for ended in [together.submit(follow, part) for part in parts]:
+                ended.result()
+
+    def _stand_still(self) -> None:
+        for name in STOPPED:
+            self.chain.validators[name].freeze()
+
+    def _go_on(self) -> None:
+        for name in STOPPED:
+            self.chain.validators[name].thaw()
 
     def reconcile(self) -> list[Change]:
         """What the market's process does every few seconds."""

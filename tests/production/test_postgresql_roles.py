@@ -11,7 +11,7 @@ from sqlalchemy import Engine, create_engine, text
 from sqlalchemy.exc import ProgrammingError
 
 from market.domain.typed_data import Domain
-from market.store.database import migrate, open_engine, session_scope
+from market.store.database import WrongVersion, migrate, open_engine, session_scope
 from market.store.partitions import month_partitions
 from oracle.broker.credentials import let_in, new_service_account
 from oracle.ingest import Ingest
@@ -96,6 +96,20 @@ def test_a_start_of_the_oracle_needs_no_more_than_its_rows(
     password = new_service_account(as_role("meritgrid_market"), "oracle", world.now())
     assert let_in(world.engine, "oracle", password) is not None
     world.engine.dispose()
+
+
+def test_an_oracle_that_comes_before_the_market_says_what_it_waits_for(
+    postgresql_cluster: Cluster, production_database: str, as_role: As
+) -> None:
+    with as_role("meritgrid_market").begin() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '0007'"))
+    url = postgresql_cluster.url(production_database, "meritgrid_oracle")
+    with pytest.raises(WrongVersion, match=r"of version 0007.*meritgrid_oracle may not.*meritgrid market migrate"):
+        migrate(url)
+    with as_role("meritgrid_market").begin() as connection:
+        connection.execute(text("REVOKE SELECT ON alembic_version FROM meritgrid_oracle"))
+    with pytest.raises(WrongVersion, match=r"may not read.*privileges\.sql"):
+        migrate(url)
 
 
 def test_the_market_owns_its_tables_and_nothing_else(as_role: As) -> None:

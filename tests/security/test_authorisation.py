@@ -13,6 +13,7 @@ import httpx
 import pytest
 
 from market.api.app import create_app
+from market.clock import SystemClock
 from market.services.market import Market
 from tests.bad_input.state import state_of
 from tests.security.changing_routes import CHANGING
@@ -70,7 +71,7 @@ def stand(town: Town) -> Iterator[Stand]:
 
 def described() -> Any:
     """The application without a market behind it: enough to be asked for its routes."""
-    return create_app(cast(Market, SimpleNamespace()))
+    return create_app(cast(Market, SimpleNamespace(clock=SystemClock())))
 
 
 def test_the_table_names_every_route_and_nothing_else() -> None:

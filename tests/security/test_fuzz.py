@@ -25,9 +25,9 @@ from tests.security.town import REASON, Town
 pytestmark = pytest.mark.slow
 
 CALLERS: Final = tuple(next(iter(TABLE.values())))
-EXAMPLES: Final = int(os.environ.get("FUZZ_EXAMPLES", "5"))
+EXAMPLES: Final = int(os.environ.get("FUZZ_EXAMPLES", "3"))
 """Calls to each route by each caller. `make fuzz-api EXAMPLES=100` makes more, and tries every boundary as each."""
-IN_LENGTH: Final = EXAMPLES > 5
+IN_LENGTH: Final = EXAMPLES > 3
 ALL_BOUNDARIES: Final = CALLERS if IN_LENGTH else ("nobody", "owner")
 
 Description = Mapping[str, Any]

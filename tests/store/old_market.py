@@ -38,8 +38,9 @@ from market.store.work import (
 from oracle.broker.credentials import new_service_account, password_hash
 from oracle.ingest import Ingest
 from oracle.messages import ReadingBatch
-from tests.chain import story
+from tests.chain.story import Story
 from tests.chain.world import KEYS, NO_REASON, NODE, U, World, gateway_key, nanogrid
+from tests.clock import TEST_EPOCH
 from tests.oracle.conftest import Meter
 
 API_KEY = f"{KEY_PREFIX}a-program-of-the-dso"
@@ -47,6 +48,10 @@ GATEWAY_KEY = f"{KEY_PREFIX}gateway-0"
 SESSION = "a-wallet-session"
 OFFER, DISPATCH, DECISION = (f"0x{number:064x}" for number in (0xA1, 0xA2, 0xA3))
 ALEMBIC = "alembic_version"
+
+
+T = TEST_EPOCH + 10 * U
+"""The interval of what the chain does not know."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +64,7 @@ class Kept:
 
 def fill(world: World) -> Kept:
     """The chain's whole story, and everything that the chain does not know: at least one row in every table."""
-    story.tell(world)
+    Story(world).tell()
     _rare_events(world)
     _readings(world, meter := Meter(0, _ingest(world, world.engine).settlement))
     with session_scope(world.engine) as session:
@@ -112,7 +117,7 @@ def _bids(world: World) -> list[Any]:
     ]  # fmt: skip
     return [
         BidReceived(
-            offer=OFFER, nanogrid=nanogrid(place), index=place, interval=story.T, price_ueur_kwh=150_000, quantity=500,
+            offer=OFFER, nanogrid=nanogrid(place), index=place, interval=T, price_ueur_kwh=150_000, quantity=500,
             minimum=100, revision=0, signature=bytes([place]) * 64, signer=world.address("stranger"),
             digest=f"0x{place:064x}", received_at=world.now(), receipt_signature=bytes(65), state=state, reason=reason,
             position=position,
@@ -127,13 +132,13 @@ def _orders(world: World) -> list[Any]:
     return [
         Document(hash=DECISION, kind="reason", body='{"text": "Überlast"}', created_at=now_s),
         SignedDecision(
-            kind="Command", signer=dso, message={"quantity": 600, "interval": story.T, "reason": DECISION},
+            kind="Command", signer=dso, message={"quantity": 600, "interval": T, "reason": DECISION},
             signature=bytes(range(65)), digest=DECISION, subject=str(nanogrid(0)), received_at=now_s,
         ),
         Dispatch(
-            id=DISPATCH, kind=DispatchKind.COMMAND, nanogrid=nanogrid(0), gateway=gateway, interval=story.T, product=2,
+            id=DISPATCH, kind=DispatchKind.COMMAND, nanogrid=nanogrid(0), gateway=gateway, interval=T, product=2,
             direction=1, quantity=600, baseline=-250, change=-600, target_w=-3400, target_var=0,
-            lease_end=story.T + U, signature=bytes(64), offer=None, ordinal=None, decision=DECISION,
+            lease_end=T + U, signature=bytes(64), offer=None, ordinal=None, decision=DECISION,
             state=OutboxState.SUCCEEDED, reason=None, created_at=now_s, published_at=now_s, answered_at=now_s,
             started_at=now_s, ended_at=now_s + 1,
         ),
@@ -146,7 +151,7 @@ def _orders(world: World) -> list[Any]:
             state={"soc_permille": 512, "sequence": 3, "plant": None}, received_at=now_s,
         ),
         Baseline(
-            portfolio=nanogrid(0) >> 16, interval=story.T, kind=0, values=[250, None, -40], root=OFFER,
+            portfolio=nanogrid(0) >> 16, interval=T, kind=0, values=[250, None, -40], root=OFFER,
             method="NOMINATED", nominated_at=now_s, anchor_transaction=None,
         ),
         AuditEntry(

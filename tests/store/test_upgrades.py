@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pytest
 from alembic.config import Config
 from alembic.script import ScriptDirectory
-from sqlalchemy import Engine, select
+from sqlalchemy import Engine, select, text
 
 from market.chain.deployment import write_deployment
 from market.chain.embedded import start_anvil
@@ -112,3 +112,15 @@ def _require_that_it_goes_on(market: Market, engine: Engine) -> None:
         assert session.scalars(select(Notice.subject).order_by(Notice.id.desc())).first() == str(nanogrid(0))
         nonces = session.execute(select(Transaction.sender, Transaction.nonce)).all()
     assert len(set(nonces)) == len(nonces) == len(market.rows["transactions"])
+
+
+def test_a_database_of_a_later_version_is_refused_in_words(meritgrid: Run, database_url: str) -> None:
+    migrate(database_url)
+    engine = open_engine(database_url)
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    answer = meritgrid("market", "migrate")
+    assert answer.code == 2
+    assert "of version 9999" in answer.err
+    assert "Traceback" not in answer.err
+    engine.dispose()

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
+import time
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +13,10 @@ import pytest
 
 from scripts.build_contracts import ROOT, load_settings
 from scripts.mutation.__main__ import REPORT, drawn
+from scripts.mutation.bounded import run_bounded
 from scripts.mutation.mutants import Mutant, mutants_of
 from scripts.mutation.sources import all_mutants, syntax_trees, taken_in_by
-from scripts.mutation.suites import BROWNIE_FILES, COLLECTED_FILES, DEPLOYED, steps_of
+from scripts.mutation.suites import BROWNIE_FILES, COLLECTED_FILES, DEPLOYED, narrowed, steps_of
 from scripts.mutation.survivors import key_of, read_arguments, unargued
 
 LEAST_SCORE = 0.9
@@ -89,6 +92,13 @@ def test_every_source_is_judged_by_tests_that_exist(trees: dict[str, Any], mutan
             assert (ROOT / test).is_file() or (ROOT / "tests" / "halmos" / "proofs" / f"{test}.sol").is_file()
 
 
+def test_steps_narrow_to_the_tests_that_were_added(trees: dict[str, Any]) -> None:
+    added = {"tests/attacks/test_events.py", "tests/brownie/test_settlement_holds.py"}
+    steps = [narrowed(step, added) for step in steps_of("contracts/Settlement.sol", taken_in_by(trees))]
+    assert {test for step in steps for test in step.tests} == added
+    assert sum(bool(step.tests) for step in steps) == len(added)
+
+
 def test_no_test_of_attacks_or_of_brownie_is_left_out() -> None:
     attacks = {path for path in COLLECTED_FILES if path.startswith("tests/attacks/")}
     assert attacks == {path.relative_to(ROOT).as_posix() for path in (ROOT / "tests/attacks").glob("test_*.py")}
@@ -119,3 +129,22 @@ def test_a_survivor_without_an_argument_is_named(mutants: dict[str, list[Mutant]
     table.write_text(entry.replace("It is.", " "), encoding="utf-8")
     with pytest.raises(ValueError, match="a reason"):
         read_arguments(table)
+
+
+def test_a_step_that_takes_too_long_leaves_no_process(tmp_path: Path) -> None:
+    grandchild = tmp_path / "pid"
+    command = ["bash", "-c", f"sleep 600 & echo $! > {grandchild}; wait"]
+    with pytest.raises(subprocess.TimeoutExpired):
+        run_bounded(command, tmp_path, os.environ, timeout_s=1)
+    status = Path("/proc") / grandchild.read_text(encoding="utf-8").strip() / "status"
+    deadline = time.monotonic() + 10
+    while _lives(status):
+        assert time.monotonic() < deadline, "what a killed command had started lives on"
+        time.sleep(0.02)
+
+
+def _lives(status: Path) -> bool:
+    try:
+        return "State:\tZ" not in status.read_text(encoding="utf-8")
+    except (FileNotFoundError, ProcessLookupError):
+        return False

@@ -55,6 +55,7 @@ class Indexer:
         self._web3 = contracts.web3
         self._engine = engine
         self._confirmations = confirmations
+        self._halvings = 0
 
     def index_now(self, progress: Progress | None = None) -> int:
         """Take in everything up to the present head, and return its block number.
@@ -108,14 +109,24 @@ class Indexer:
             return _read_cursor(session)
 
     def _index_range(self, cursor: _Block | None, head: int) -> int | None:
-        """Take in the next range and return its last block; None when another process was quicker."""
+        """Take in the next range and return its last block; None when it is to be tried again: another process was
+        quicker, or the node was too slow for so many blocks."""
         first = self._contracts.deployment.first_block if cursor is None else cursor.number + 1
+        blocks = max(1, RANGE_BLOCKS >> self._halvings)
         with one_node(self._web3):
             # First the last block: a node that does not have it yet would answer with a part of the events.
-            end = self._block(min(max(first, head), first + RANGE_BLOCKS - 1))
-            first, last, events = self._fetch(first, end.number)
+            end = self._block(min(max(first, head), first + blocks - 1))
+            try:
+                first, last, events = self._fetch(first, end.number)
+            except OSError:
+                if first == end.number:
+                    raise
+                self._halvings = (RANGE_BLOCKS // (end.number - first + 1)).bit_length()
+                log.warning("no answer for a range of events: the next is shorter", first=first, last=end.number)
+                return None
             if last != end.number:
                 end = self._block(last)
+        self._halvings = max(0, self._halvings - 1)
         with session_scope(self._engine) as session:
             lock(session, INDEXER_LOCK)
             if _read_cursor(session) != cursor:

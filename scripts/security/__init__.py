@@ -1,0 +1,1 @@
+"""Checks of the running system: locked tools, and the list of dependencies."""
