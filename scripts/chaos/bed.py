@@ -48,7 +48,7 @@ Told = Callable[[str], None]
 class Bed:
     """One run.
 
-    struck: faults by kind and target; replayed: old messages sent again; left_out: what this machine cannot do, and why.
+    struck: faults by kind and target; replayed: old messages sent again; left_out: what this machine cannot do and why.
     """
 
     options: ChaosOptions
