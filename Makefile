@@ -47,15 +47,19 @@ demo: setup ## Play one day of a real grid and watch it; ONCE=1 ends by itself, 
 test: setup brownie-env security-env .stamp-test-packages lint analyse prove ## Set up, lint and run every test (what .ci/run does)
 	@$(MAKE) --no-print-directory -j2 brownie-beside pytest-light
 	$(call timed,pytest of the processes,$(RUN) pytest -m "processes and not network" $(PYTEST_ARGS))
+	@$(MAKE) --no-print-directory test-network
+	@$(MAKE) --no-print-directory chaos CHAOS_ARGS="--minutes 3"
 
 # Side by side, file by file: what starts several processes of the product wants the machine for itself, the rest does not.
 pytest-light:
 	$(call timed,pytest,$(RUN) pytest -m "not processes and not network" -n 2 --dist loadfile --max-worker-restart 0 $(PYTEST_ARGS))
 
 brownie-beside:
-	@mkdir -p build; echo "Brownie's tests run beside: build/brownie.log"
+	@mkdir -p build; echo "Brownie's tests and the build of the network's programs run beside: build/brownie.log, build/network.log"
 	@$(MAKE) --no-print-directory brownie-test >build/brownie.log 2>&1 || { cat build/brownie.log; exit 1; }
 	@tail -2 build/brownie.log
+	@$(MAKE) --no-print-directory network-build >build/network.log 2>&1 || { cat build/network.log; exit 1; }
+	@tail -1 build/network.log
 
 test-fast: setup ## Run the tests that take seconds: no browser, no network of nodes, no swarm of processes
 	$(call timed,pytest,$(RUN) pytest -q -m "not slow and not browser and not network and not processes and not postgresql" $(PYTEST_ARGS))
