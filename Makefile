@@ -141,8 +141,9 @@ network-stop: setup ## End the validators that `make network` started; what the 
 network-remove: setup ## End the network and delete everything of it, chain and keys included
 	@$(RUN) python -m scripts.network remove --folder $(NETWORK)
 
-test-network: network-build ## Run the tests of the chain and the market on a real network of five validators
-	$(call timed,pytest of the network,$(RUN) pytest -m network $(PYTEST_ARGS))
+# They wait for blocks more than they work: two at once, each with a network of its own.
+test-network: network-build .stamp-test-packages ## Run the tests of the chain and the market on a real network of five validators
+	$(call timed,pytest of the network,$(RUN) pytest -m network -n 2 --dist loadfile --max-worker-restart 0 $(PYTEST_ARGS))
 
 chaos: network-build .stamp-test-packages ## Kill, freeze and cut off the parts of a whole market; fails where anything is lost
 	$(call timed,chaos,$(RUN) python -m scripts.chaos $(CHAOS_ARGS))

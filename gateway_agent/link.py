@@ -118,7 +118,7 @@ class Link:
             clean_session=False,
             keepalive=_KEEPALIVE_S,
             timeout=_TIMEOUT_S,
-            tls_context=_tls(broker) if broker.tls else None,
+            tls_context=tls_context(broker) if broker.tls else None,
             will=aiomqtt.Will(self._topic(Channel.STATUS), self._status(False), qos=1, retain=True),
         )
 
@@ -171,8 +171,9 @@ class Link:
             self._changed(client is not None)
 
 
-def _tls(broker: Broker) -> ssl.SSLContext:
-    """Read anew for each connection: certificates are renewed meanwhile. OSError where a file cannot be used."""
+def tls_context(broker: Broker) -> ssl.SSLContext:
+    """How a gateway speaks TLS; read anew for each connection: certificates are renewed meanwhile. OSError where a file
+    cannot be used."""
     text = None if broker.tls_ca_file is not None else broker.trusted
     context = ssl.create_default_context(cafile=broker.tls_ca_file, cadata=text)
     if broker.certificate_file is not None:

@@ -9,7 +9,7 @@ import typer
 
 from market.cli_refusals import starting
 from market.cli_session import AsJson, refusals, say
-from market.observability import logging_as
+from market.observability import LOCALHOST, MetricsHost, MetricsPort, logging_as, serve_metrics
 from market.services.enrolment_ca import EnrolmentCa
 from market.settings import Settings, SettingsError
 
@@ -112,7 +112,8 @@ def revoke_gateway(
 
 def serve_guard(
     folder: BrokerFolder = DEFAULT_FOLDER,
-    metrics_port: Annotated[int | None, typer.Option(help="Port of the metrics on 127.0.0.1; default: none.")] = None,
+    metrics_port: MetricsPort = None,
+    metrics_host: MetricsHost = LOCALHOST,
     as_json: AsJson = False,
 ) -> None:
     """Stand beside Mosquitto and shut revoked gateways out. Runs as Mosquitto's user, on its machine.
@@ -120,8 +121,6 @@ def serve_guard(
     Example: meritgrid broker guard --folder /var/lib/mosquitto/meritgrid
     """
     import asyncio
-
-    from prometheus_client import start_http_server
 
     from market.store.database import migrate, open_engine
     from oracle.broker.guard import Guard, serve
@@ -132,8 +131,7 @@ def serve_guard(
     with starting("The broker's guard", as_json, SettingsError):
         migrate(settings.database)
         guard = Guard(open_engine(settings.database), folder, settings.mqtt.host, settings.mqtt.port)
-        if metrics_port is not None:
-            start_http_server(metrics_port, addr="127.0.0.1")
+        serve_metrics(metrics_port, metrics_host, settings.open_clock("guard").now)
         asyncio.run(serve(guard))
 
 

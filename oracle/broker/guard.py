@@ -50,11 +50,11 @@ class BrokerRefused(Exception):
 
 @dataclass(frozen=True)
 class Revoked:
-    """A list of the authority, and the names of the clients that it shuts out."""
+    """A list of the authority, and whom it shuts out. clients: serial number of a certificate → its client's name."""
 
     number: int
     pem: str
-    names: tuple[str, ...]
+    clients: dict[str, str]
 
 
 class Guard:
@@ -66,7 +66,7 @@ class Guard:
         self._host = host
         self._port = port
         self._enforced: int | None = None
-        self._shut_out: frozenset[str] = frozenset()
+        self._shut_out: frozenset[str] = frozenset()  # by serial number: a client may be revoked again
         self._authority = _authority_of(folder)
         for file in (self._key_file, self._certificate_file):
             if not file.exists():
@@ -108,11 +108,11 @@ class Guard:
             return False
         _BEHIND.set(1)
         self._write(revoked)
-        new = sorted(set(revoked.names) - self._shut_out)
+        new = sorted({revoked.clients[serial] for serial in revoked.clients.keys() - self._shut_out})
         if self._reload():
             await self._end_connections(new)
         # Else there is no broker, and so no connection: it reads the list when it starts.
-        self._enforced, self._shut_out = revoked.number, frozenset(revoked.names)
+        self._enforced, self._shut_out = revoked.number, frozenset(revoked.clients)
         _BEHIND.set(0)
         log.info("revocations are in force", number=revoked.number, clients=new)
         return True
@@ -122,12 +122,12 @@ class Guard:
             row = latest_list(session)
             if row is None:
                 return None
-            names = session.scalars(
-                select(GatewayCertificate.gateway)
-                .where(GatewayCertificate.revoked_at.is_not(None), GatewayCertificate.expires_at >= int(time.time()))
-                .distinct()
+            rows = session.execute(
+                select(GatewayCertificate.serial, GatewayCertificate.gateway).where(
+                    GatewayCertificate.revoked_at.is_not(None), GatewayCertificate.expires_at >= int(time.time())
+                )
             )
-            return Revoked(row.number, row.pem, tuple(name.lower() for name in names))
+            return Revoked(row.number, row.pem, {serial: gateway.lower() for serial, gateway in rows})
 
     def _write(self, revoked: Revoked) -> None:
         made = x509.load_pem_x509_crl(revoked.pem.encode())

@@ -46,7 +46,10 @@ Told = Callable[[str], None]
 
 @dataclass
 class Bed:
-    """One run. struck: faults by kind and target; left_out: what this machine cannot do, and why."""
+    """One run.
+
+    struck: faults by kind and target; replayed: old messages sent again; left_out: what this machine cannot do and why.
+    """
 
     options: ChaosOptions
     stage: RehearsalStage
@@ -60,6 +63,7 @@ class Bed:
     struck: Counter[tuple[Kind, str]] = field(default_factory=Counter)
     recoveries: Recoveries = field(default_factory=Recoveries)
     not_back: list[str] = field(default_factory=list)
+    replayed: int = 0
 
     @property
     def promises_log(self) -> Path:
@@ -127,7 +131,7 @@ class Bed:
             await asyncio.sleep(lasts_s)
             await asyncio.to_thread(self.disks[target].relieve)
         elif fault.kind is Kind.REPLAY:
-            await replay(self.stage, Random(f"{self.options.seed} {fault.at_s}"))
+            self.replayed += await replay(self.stage, Random(f"{self.options.seed} {fault.at_s}"))
         elif fault.kind is Kind.CLOCK:
             jump_s = Random(f"{self.options.seed} {fault.at_s}").choice((-3600, -90, -20, 20, 90, 3600))
             set_clock(self.stage, target, jump_s)
@@ -170,7 +174,7 @@ class Bed:
             return await self._all(self._is_healthy, self._market_answers)
         if target in ("market", "database", "database link", "chain link", DATABASE_DISK):
             return await self._all(self._processes_are_up, self._market_answers)
-        if target in ("dso", "aggregator"):
+        if target in ("dso", "aggregator", "guard"):
             return self.keeper.is_ready(target)
         indices = [each.index for each in self.stage.households]
         if target in self.stage.agents:
@@ -297,8 +301,8 @@ def _specs(stage: RehearsalStage) -> dict[str, Callable[[], ProcessSpec]]:
     processes = stage.processes()
     if stage.server is None:
         raise RuntimeError("the bed stands on PostgreSQL")
-    specs: dict[str, Callable[[], ProcessSpec]] = {"database": stage.server.spec}
-    for name in ("broker", "market", *processes.names()):
+    specs: dict[str, Callable[[], ProcessSpec]] = {"database": stage.server.spec, **stage.services()}
+    for name in processes.names():
         specs[name] = partial(processes.spec, name)
     return specs
 

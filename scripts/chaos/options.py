@@ -70,6 +70,7 @@ def groups_of(options: ChaosOptions) -> list[Group]:
         group(("oracle",), 15, kill=8, freeze=1),
         group(("broker",), 25, kill=4, queue_lost=4, freeze=1),
         group(("database",), 40, kill=6, freeze=1),
+        group(("guard",), 60, kill=1),
         group(("dso",), 25, kill=8, freeze=1),
         group(("aggregator",), 25, kill=8, freeze=1),
         *(group((agent,), 12, kill=10, freeze=1, clock=2) for agent in options.agent_names),

@@ -20,16 +20,18 @@ _GATEWAYS: Final = 4
 _READINGS: Final = 8
 
 
-async def replay(stage: RehearsalStage, random: Random) -> None:
-    """Publish old readings of some gateways again. A broker that is down is no failure: then nothing is replayed."""
+async def replay(stage: RehearsalStage, random: Random) -> int:
+    """Publish old readings of some gateways again; returns how many. Of a broker that is down nothing is asked."""
+    sent = 0
     for household in random.sample(stage.households, min(_GATEWAYS, len(stage.households))):
         try:
-            await asyncio.wait_for(_replay_one(stage, household.index, random), 20)
+            sent += await asyncio.wait_for(_replay_one(stage, household.index, random), 20)
         except (aiomqtt.MqttError, OSError, TimeoutError) as problem:
             log.info("nothing replayed", gateway=household.index, problem=str(problem))
+    return sent
 
 
-async def _replay_one(stage: RehearsalStage, index: int, random: Random) -> None:
+async def _replay_one(stage: RehearsalStage, index: int, random: Random) -> int:
     folder = stage.layout.gateway(index)
     enrolled = load_enrolled(folder)
     buffer = Buffer(folder / BUFFER_FILE)
@@ -43,3 +45,4 @@ async def _replay_one(stage: RehearsalStage, index: int, random: Random) -> None
     async with stage.broker_client(index) as client:
         for reading in again:
             await client.publish(topic, ReadingBatch(readings=(reading,)).payload(), qos=1)
+    return len(again)

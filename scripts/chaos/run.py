@@ -141,6 +141,7 @@ def _result(bed: Bed, evidence: ChaosEvidence, seconds: float) -> ChaosResult:
         "awards": len(chain.named("AwardSettled")),
         "dispatches_begun": len(evidence.told.begun),
         "commands": len(chain.named("CommandSettled")),
+        "messages_replayed": bed.replayed,
         "bids_with_signed_refusal": sum(signed for _, signed in evidence.kept.reasons.values()),
     }
     return ChaosResult(

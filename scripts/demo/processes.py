@@ -43,6 +43,7 @@ class Processes:
         build: Mapping[str, Callable[[], ProcessSpec]] = {
             "market": self._market,
             "broker": self._broker,
+            "guard": self._guard,
             "oracle": self._oracle,
             "dso": self._dso,
             "aggregator": self._aggregator,
@@ -58,6 +59,11 @@ class Processes:
     def _broker(self) -> ProcessSpec:
         environment = {**self.environment, "MERITGRID_DATA_DIR": str(self.layout.broker)}
         return ProcessSpec("broker", _meritgrid("broker", "serve"), environment, tcp_probe(self.ports["broker"]))
+
+    def _guard(self) -> ProcessSpec:
+        """Of a Mosquitto in `mosquitto` below the broker's folder."""
+        command = _meritgrid("broker", "guard", "--folder", self.layout.broker / "mosquitto")
+        return ProcessSpec("guard", command, self.environment)
 
     def _oracle(self) -> ProcessSpec:
         ready = _fresh(self.layout.ready("oracle"))

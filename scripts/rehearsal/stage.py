@@ -10,6 +10,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import cycle, islice
 from pathlib import Path
 from typing import Final
@@ -17,7 +18,8 @@ from typing import Final
 import aiomqtt
 from eth_account import Account
 
-from gateway_agent.configuration import load_enrolled
+from gateway_agent.configuration import BROKER_FILE, load_enrolled
+from gateway_agent.link import tls_context
 from market.chain.bindings import Contracts
 from market.chain.deployment import (
     CONTRACT_NAMES,
@@ -43,13 +45,14 @@ from scripts.demo.processes import Processes, shared_settings
 from scripts.demo.run import own_readings
 from scripts.demo.scenario import Scenario, ScenarioOptions, build_scenario
 from scripts.demo.scenario_files import nanogrid_path, write_scenario
-from scripts.demo.supervisor import ProcessFailed, Supervisor, free_port
+from scripts.demo.supervisor import ProcessFailed, ProcessSpec, Supervisor, free_port
 from scripts.network.build import Programs
 from scripts.network.creation import create_network
 from scripts.network.layout import CHAIN_ID, Member
 from scripts.network.layout import Layout as NetworkLayout
 from scripts.network.validators import Validators, await_health
 from scripts.rehearsal.compressed import compressed
+from scripts.rehearsal.mosquitto import MosquittoBroker
 from scripts.rehearsal.options import RehearsalOptions
 from scripts.rehearsal.postgresql import PostgresqlServer
 
@@ -88,6 +91,7 @@ class RehearsalStage:
     network: NetworkLayout
     ports: dict[str, int]
     server: PostgresqlServer | None
+    mosquitto: MosquittoBroker | None
     supervisor: Supervisor
     day: Scenario
     scenario: Scenario
@@ -137,14 +141,22 @@ class RehearsalStage:
 
     def broker_client(self, index: int) -> aiomqtt.Client:
         """A connection to the broker as a gateway has it, without detours; not entered yet."""
-        broker = load_enrolled(self.layout.gateway(index)).mqtt
+        folder = self.layout.gateway(index)
+        broker = load_enrolled(folder).mqtt
+        if broker.authentication == "certificate":
+            broker = broker.model_copy(update={"certificate_file": folder / BROKER_FILE})
         return aiomqtt.Client(
-            broker.host, self.ports["broker"], username=broker.username, password=broker.password, timeout=5
+            broker.host,
+            self.ports["broker"],
+            username=broker.username,
+            password=broker.password,
+            tls_context=tls_context(broker) if broker.tls else None,
+            timeout=5,
         )
 
     def broker_memory(self) -> list[Path]:
         """Files in which the broker keeps what waits for somebody: the embedded one keeps it in memory."""
-        return []
+        return [] if self.mosquitto is None else self.mosquitto.memory
 
     def processes(self) -> Processes:
         """How the product's processes are run."""
@@ -160,7 +172,21 @@ class RehearsalStage:
             "MERITGRID_MQTT__GATEWAY_PORT": str(self.entries.get("gateways' broker", self.ports["broker"])),
         }
         oracle = {"MERITGRID_MQTT__PORT": str(self.entries.get("oracle's broker", self.ports["broker"]))}
+        if self.mosquitto is not None:
+            own |= self.mosquitto.settings()
+            oracle |= self.mosquitto.oracle_settings()
         return Processes(self.layout, self.ports, shared | own, self.agents, {"oracle": oracle}, self.runners)
+
+    def services(self) -> dict[str, Callable[[], ProcessSpec]]:
+        """How what must be up before gateways can enrol is started: market and broker."""
+        processes = self.processes()
+        if self.mosquitto is None:
+            return {name: partial(processes.spec, name) for name in ("market", "broker")}
+        return {
+            "market": partial(processes.spec, "market"),
+            "broker": self.mosquitto.spec,
+            "guard": partial(processes.spec, "guard"),
+        }
 
 
 def new_stage(options: RehearsalOptions) -> RehearsalStage:
@@ -178,12 +204,14 @@ def new_stage(options: RehearsalOptions) -> RehearsalStage:
         f"agent-{number + 1}": [layout.gateway(each.index) for each in households[number :: options.agents]]
         for number in range(min(options.agents, len(households)))
     }
+    ports = {name: free_port() for name in ("market", "broker")}
     return RehearsalStage(
         options=options,
         layout=layout,
         network=NetworkLayout(layout.folder / "network"),
-        ports={name: free_port() for name in ("market", "broker")},
+        ports=ports,
         server=PostgresqlServer(layout.folder / "database", free_port()) if options.production else None,
+        mosquitto=MosquittoBroker.create(layout.broker, ports["broker"]) if options.production else None,
         supervisor=Supervisor(layout.logs),
         day=day,
         scenario=scenario,
@@ -235,13 +263,13 @@ async def _set_up(stage: RehearsalStage, told: Told) -> None:
     told("registering participants")
     codes = await asyncio.to_thread(_register, stage)
     told("starting market and broker")
-    processes = stage.processes()
-    await stage.supervisor.start_all([processes.spec("market"), processes.spec("broker")])
+    await stage.supervisor.start_all([start() for start in stage.services().values()])
     await asyncio.to_thread(enrol_gateways, stage.layout, codes, stage.market_url, told, _ENROLLED_AT_ONCE)
     stage.scenario = _moved(stage)
     stage.households = households_of(stage.scenario, stage.options.willing_percent, faults=False)
     _write_scenario(stage)
     told("starting oracle, desks and agents")
+    processes = stage.processes()
     await stage.supervisor.start_all([processes.spec(name) for name in processes.names()])
 
 

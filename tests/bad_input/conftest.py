@@ -30,10 +30,10 @@ from tests.chain.world import (
     nanogrid,
     owner_key,
 )
-from tests.cli.conftest import Room, room, room_database_url
+from tests.cli.conftest import Room, room, room_broker, room_database_url
 from tests.conftest import TEST_EPOCH
 
-__all__ = ["room", "room_database_url"]
+__all__ = ["room", "room_broker", "room_database_url"]
 
 T = TEST_EPOCH + 10 * U
 FOREIGN_NODE, FOREIGN_PORTFOLIO = 8, 4

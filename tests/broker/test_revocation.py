@@ -119,6 +119,15 @@ async def test_a_revoked_gateway_is_cut_off_and_does_not_come_back(issuer: Issue
         assert await is_let_in(mosquitto, 0)
 
 
+async def test_a_gateway_that_came_back_by_enrolment_is_cut_off_again_when_it_is_revoked_again(issuer: Issuer) -> None:
+    async with guarding(issuer):
+        for _ in range(3):
+            async with to_be_cut(issuer.mosquitto.client(GATEWAYS[0])) as revoked:
+                issuer.revoke(0)
+                await lost(revoked)
+            issuer.issue(0)
+
+
 async def test_a_gateway_that_lost_its_seat_is_shut_out_by_itself(issuer: Issuer) -> None:
     issuer.seat(0, checksum_address(GATEWAYS[0]))
     issuer.seat(1, checksum_address(GATEWAYS[1]))

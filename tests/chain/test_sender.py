@@ -296,7 +296,8 @@ def test_a_replacement_offers_a_higher_tip_too(world: World) -> None:
     hurried = replace(world.contracts.profile, priority_fee_wei=4, resend_after_s=60.0, replace_after_s=0.5)
     world.contracts.profile = hurried
     sender = TransactionSender(world.contracts, world.engine, world.keys["operator"], now=world.now)
-    with world.standing_still(3):
+    sender._prepared(mint(world), "mint", "stuck", None)  # what comes before the sending takes its time
+    with world.standing_still(6):
         sender.send(mint(world), "mint", "stuck")
     (row,) = transactions(world)
     assert row.state == TransactionState.MINED

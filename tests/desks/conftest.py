@@ -16,10 +16,10 @@ from market.grid.powerflow import PowerFlow
 from market.store.database import session_scope
 from market.store.facts import Baseline
 from tests.chain.world import KEYS, PORTFOLIO, U, nanogrid
-from tests.cli.conftest import Room, room, room_database_url
+from tests.cli.conftest import Room, room, room_broker, room_database_url
 from tests.conftest import TEST_EPOCH
 
-__all__ = ["room", "room_database_url"]
+__all__ = ["room", "room_broker", "room_database_url"]
 
 T = TEST_EPOCH + 10 * U
 GRID = Path(__file__).parents[2] / "scripts" / "demo" / "grids" / "1-LV-rural1--2-sw" / "grid.json"

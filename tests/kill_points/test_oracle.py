@@ -130,7 +130,8 @@ class Day:
                 [(row.nanogrid, row.state, row.started_at, row.ended_at) for row in dispatches],
                 own_dispatches,
                 [(DispatchState(row.state).name, row.at) for row in acknowledged],
-                [(row.topic, row.event, row.interval) for row in notices],
+                # By topic: whether a reading or an answer of the same moment comes first is chance after a kill.
+                sorted(((row.topic, row.event, row.interval) for row in notices), key=lambda told: told[0]),
                 [(row.nanogrid, row.outcome, row.delivered, row.paid_ueur) for row in awards],
                 self.stage.sent(),
                 list(session.scalars(select(Quarantined.reason))),

@@ -2,9 +2,9 @@
 
 import pytest
 
-from tests.cli.conftest import room
+from tests.cli.conftest import room, room_broker
 
-__all__ = ["room"]
+__all__ = ["room", "room_broker"]
 
 
 @pytest.fixture

@@ -47,10 +47,10 @@ def set_fees(world: NetworkWorld) -> Iterator[SetFees]:
         world.send("operator", manager.functions.setFeeConfig(*(values[name] for name in FIELDS)))
 
     yield change
-    change(baseFeeChangeDenominator=1)  # at once to the floor, with the next blocks
-    change()
+    change(baseFeeChangeDenominator=1)  # to the floor with the next blocks: with that of genesis it takes minutes
     while base_fee_wei(world) > AT_GENESIS["minBaseFee"]:
-        change()
+        change(baseFeeChangeDenominator=1)
+    change()
 
 
 def base_fee_wei(world: NetworkWorld) -> int:

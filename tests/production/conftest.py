@@ -16,7 +16,9 @@ import pytest
 
 from market.chain.deployment import write_deployment
 from market.chain.embedded import EmbeddedChain, start_anvil
+from market.services.enrolment_ca import EnrolmentCa
 from market.settings import write_secret
+from oracle.broker.mosquitto import write_folder
 from scripts.demo.supervisor import free_port
 from tests.chain.world import KEYS, World
 
@@ -121,6 +123,11 @@ def _start(stack: ExitStack, folder: Path, environment: dict[str, str]) -> Runni
     start("market", f"{url}/health/ready", "market", "serve")
     on = ["--metrics-port", str(oracle_port)]
     start("oracle", pages["oracle"], "oracle", "serve", "--forecast-file", "forecast.json", *on)
+    guard_port = free_port()
+    pages["broker-guard"] = f"http://127.0.0.1:{guard_port}/metrics"
+    write_folder(folder / "broker", free_port(), EnrolmentCa.create(folder / "ca.pem", folder / "ca.key"))
+    on = ["--metrics-port", str(guard_port)]
+    start("broker-guard", pages["broker-guard"], "broker", "guard", "--folder", "broker", *on)
     on = ["--metrics-port", str(desk_port), "--market", url]
     start("aggregator-desk", pages["aggregator-desk"], "aggregator", "run", "--key-file", "aggregator.key", *on)
     return Running(url, pages)

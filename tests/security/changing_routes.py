@@ -8,6 +8,7 @@ from typing import Any, Final
 from eth_account import Account
 from eth_account.messages import encode_defunct
 
+from gateway_agent.broker_identity import Request as CertificateRequest
 from gateway_agent.enrolment import signed_enrolment
 from market.chain.bindings import encode_call
 from market.desks.desk import document_hash
@@ -25,6 +26,7 @@ from market.domain.messages import (
     Unbonding,
     Verdict,
     Withdrawal,
+    access_request,
 )
 from market.domain.products import Direction, Phase, Product
 from market.domain.records import rejected_bitmap
@@ -198,7 +200,19 @@ def _enrolment(case: Case) -> bool:
     nonce = case.http.post("/v1/auth/nonce").json()["nonce"]
     domain = case.town.room.market.domain("Settlement")
     code = EnrolmentCode(case.spot.nanogrid, case.town.code.secret)
-    return is_done(case.post("/v1/enrolments", signed_enrolment(code, identity, domain, nonce)))
+    wish = {"certificate_request": CertificateRequest.new(identity.address).pem}
+    return is_done(case.post("/v1/enrolments", signed_enrolment(code, identity, domain, nonce) | wish))
+
+
+def _certificate(case: Case) -> bool:
+    """For the gateway of the spot, with the caller's own signature."""
+    gateway = address_of(case.spot.quarter.gateways[case.spot.index])
+    nonce = case.http.post("/v1/auth/nonce").json()["nonce"]
+    body = {
+        "gateway": gateway, "nonce": nonce, "certificate_request": CertificateRequest.new(gateway).pem,
+        "access_signature": case.town.hex_signature(access_request(gateway, nonce), case.caller.key),
+    }  # fmt: skip
+    return is_done(case.post("/v1/enrolments/certificate", body))
 
 
 def _revocation(case: Case) -> bool:
@@ -216,6 +230,7 @@ CHANGING: Final[dict[str, Probe]] = {
     ),
     "DELETE /v1/api-keys/{key_id}": _revocation,
     "POST /v1/enrolments": _enrolment,
+    "POST /v1/enrolments/certificate": _certificate,
     "POST /v1/nodes/{node}/signals": _decision("/v1/nodes/{node}/signals", _signal, reason=REASON),
     "POST /v1/requests": _decision("/v1/requests", _request),
     "POST /v1/requests/{request}/reclaim": done(

@@ -7,9 +7,11 @@ from collections.abc import Iterator
 import pytest
 
 from market.chain.embedded import EmbeddedChain
+from market.services.certificates import GatewayCertificates
+from market.services.enrolment_ca import EnrolmentCa
 from market.settings import ApiSettings
 from scripts.demo.supervisor import free_port as taken_by_nobody
-from tests.cli.conftest import opened_room
+from tests.cli.conftest import RoomBroker, opened_room
 from tests.security.town import PARAMETERS, Town
 
 
@@ -22,5 +24,7 @@ def town(module_anvil: EmbeddedChain, tmp_path_factory: pytest.TempPathFactory) 
         port=taken_by_nobody(), calls_per_s=1000, calls_at_once=100_000, address_calls_per_s=1000,
         address_calls_at_once=100_000,
     )  # fmt: skip
-    with opened_room(module_anvil, folder, url, often, PARAMETERS) as room:
+    authority = EnrolmentCa.create(folder / "ca.pem", folder / "ca.key")
+    broker = RoomBroker({"host": "127.0.0.1", "port": 8883, "tls": True}, GatewayCertificates(authority))
+    with opened_room(module_anvil, folder, url, often, PARAMETERS, broker) as room:
         yield Town.build(room)

@@ -9,7 +9,8 @@ RUN apt-get update -qq \
 COPY prometheus/prometheus.yml prometheus/rules.yml /etc/prometheus/
 # In a network of containers each process is another machine.
 RUN sed -i -e 's|127.0.0.1:8080|market:8080|' -e 's|127.0.0.1:9110|oracle:9110|' -e 's|127.0.0.1:9111|dso-desk:9111|' \
-        -e 's|127.0.0.1:9112|aggregator-desk:9112|' -e 's|127.0.0.1:9650|validator:9650|' \
+        -e 's|127.0.0.1:9112|aggregator-desk:9112|' -e 's|127.0.0.1:9120|broker-guard:9120|' \
+        -e 's|127.0.0.1:9650|validator:9650|' \
         -e 's|127.0.0.1:9093|alertmanager:9093|' /etc/prometheus/prometheus.yml \
     && promtool check config /etc/prometheus/prometheus.yml
 USER prometheus
