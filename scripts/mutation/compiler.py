@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Self
 
 from scripts.build_contracts import CompilerSettings, load_settings
+from scripts.mutation.errors import BaselineFails
 from scripts.mutation.lines import LineProcess
 
 OUTPUTS = ["evm.bytecode.object", "evm.deployedBytecode.object"]
+SOURCE_NOT_FOUND = "6275"
 Bytecodes = Mapping[str, tuple[str, str]]
 """Of each unit: its creation code and its code, without metadata's hash."""
 
@@ -31,7 +33,11 @@ class Compiler:
         return cls(root, settings, LineProcess(command, root))
 
     def compile(self, units: Sequence[str], replaced: Mapping[str, str]) -> Bytecodes | None:
-        """The units' bytecode, with other text in the place of some sources; None where they do not compile."""
+        """The units' bytecode, with other text in the place of some sources; None where they do not compile.
+
+        Raises:
+            BaselineFails: a source is not there, whatever the text.
+        """
         texts = {unit: (self.root / unit).read_text(encoding="utf-8") for unit in units} | dict(replaced)
         output = self.process.ask(
             {
@@ -44,7 +50,10 @@ class Compiler:
                 },
             }
         )
-        if any(error["severity"] == "error" for error in output.get("errors", [])):
+        errors = [error for error in output.get("errors", []) if error["severity"] == "error"]
+        if missing := [error["message"] for error in errors if error.get("errorCode") == SOURCE_NOT_FOUND]:
+            raise BaselineFails(f"no fault takes a source away: {missing[0]}")
+        if errors:
             return None
         codes = {unit: output["contracts"][unit][Path(unit).stem]["evm"] for unit in units}
         return {unit: (code["bytecode"]["object"], code["deployedBytecode"]["object"]) for unit, code in codes.items()}

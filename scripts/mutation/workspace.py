@@ -31,6 +31,8 @@ BASELINE_TIMEOUT_S = 1800.0
 TIMEOUT_FACTOR = 5.0
 LEAST_TIMEOUT_S = 120.0
 """A fault that makes a step last five times as long as without it is noticed: whoever runs the tests would look."""
+NO_NODE = "while starting:"
+"""In what market/chain/embedded.py says of a node that ends at once."""
 
 
 class Verdict(StrEnum):
@@ -111,6 +113,9 @@ class Workspace:
             steps: in their order.
             first: tests to begin with, the likeliest to notice it first.
             duration_of: how long a step takes without a fault. [s]
+
+        Raises:
+            BaselineFails: something that no fault does went wrong: nothing can be said about the mutant.
         """
         text = mutant.applied((self.root / mutant.source).read_bytes()).decode()
         verdict = Verdict.EQUIVALENT
@@ -127,6 +132,8 @@ class Workspace:
             timeout_s = max(LEAST_TIMEOUT_S, TIMEOUT_FACTOR * duration_of(self, step))
             with self._placed(faulty), self._written(mutant.source, text, step.kind):
                 failed, reason = self._run(step, first, timeout_s)
+            if NO_NODE in reason:
+                raise BaselineFails(f"{step.name}: no fault of the contracts keeps the node from starting: {reason}")
             if failed:
                 return Judgement(Verdict.KILLED, step.name, failed, reason)
             if step.decisive and not any(each.slow for each in steps):

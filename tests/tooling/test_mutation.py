@@ -14,6 +14,8 @@ import pytest
 from scripts.build_contracts import ROOT, load_settings
 from scripts.mutation.__main__ import REPORT, drawn
 from scripts.mutation.bounded import run_bounded
+from scripts.mutation.compiler import Compiler
+from scripts.mutation.errors import BaselineFails
 from scripts.mutation.mutants import Mutant, mutants_of
 from scripts.mutation.sources import all_mutants, syntax_trees, taken_in_by
 from scripts.mutation.suites import BROWNIE_FILES, COLLECTED_FILES, DEPLOYED, narrowed, steps_of
@@ -129,6 +131,17 @@ def test_a_survivor_without_an_argument_is_named(mutants: dict[str, list[Mutant]
     table.write_text(entry.replace("It is.", " "), encoding="utf-8")
     with pytest.raises(ValueError, match="a reason"):
         read_arguments(table)
+
+
+def test_a_text_that_does_not_compile_is_no_missing_source() -> None:
+    source = "contracts/libraries/Products.sol"
+    compiler = Compiler.start(ROOT)
+    try:
+        assert compiler.compile([source], {source: "library Products { function }"}) is None
+        with pytest.raises(BaselineFails, match=r"Nowhere\.sol"):
+            compiler.compile([source], {source: 'import "./Nowhere.sol"; library Products {}'})
+    finally:
+        compiler.process.close()
 
 
 def test_a_step_that_takes_too_long_leaves_no_process(tmp_path: Path) -> None:
