@@ -30,8 +30,10 @@ from market.store.work import (
     Dispatch,
     DispatchKind,
     Enrolment,
+    GatewayCertificate,
     IdempotencyKey,
     OutboxState,
+    RevocationList,
     SignInNonce,
     WalletSession,
 )
@@ -185,6 +187,11 @@ def _access(world: World) -> list[Any]:
             username=gateway, password_sha256=password_hash("secret"), kind="GATEWAY", gateway=gateway,
             nanogrid=nanogrid(0), created_at=now_s, revoked_at=None,
         ),
+        GatewayCertificate(
+            serial="2a", gateway=gateway, nanogrid=nanogrid(0), issued_at=now_s, expires_at=now_s + 86_400,
+            revoked_at=now_s + 1, reason="by-hand",
+        ),
+        RevocationList(number=1, pem="a list", issued_at=now_s + 1),
         Enrolment(
             code_address=world.address("stranger"), nanogrid=nanogrid(0), created_by="operator", created_at=now_s,
             expires_at=now_s + 86_400, gateway=None, used_at=None,
