@@ -21,7 +21,7 @@ from tests.chain.world import EUR, NANOGRIDS, NO_REASON, NODE, Part, World, nano
 NO_LEAF = (0, b"", [])
 DEBTOR: Final = 2
 """The nanogrid that does not deliver, and takes its bond away before that is found out."""
-_LEAD_HUNDREDTHS: Final = 315
+LEAD_HUNDREDTHS: Final = 315
 """From the beginning to the first interval: the first offers are made 3.05 units before it."""
 
 
@@ -69,7 +69,7 @@ class Story:
         world.register(active_from)
         world.fund()
         self.reserve_capacity()
-        self.first = world.next_interval(_LEAD_HUNDREDTHS, active_from)
+        self.first = world.next_interval(LEAD_HUNDREDTHS, active_from)
         intervals = range(self.commanded_interval, self.sale_interval + 1, world.unit_s)
         world.anchor_all(intervals, [0] * NANOGRIDS)
         world.play([self.answer_a_request(), self.command(), self.sell_internally(), self.run_into_debt()])

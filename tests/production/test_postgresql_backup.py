@@ -20,8 +20,8 @@ from market.chain.indexer import Indexer
 from market.store.database import migrate, open_engine, session_scope
 from market.store.facts import Document
 from market.store.models import projection_tables
-from tests.chain import story
-from tests.chain.world import World
+from tests.chain.story import LEAD_HUNDREDTHS, Story
+from tests.chain.world import NANOGRIDS, Part, World
 from tests.databases import ROLES, Cluster, new_cluster, run_sql
 from tests.store.old_market import Rows, require_the_same_projections, rows_of
 
@@ -116,29 +116,40 @@ def note(site: Site, name: str) -> None:
         session.add(Document(hash=f"0x{name.encode().hex():0>64}", kind="reason", body=name, created_at=1))
 
 
+def play(story: Story, *parts: Part) -> None:
+    """Parts of the story in intervals that are still to come."""
+    world = story.world
+    story.first = world.next_interval(LEAD_HUNDREDTHS)
+    world.anchor_all(range(story.commanded_interval, story.sale_interval + 1, world.unit_s), [0] * NANOGRIDS)
+    world.play(parts)
+
+
 def begin(site: Site) -> None:
     """The first days of the market."""
     world = site.world
     world.register()
     world.fund()
-    story.reserve_capacity(world)
-    story.answer_a_request(world)
+    story = Story(world)
+    story.reserve_capacity()
+    play(story, story.answer_a_request())
     world.indexer.index_now()
     note(site, "first days")
 
 
 def go_on(site: Site) -> None:
     """The days after that."""
-    story.sell_internally(site.world)
-    story.command(site.world)
+    story = Story(site.world)
+    play(story, story.sell_internally(), story.command())
     site.world.indexer.index_now()
     note(site, "later days")
 
 
 def end(site: Site) -> None:
     """The last days, which the backups do not know."""
-    story.run_into_debt(site.world)
-    story.take_money_out(site.world)
+    story = Story(site.world)
+    play(story, story.run_into_debt())
+    story.pay_debts()
+    story.take_money_out()
     site.world.indexer.index_now()
     note(site, "last days")
 

@@ -30,9 +30,9 @@ from market.settings import LogSettings
 from scripts.demo.options import DemoOptions
 from scripts.demo.run import opened, play_day
 from tests.chain.world import KEYS, U, nanogrid, owner_key
-from tests.cli.conftest import Room, room, room_database_url
+from tests.cli.conftest import Room, room, room_broker, room_database_url
 
-__all__ = ["room", "room_database_url"]
+__all__ = ["room", "room_broker", "room_database_url"]
 
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{43}")
 _LEAST_TELLING = 100
