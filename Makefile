@@ -29,9 +29,12 @@ PYTEST_ARGS ?=
 # $(call timed,what,command) runs a command and prints how long it took. (`|| exit`: bash -e overlooks a failure inside `a && b`.)
 timed = @started=$$SECONDS; $(2) || exit 1; echo "── $(1): $$((SECONDS - started)) s"
 
+# $(call beside,target) runs a target with its output in a file: shown whole where it fails, else its last lines.
+beside = { $(MAKE) --no-print-directory $(1) >build/$(1).log 2>&1 && tail -2 build/$(1).log; } || { cat build/$(1).log; exit 1; }
+
 .PHONY: help setup demo test test-fast test-postgresql lint bench bench-gas invariants stateful contracts brownie-env brownie-lock brownie-test
 .PHONY: network-build network network-stop network-remove test-network chaos
-.PHONY: clean clean-all analysis-env analysis-lock analyse mutate prove pytest-light brownie-beside
+.PHONY: clean clean-all analysis-env analysis-lock analyse mutate prove pytest-light beside
 .PHONY: security-env security-lock fuzz-api audit
 
 help: ## Show this help
@@ -45,21 +48,18 @@ demo: setup ## Play one day of a real grid and watch it; ONCE=1 ends by itself, 
 	$(RUN) meritgrid demo $(if $(ONCE),--once) $(ARGS)
 
 test: setup brownie-env security-env .stamp-test-packages lint analyse prove ## Set up, lint and run every test (what .ci/run does)
-	@$(MAKE) --no-print-directory -j2 brownie-beside pytest-light
+	@$(MAKE) --no-print-directory -j2 beside pytest-light
 	$(call timed,pytest of the processes,$(RUN) pytest -m "processes and not network" $(PYTEST_ARGS))
-	@$(MAKE) --no-print-directory test-network
-	@$(MAKE) --no-print-directory chaos CHAOS_ARGS="--minutes 3"
+	@$(MAKE) --no-print-directory chaos CHAOS_ARGS="--minutes 2"
 
 # Side by side, file by file: what starts several processes of the product wants the machine for itself, the rest does not.
 pytest-light:
 	$(call timed,pytest,$(RUN) pytest -m "not processes and not network" -n 2 --dist loadfile --max-worker-restart 0 $(PYTEST_ARGS))
 
-brownie-beside:
-	@mkdir -p build; echo "Brownie's tests and the build of the network's programs run beside: build/brownie.log, build/network.log"
-	@$(MAKE) --no-print-directory brownie-test >build/brownie.log 2>&1 || { cat build/brownie.log; exit 1; }
-	@tail -2 build/brownie.log
-	@$(MAKE) --no-print-directory network-build >build/network.log 2>&1 || { cat build/network.log; exit 1; }
-	@tail -1 build/network.log
+# Brownie's tests, then those of the network, which wait for blocks more than they work.
+beside:
+	@mkdir -p build; echo "Beside run Brownie's tests, the build of the network's programs and the network's tests: build/*.log"
+	@$(call beside,brownie-test); $(call beside,network-build); $(call beside,test-network)
 
 test-fast: setup ## Run the tests that take seconds: no browser, no network of nodes, no swarm of processes
 	$(call timed,pytest,$(RUN) pytest -q -m "not slow and not browser and not network and not processes and not postgresql" $(PYTEST_ARGS))
