@@ -66,14 +66,14 @@ def groups_of(options: ChaosOptions) -> list[Group]:
         return Group(targets, {Kind[name.upper()]: weight for name, weight in weights.items()}, gap_s / options.density)
 
     return [
-        group(("market",), 20, kill=8, freeze=1),
-        group(("oracle",), 15, kill=8, freeze=1),
-        group(("broker",), 25, kill=4, queue_lost=4, freeze=1),
-        group(("database",), 40, kill=6, freeze=1),
-        group(("guard",), 60, kill=1),
-        group(("dso",), 25, kill=8, freeze=1),
-        group(("aggregator",), 25, kill=8, freeze=1),
-        *(group((agent,), 12, kill=10, freeze=1, clock=2) for agent in options.agent_names),
+        group(("market",), 60, kill=8, freeze=1),
+        group(("oracle",), 45, kill=8, freeze=1),
+        group(("broker",), 45, kill=4, queue_lost=4, freeze=1),
+        group(("database",), 60, kill=6, freeze=1),
+        group(("guard",), 30, kill=1),
+        group(("dso",), 180, kill=8, freeze=1),
+        group(("aggregator",), 90, kill=8, freeze=1),
+        *(group((agent,), 10, kill=10, freeze=1, clock=2) for agent in options.agent_names),
         group(VALIDATORS, 8, kill=16, freeze=1, two_down=0.5),
         group(LINKS, 45, cut=2, stall=1, slow=1),
         group((GATEWAYS_DISK,), 240, disk_full=1),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import subprocess
 import sys
@@ -25,7 +24,7 @@ from market.services.certificates import GatewayCertificates, latest_list, round
 from market.services.enrolment_ca import EnrolmentCa, pem_of_key
 from market.store.database import migrate, open_engine, read_scope, session_scope
 from market.store.projections import Nanogrid
-from oracle.broker.guard import BrokerRefused, Guard
+from oracle.broker.guard import BrokerRefused, Guard, ended
 from oracle.broker.mosquitto import REVOKED_FILE
 from oracle.messages import Channel, topic_for
 from tests.broker.mosquitto import GATEWAYS, Mosquitto, to_be_cut
@@ -83,10 +82,10 @@ def issuer(mosquitto: Mosquitto, tmp_path: Path) -> Iterator[Issuer]:
 async def guarding(issuer: Issuer) -> AsyncIterator[Guard]:
     guard = Guard(issuer.engine, issuer.mosquitto.files.folder, "127.0.0.1", issuer.mosquitto.files.port)
     task = asyncio.create_task(guard.run())
-    yield guard
-    task.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await task
+    try:
+        yield guard
+    finally:
+        await ended(task)
 
 
 async def lost(client: aiomqtt.Client, within_s: float = WITHIN_S) -> float:
