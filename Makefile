@@ -50,7 +50,6 @@ demo: setup ## Play one day of a real grid and watch it; ONCE=1 ends by itself, 
 test: setup brownie-env security-env .stamp-test-packages lint analyse prove ## Set up, lint and run every test (what .ci/run does)
 	@$(MAKE) --no-print-directory -j2 beside pytest-light
 	$(call timed,pytest of the processes,$(RUN) pytest -m "processes and not network" $(PYTEST_ARGS))
-	@$(MAKE) --no-print-directory chaos CHAOS_ARGS="--minutes 2"
 
 # Side by side, file by file: what starts several processes of the product wants the machine for itself, the rest does not.
 pytest-light:
