@@ -16,6 +16,7 @@ import structlog
 
 from gateway_agent.configuration import Broker
 from market.backoff import Backoff
+from market.tasks import ended
 from oracle.messages import Channel, topic_for
 
 log = structlog.get_logger(__name__)
@@ -145,9 +146,7 @@ class Link:
             for task in done:
                 task.result()
         finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await ended(*tasks)
             # A goodbye that we can still say; where the line is dead the last will says it.
             with contextlib.suppress(aiomqtt.MqttError):
                 await client.publish(self._topic(Channel.STATUS), self._status(False), qos=1, retain=True, timeout=1)

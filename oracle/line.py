@@ -7,7 +7,6 @@ gateway only after the commit: what is lost in between the gateway sends again.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Callable, Sequence
 from typing import Final
 
@@ -19,6 +18,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from market import checkpoints
 from market.backoff import Backoff
 from market.settings import MqttSettings, read_secret
+from market.tasks import ended
 from oracle.broker.limits import TO_ORACLE
 from oracle.checkpoints import IngestPoint
 from oracle.messages import topic_for
@@ -123,10 +123,9 @@ class Line:
         try:
             await asyncio.wait([listening, unwanted], return_when=asyncio.FIRST_COMPLETED)
         finally:
-            unwanted.cancel()
-            listening.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await listening
+            await ended(listening, unwanted)
+        if not listening.cancelled():
+            listening.result()
 
     async def _listen(self, client: aiomqtt.Client) -> None:
         async for message in client.messages:

@@ -10,7 +10,6 @@ broker keeps, and it alone has the calendar. The others stand by.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import signal
 import threading
 import time
@@ -36,6 +35,7 @@ from market.observability import serve_metrics
 from market.settings import Settings, load_private_key
 from market.store.database import migrate, open_engine, read_scope
 from market.store.leadership import ORACLE_LEADER, Leadership
+from market.tasks import ended
 from oracle import dispatching, nominate, settle
 from oracle.checkpoints import OutboxPoint
 from oracle.context import Oracle
@@ -100,26 +100,26 @@ class OracleService:
     async def run(self, ready: Callable[[], None]) -> None:
         """Run until SIGTERM or SIGINT."""
         self._loop = asyncio.get_running_loop()
-        ended = asyncio.Event()
+        told_to_end = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
-            self._loop.add_signal_handler(number, ended.set)
+            self._loop.add_signal_handler(number, told_to_end.set)
         await asyncio.to_thread(self._recover)
         await asyncio.to_thread(self._leadership.start)
         talking = asyncio.create_task(self._line.run())
-        ending = asyncio.create_task(ended.wait())
+        ending = asyncio.create_task(told_to_end.wait())
         jobs = threading.Thread(target=self._run_jobs, args=(ready,), name="calendar", daemon=True)
         jobs.start()
         await asyncio.wait([ending, talking], return_when=asyncio.FIRST_COMPLETED)
         self._stop.set()
         if isinstance(self._clock, SimulatedClock):
             await asyncio.to_thread(self._clock.leave)
-        ending.cancel()
         talking.cancel()
         await asyncio.to_thread(jobs.join, 10)
         await asyncio.to_thread(self._leadership.close)
         # An oracle that hears nothing any more must not look alive: whatever ended the talk ends the process.
-        with contextlib.suppress(asyncio.CancelledError):
-            await talking
+        await ended(ending, talking)
+        if not talking.cancelled():
+            talking.result()
 
     def _recover(self) -> None:
         self._oracle.sender.recover()

@@ -30,11 +30,11 @@ from market.services.certificates import latest_list
 from market.settings import SettingsError, read_secret
 from market.store.database import read_scope
 from market.store.work import GatewayCertificate
+from market.tasks import ended
 from oracle.broker.mosquitto import CA_FILE, CONTROL_TOPIC, GUARD, PID_FILE, REVOKED_FILE
 
 log = structlog.get_logger(__name__)
 
-_CANCEL_AGAIN_S: Final = 0.5
 _LOOK_EVERY_S: Final = 0.5
 _LONGEST_PAUSE_S: Final = 5.0
 _ANSWER_WITHIN_S: Final = 10.0
@@ -201,15 +201,6 @@ async def serve(guard: Guard) -> None:
     log.info("guard stands by")
     tasks = [asyncio.create_task(guard.run()), asyncio.create_task(stop.wait())]
     done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-    for task in tasks:
-        await ended(task)
+    await ended(*tasks)
     for task in done:
         task.result()
-
-
-async def ended(task: asyncio.Task[Any]) -> None:
-    """Cancel a task until it has ended: `wait_for`, by which the MQTT library waits, may forget that it was cancelled
-    (until Python 3.12)."""
-    while not task.done():
-        task.cancel()
-        await asyncio.wait([task], timeout=_CANCEL_AGAIN_S)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -13,6 +12,7 @@ import pytest
 
 from market.backoff import Backoff
 from market.settings import MqttSettings, SettingsError
+from market.tasks import ended
 from oracle.line import Line
 from oracle.messages import Channel, topic_for
 from oracle.outgoing import Outgoing
@@ -40,9 +40,7 @@ async def running(line: Line) -> AsyncIterator[None]:
     try:
         yield
     finally:
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
+        await ended(task)
 
 
 def echo(topic: str, payload: bytes) -> list[Outgoing]:

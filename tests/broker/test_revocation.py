@@ -24,7 +24,8 @@ from market.services.certificates import GatewayCertificates, latest_list, round
 from market.services.enrolment_ca import EnrolmentCa, pem_of_key
 from market.store.database import migrate, open_engine, read_scope, session_scope
 from market.store.projections import Nanogrid
-from oracle.broker.guard import BrokerRefused, Guard, ended
+from market.tasks import ended
+from oracle.broker.guard import BrokerRefused, Guard
 from oracle.broker.mosquitto import REVOKED_FILE
 from oracle.messages import Channel, topic_for
 from tests.broker.mosquitto import GATEWAYS, Mosquitto, to_be_cut
