@@ -37,6 +37,11 @@ class Layout:
         return self.folder / "market" / "meritgrid.sqlite"
 
     @property
+    def broker_password(self) -> Path:
+        """The oracle's, at the embedded broker."""
+        return self.folder / "keys" / "oracle-broker.password"
+
+    @property
     def broker(self) -> Path:
         return self.folder / "broker"
 

@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfo
 
 from gateway_agent.buffer import Buffer
 from gateway_agent.configuration import BUFFER_FILE
+from market.chain.bindings import Contracts
 from market.chain.deployment import CONTRACT_NAMES
 from scripts.demo import stage as stages
 from scripts.demo.checker.evidence import Evidence, OwnReading, collect
@@ -116,9 +117,13 @@ def _step(stage: Stage, name: str) -> Step:
 
 def collect_evidence(stage: Stage) -> Evidence:
     """The chain's events and the gateways' own readings."""
-    contracts = stage.contracts()
+    return evidence_of(stage.contracts(), stage.layout, stage.households)
+
+
+def evidence_of(contracts: Contracts, layout: Layout, households: Sequence[Household]) -> Evidence:
+    """The events of a chain, and the own readings of the gateways in a folder."""
     by_name = {name: contracts.named(name) for name in CONTRACT_NAMES}
-    return collect(contracts.web3, by_name, own_readings(stage.layout, stage.households))
+    return collect(contracts.web3, by_name, own_readings(layout, households))
 
 
 def own_readings(layout: Layout, households: Sequence[Household]) -> list[OwnReading]:

@@ -9,23 +9,28 @@ from functools import partial
 from pathlib import Path
 from typing import IO, Final
 
-from eth_account import Account
 from sqlalchemy import Engine
 
 from gateway_agent.configuration import ENROLMENT_FILE
 from gateway_agent.drivers.simulated.profile import write_nanogrid
 from market.chain.bindings import Contracts
-from market.chain.deployment import DeploymentParameters, deploy, read_deployment, write_deployment
+from market.chain.deployment import read_deployment
 from market.chain.embedded import EmbeddedChain, set_block_time, start_anvil
 from market.chain.profiles import PROFILES, connect
 from market.clock_authority import ClockAuthority
 from market.domain.enrolment_code import EnrolmentCode
 from market.domain.intervals import QUARTER_HOUR_S, next_interval
 from market.grid.forecasts import read_forecast, write_forecast
-from market.settings import ChainProfile, write_secret
+from market.settings import ChainProfile
 from market.store.database import migrate, open_engine
-from oracle.broker.credentials import new_service_account
 from scripts.demo.enrolment import Registrar, enrol_gateways
+from scripts.demo.ground import (
+    READING_DEADLINE_UNITS,
+    configure_gateways,
+    deploy_contracts,
+    hosts_of,
+    open_oracles_account,
+)
 from scripts.demo.households import Household, households_of
 from scripts.demo.layout import Layout
 from scripts.demo.manifest import Manifest, note_time, noted_time, set_up_done
@@ -36,8 +41,6 @@ from scripts.demo.scenario import LEAD_IN_INTERVALS, Scenario, state_at
 from scripts.demo.scenario_files import nanogrid_path, write_scenario
 from scripts.demo.supervisor import ProcessSpec, Supervisor, free_port
 
-READING_DEADLINE_UNITS: Final = 4
-"""After the start of an interval, in market time units, an award without reading expires."""
 TIME_ZONE: Final = "Etc/GMT-1"
 """SimBench's clock: UTC+1 all year (POSIX writes it with the sign reversed)."""
 SET_UP_STEPS: Final = (
@@ -51,7 +54,6 @@ SET_UP_STEPS: Final = (
 )
 RESUMED_STEPS: Final = ("starting the chain", "starting market and broker", "starting oracle, desks and agents")
 _PORTS: Final = ("chain", "clock", "broker", "market", "oracle")
-_DEPLOYER: Final = "operator"
 
 
 @dataclass
@@ -130,10 +132,7 @@ def new_stage(
     stage = Stage(options, scenario, households, layout, ports, token, Supervisor(layout.logs), authority, manifest)
     stage.database_url = database_url or stage.database_url
     authority.on_advance = partial(_set_chain_time, stage)
-    stage.agents = {
-        f"agent-{number + 1}": [layout.gateway(each.index) for each in households[number :: options.agents]]
-        for number in range(min(options.agents, len(households)))
-    }
+    stage.agents = hosts_of(layout, households, options.agents)
     return stage
 
 
@@ -196,7 +195,7 @@ async def _register(stage: Stage, engine: Engine, progress: Progress) -> dict[in
     registrar = Registrar(stage.contracts(), engine, stage.layout.keys, now_s, next_interval(now_s))
     _tell(stage, progress, "registering participants")
     await asyncio.to_thread(registrar.register, stage.scenario.name, stage.households)
-    _write_oracle_password(stage, engine, now_s)
+    open_oracles_account(stage.layout, engine, now_s)
     missing = [
         household.index
         for household in stage.households
@@ -206,19 +205,14 @@ async def _register(stage: Stage, engine: Engine, progress: Progress) -> dict[in
 
 
 def _write_scenario(stage: Stage) -> None:
-    layout, keys = stage.layout, stage.layout.keys
+    layout = stage.layout
     write_scenario(stage.scenario, layout.scenario)
     for nanogrid in stage.scenario.nanogrids:
         # Played from the middle of the day on, the plants start as the hours before have left them.
         started = replace(nanogrid, initial_state=state_at(nanogrid, int(stage.authority.start_s)))
         write_nanogrid(started, nanogrid_path(layout.scenario, nanogrid.index))
     _cut_forecast(stage)
-    for household in stage.households:
-        folder = layout.gateway(household.index)
-        folder.mkdir(parents=True, exist_ok=True)
-        profile = nanogrid_path(layout.scenario, household.index).absolute()
-        toml = household.gateway_toml(profile, keys.path(household.key_name).absolute())
-        (folder / "gateway.toml").write_text(toml)
+    configure_gateways(layout, stage.households)
 
 
 def _cut_forecast(stage: Stage) -> None:
@@ -237,35 +231,12 @@ def _start_chain(stage: Stage) -> None:
 
 
 def _deploy(stage: Stage) -> None:
-    if stage.layout.deployment.exists():
-        return
-    parameters = DeploymentParameters(
-        time_unit_s=QUARTER_HOUR_S,
-        reading_deadline_s=READING_DEADLINE_UNITS * QUARTER_HOUR_S,
-        hold_window_s=QUARTER_HOUR_S,
-        hold_term_s=4 * QUARTER_HOUR_S,
-        hold_bond_ueur=1_000_000,
-        unbonding_s=86_400,
-    )
-    account = Account.from_key(stage.layout.keys.key(_DEPLOYER))
-    web3 = connect(stage.rpc_url, PROFILES[ChainProfile.EMBEDDED])
-    write_deployment(stage.layout.deployment, deploy(web3, account, parameters))
-
-
-def _password_file(stage: Stage) -> Path:
-    return stage.layout.folder / "keys" / "oracle-broker.password"
-
-
-def _write_oracle_password(stage: Stage, engine: Engine, now_s: int) -> None:
-    path = _password_file(stage)
-    path.unlink(missing_ok=True)
-    with write_secret(path) as file:
-        file.write(new_service_account(engine, "oracle", now_s) + "\n")
+    deploy_contracts(stage.layout, connect(stage.rpc_url, PROFILES[ChainProfile.EMBEDDED]), QUARTER_HOUR_S)
 
 
 def processes(stage: Stage) -> Processes:
     """How the stage's processes are run."""
-    shared = shared_settings(stage.layout, stage.ports, stage.database_url, _password_file(stage))
+    shared = shared_settings(stage.layout, stage.ports, stage.database_url, stage.layout.broker_password)
     own = {
         "MERITGRID_RPC_URL": stage.rpc_url,
         "MERITGRID_CLOCK": f"simulated:127.0.0.1:{stage.ports['clock']}",

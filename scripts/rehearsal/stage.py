@@ -16,35 +16,34 @@ from pathlib import Path
 from typing import Final
 
 import aiomqtt
-from eth_account import Account
 
 from gateway_agent.configuration import BROKER_FILE, load_enrolled
 from gateway_agent.link import tls_context
 from market.chain.bindings import Contracts
-from market.chain.deployment import (
-    CONTRACT_NAMES,
-    DeploymentParameters,
-    deploy,
-    read_deployment,
-    write_deployment,
-)
+from market.chain.deployment import read_deployment
 from market.chain.profiles import PROFILES, connect
 from market.domain.calendar import Calendar, Moment
 from market.domain.enrolment_code import EnrolmentCode
 from market.domain.intervals import next_interval
-from market.settings import ChainProfile, write_secret
+from market.settings import ChainProfile
 from market.store.database import migrate, open_engine
-from oracle.broker.credentials import new_service_account
 from scripts.demo.checker.awards import check_awards_end
-from scripts.demo.checker.evidence import Evidence, collect
+from scripts.demo.checker.evidence import Evidence
 from scripts.demo.enrolment import Registrar, enrol_gateways
 from scripts.demo.extract import extract_folder, read_extract
+from scripts.demo.ground import (
+    READING_DEADLINE_UNITS,
+    configure_gateways,
+    deploy_contracts,
+    hosts_of,
+    open_oracles_account,
+)
 from scripts.demo.households import Household, households_of
 from scripts.demo.layout import Layout
 from scripts.demo.processes import Processes, shared_settings
-from scripts.demo.run import own_readings
+from scripts.demo.run import evidence_of
 from scripts.demo.scenario import Scenario, ScenarioOptions, build_scenario
-from scripts.demo.scenario_files import nanogrid_path, write_scenario
+from scripts.demo.scenario_files import write_scenario
 from scripts.demo.supervisor import ProcessFailed, ProcessSpec, Supervisor, free_port
 from scripts.network.build import Programs
 from scripts.network.creation import create_network
@@ -57,8 +56,6 @@ from scripts.rehearsal.options import RehearsalOptions
 from scripts.rehearsal.postgresql import PostgresqlServer
 
 PROFILE: Final = PROFILES[ChainProfile.NETWORK]
-READING_DEADLINE_UNITS: Final = 4
-"""After the start of an interval, in market time units, an award without reading expires."""
 _AHEAD_S: Final = 12
 """So long before the first moment of the first interval oracle, desks and agents are started."""
 VALIDATORS: Final = ("operator", "dso-1", "auditor", "aggregator", "dso-2")
@@ -135,9 +132,7 @@ class RehearsalStage:
 
     def evidence(self) -> Evidence:
         """The chain's events and the gateways' own readings."""
-        contracts = self.contracts()
-        by_name = {name: contracts.named(name) for name in CONTRACT_NAMES}
-        return collect(contracts.web3, by_name, own_readings(self.layout, self.households))
+        return evidence_of(self.contracts(), self.layout, self.households)
 
     def broker_client(self, index: int) -> aiomqtt.Client:
         """A connection to the broker as a gateway has it, without detours; not entered yet."""
@@ -163,7 +158,7 @@ class RehearsalStage:
         url = self.database_url
         if self.server is not None:
             url = replace(self.server, port=self.entries.get("database", self.server.port)).url
-        shared = shared_settings(self.layout, self.ports, url, _password_file(self))
+        shared = shared_settings(self.layout, self.ports, url, self.layout.broker_password)
         members = [replace(each, http_port=self.entries.get(each.name, each.http_port)) for each in self.rpc_members]
         own = {
             "MERITGRID_CHAIN_PROFILE": ChainProfile.NETWORK.value,
@@ -200,10 +195,6 @@ def new_stage(options: RehearsalOptions) -> RehearsalStage:
     # Its intervals are chosen when everybody is set up; until then any will do.
     scenario = _played(options, day, first_interval=options.unit_s)
     households = households_of(scenario, options.willing_percent, faults=False)
-    agents = {
-        f"agent-{number + 1}": [layout.gateway(each.index) for each in households[number :: options.agents]]
-        for number in range(min(options.agents, len(households)))
-    }
     ports = {name: free_port() for name in ("market", "broker")}
     return RehearsalStage(
         options=options,
@@ -216,7 +207,7 @@ def new_stage(options: RehearsalOptions) -> RehearsalStage:
         day=day,
         scenario=scenario,
         households=households,
-        agents=agents,
+        agents=hosts_of(layout, households, options.agents),
     )
 
 
@@ -265,9 +256,8 @@ async def _set_up(stage: RehearsalStage, told: Told) -> None:
     told("starting market and broker")
     await stage.supervisor.start_all([start() for start in stage.services().values()])
     await asyncio.to_thread(enrol_gateways, stage.layout, codes, stage.market_url, told, _ENROLLED_AT_ONCE)
-    stage.scenario = _moved(stage)
+    stage.scenario = write_scenario(_moved(stage), stage.layout.scenario)
     stage.households = households_of(stage.scenario, stage.options.willing_percent, faults=False)
-    _write_scenario(stage)
     told("starting oracle, desks and agents")
     processes = stage.processes()
     await stage.supervisor.start_all([processes.spec(name) for name in processes.names()])
@@ -282,18 +272,7 @@ def _start_network(stage: RehearsalStage) -> None:
 
 
 def _deploy(stage: RehearsalStage) -> None:
-    unit_s = stage.options.unit_s
-    parameters = DeploymentParameters(
-        time_unit_s=unit_s,
-        reading_deadline_s=READING_DEADLINE_UNITS * unit_s,
-        hold_window_s=unit_s,
-        hold_term_s=4 * unit_s,
-        hold_bond_ueur=1_000_000,
-        unbonding_s=96 * unit_s,
-    )
-    web3 = connect(stage.rpc_url, PROFILE)
-    account = Account.from_key(stage.layout.keys.key("operator"))
-    write_deployment(stage.layout.deployment, deploy(web3, account, parameters))
+    deploy_contracts(stage.layout, connect(stage.rpc_url, PROFILE), stage.options.unit_s)
 
 
 def _register(stage: RehearsalStage) -> dict[int, EnrolmentCode]:
@@ -303,25 +282,11 @@ def _register(stage: RehearsalStage) -> dict[int, EnrolmentCode]:
         seated_from = next_interval(now_s, stage.options.unit_s) + _SEATED_AFTER_UNITS * stage.options.unit_s
         registrar = Registrar(stage.contracts(), engine, stage.layout.keys, now_s, seated_from)
         registrar.register(stage.scenario.name, stage.households)
-        with write_secret(_password_file(stage)) as file:
-            file.write(new_service_account(engine, "oracle", now_s) + "\n")
-        for household in stage.households:
-            _configure(stage, household)
+        open_oracles_account(stage.layout, engine, now_s)
+        configure_gateways(stage.layout, stage.households)
         return registrar.open_enrolments([household.index for household in stage.households])
     finally:
         engine.dispose()
-
-
-def _password_file(stage: RehearsalStage) -> Path:
-    return stage.layout.folder / "keys" / "oracle-broker.password"
-
-
-def _configure(stage: RehearsalStage, household: Household) -> None:
-    layout = stage.layout
-    folder = layout.gateway(household.index)
-    folder.mkdir(parents=True, exist_ok=True)
-    profile = nanogrid_path(layout.scenario, household.index)
-    (folder / "gateway.toml").write_text(household.gateway_toml(profile, layout.keys.path(household.key_name)))
 
 
 def _moved(stage: RehearsalStage) -> Scenario:
@@ -330,11 +295,6 @@ def _moved(stage: RehearsalStage) -> Scenario:
     moment = calendar.next_moment(int(time.time()) + _AHEAD_S, Moment.BASELINES_ANCHORED)
     first_interval = moment - calendar.at(Moment.BASELINES_ANCHORED, 0)
     return _played(stage.options, stage.day, first_interval)
-
-
-def _write_scenario(stage: RehearsalStage) -> None:
-    folder = stage.layout.scenario
-    stage.scenario = write_scenario(stage.scenario, folder)
 
 
 async def play(stage: RehearsalStage, told: Told) -> None:
