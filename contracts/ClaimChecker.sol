@@ -18,7 +18,7 @@ contract ClaimChecker is IClaimChecker {
         ClaimCheck.requireShape(claim);
         if (progress.position == 0) progress = ClaimCheck.begin(claim.passedOver.length);
         finding.brokenByRecords =
-            ClaimCheck.replay(progress, claim, auction.side, auction.posts, records, rejected);
+            ClaimCheck.replay(progress, claim, auction.side, auction.superseded, records, rejected);
         finding.brokenAtEnd = ClaimCheck.brokenRule(progress, claim, auction.quantity);
         finding.awardsRoot = ClaimCheck.awardsRoot(progress);
         finding.reached = progress;

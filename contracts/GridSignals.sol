@@ -121,9 +121,13 @@ contract GridSignals is IGridSignals, EIP712 {
             signature
         );
         if (_verdicts[id].givenAt != 0) revert VerdictAlreadyGiven(id);
-        if (auction.stateOf(id).status != IMeritOrderAuction.Status.CLEARED) revert OfferNotCleared(id);
+        IMeritOrderAuction.OfferState memory state = auction.stateOf(id);
+        if (state.status != IMeritOrderAuction.Status.CLEARED) revert OfferNotCleared(id);
         uint256 deadline = Calendar.afterwards(offer.gateClosure, _timeUnitS, VERDICT_HUNDREDTHS);
         if (block.timestamp > deadline) revert VerdictTooLate(id, deadline);
+        // Whoever makes the result final carries the bitmap: a longer one could fill the transaction and so stop every award.
+        uint256 longest = state.bidCount / 8 + 1;
+        if (verdict.rejected.length > longest) revert VerdictTooLong(id, verdict.rejected.length, longest);
 
         _verdicts[id] = GivenVerdict({rejectedHash: rejectedHash, givenAt: block.timestamp});
         emit VerdictGiven(id, verdict.rejected, verdict.reasons, author);

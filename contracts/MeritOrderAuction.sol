@@ -89,7 +89,7 @@ contract MeritOrderAuction is IMeritOrderAuction, EIP712 {
         bytes32 session;
         IParticipantRegistry.Portfolio portfolio;
         bytes32 reservation;
-        bool isRevised;
+        uint8 highestRevision;
         bool isPaused;
     }
 
@@ -198,12 +198,11 @@ contract MeritOrderAuction is IMeritOrderAuction, EIP712 {
         IParticipantRegistry.Portfolio memory portfolio = _portfolioOf(offer);
         _requireAggregator(offer.portfolio, portfolio.aggregator, _signer(id, signature));
         _requireSound(offer, portfolio);
-        uint256 baselineNeededBy = block.timestamp;
-        if (offer.request != 0) {
-            baselineNeededBy = _requireAnswers(offer, portfolio.node);
-        }
-        _requireBaseline(offer, baselineNeededBy);
+        // Baselines of an INTERNAL offer need only be there.
+        uint256 knownSince = offer.request == 0 ? type(uint256).max : _requireAnswers(offer, portfolio.node);
+        metering.requireBaseline(offer.portfolio, offer.interval, Products.kindOf(offer.product), knownSince);
         _requireClosure(offer);
+        settlement.requireWithinHorizon(offer.interval);
         bytes32 session = _sessionOf(offer);
         bytes32 pending = _pending[session];
         if (uint256(pending) > uint256(_SOLD)) {
@@ -288,18 +287,6 @@ contract MeritOrderAuction is IMeritOrderAuction, EIP712 {
         }
         uint40 available = _available[offer.request][offer.interval];
         if (offer.quantity > available) revert QuantityBeyondRequest(offer.quantity, available);
-    }
-
-    /// @dev A baseline anchored later than the need was known could have been inflated for it: for a request it must be older
-    /// than the second of its publication, for INTERNAL it must be there.
-    function _requireBaseline(Offer memory offer, uint256 neededBy) private view {
-        uint8 kind = Products.kindOf(offer.product);
-        // slither-disable-next-line unused-return -- only when it was anchored matters here
-        (, uint64 anchoredAt,) = metering.baselineOf(offer.portfolio, offer.interval, kind);
-        if (anchoredAt == 0) revert BaselineNotAnchored(offer.portfolio, offer.interval, kind);
-        if (offer.request != 0 && anchoredAt >= neededBy) {
-            revert BaselineAnchoredTooLate(offer.portfolio, offer.interval, anchoredAt, neededBy);
-        }
     }
 
     function _requireClosure(Offer memory offer) private view {
@@ -387,7 +374,7 @@ contract MeritOrderAuction is IMeritOrderAuction, EIP712 {
         if (block.timestamp >= offer.gateClosure) revert GateClosed(id, offer.gateClosure);
         batch.id = id;
         batch.offer = offer;
-        batch.isRevised = state.isRevised;
+        batch.highestRevision = state.highestRevision;
         if (state.soldBefore) batch.session = _sessionOf(offer);
         batch.portfolio = portfolio;
         batch.isPaused = _isPaused(portfolio.node, offer.product);
@@ -449,7 +436,7 @@ contract MeritOrderAuction is IMeritOrderAuction, EIP712 {
         unchecked {
             uint256 place = group * PostCounts.DEPTH;
             seats.once = posts[place];
-            if (batch.isRevised) (seats.twice, seats.thrice) = (posts[place + 1], posts[place + 2]);
+            if (batch.highestRevision != 0) (seats.twice, seats.thrice) = (posts[place + 1], posts[place + 2]);
         }
         if (batch.session != 0) seats.winners = _winners[batch.session][group];
         seats.reserved = capacityRegister.reservedIn(batch.reservation, uint8(group));
@@ -467,7 +454,7 @@ contract MeritOrderAuction is IMeritOrderAuction, EIP712 {
                 if (seats.twice == 0) continue;
                 posts[place + 1] = seats.twice;
                 if (seats.thrice != 0) posts[place + 2] = seats.thrice;
-                state.isRevised = true;
+                if (state.highestRevision != 2) state.highestRevision = seats.thrice == 0 ? 1 : 2;
             }
         }
     }
@@ -566,7 +553,7 @@ contract MeritOrderAuction is IMeritOrderAuction, EIP712 {
         bytes32 claimKey = keccak256(abi.encode(claim, keccak256(rejected)));
         _requireReached(offer, claimKey, progress);
         IClaimChecker.Finding memory finding =
-            claimChecker.check(_auctionOf(offer, offered, portfolio.seatCount, state.isRevised), claim, records, rejected, progress);
+            claimChecker.check(_auctionOf(offer, offered, portfolio.seatCount, state.highestRevision), claim, records, rejected, progress);
         if (finding.brokenByRecords != 0) revert FalseClaim(offer, finding.brokenByRecords);
         Progress memory reached = finding.reached;
         if (reached.position < state.bidCount) {
@@ -610,19 +597,23 @@ contract MeritOrderAuction is IMeritOrderAuction, EIP712 {
         if (!_reached[offer][claimKey][keccak256(abi.encode(progress))]) revert WrongProgress(offer);
     }
 
-    function _auctionOf(bytes32 id, Offer memory offer, uint256 seatCount, bool isRevised)
+    function _auctionOf(bytes32 id, Offer memory offer, uint256 seatCount, uint256 highestRevision)
         private
         view
         returns (IClaimChecker.Auction memory auction)
     {
         auction.side = Side(offer.side);
         auction.quantity = offer.quantity;
-        if (!isRevised) return auction;
-        auction.posts = new uint256[](_groupCount(seatCount) * PostCounts.DEPTH);
+        if (highestRevision == 0) return auction;
+        uint256[] memory superseded = new uint256[](_groupCount(seatCount) * PostCounts.SUPERSEDED_DEPTH);
         mapping(uint256 place => uint256) storage posts = _posts[id];
-        for (uint256 place = 0; place < auction.posts.length; ++place) {
-            auction.posts[place] = posts[place];
+        unchecked {
+            // Both words of each group; while nobody has posted three times the second is empty.
+            for (uint256 place = 0; place < superseded.length; place += PostCounts.DEPTH - highestRevision) {
+                superseded[place] = posts[PostCounts.placeOfPosts(place)];
+            }
         }
+        auction.superseded = superseded;
     }
 
     function _storeResult(
@@ -760,9 +751,11 @@ contract MeritOrderAuction is IMeritOrderAuction, EIP712 {
     /// @inheritdoc IMeritOrderAuction
     function postsOf(bytes32 offer, uint16 index) public view returns (uint8) {
         uint8 posts = 0;
-        while (
-            posts < BidRecords.MAX_POSTS && PostCounts.isIn(_posts[offer][PostCounts.placeOf(index, posts)], index)
-        ) ++posts;
+        unchecked {
+            while (
+                posts < BidRecords.MAX_POSTS && PostCounts.isIn(_posts[offer][PostCounts.placeOf(index, posts)], index)
+            ) ++posts;
+        }
         return posts;
     }
 

@@ -125,6 +125,13 @@ contract MeteringOracle is IMeteringOracle {
     /* READERS */
 
     /// @inheritdoc IMeteringOracle
+    function requireBaseline(uint32 portfolio, uint32 interval, uint8 kind, uint256 knownSince) external view {
+        uint256 anchoredAt = _baselines[portfolio][interval][kind].anchoredAt;
+        if (anchoredAt == 0) revert BaselineNotAnchored(portfolio, interval, kind);
+        if (anchoredAt >= knownSince) revert BaselineAnchoredTooLate(portfolio, interval, anchoredAt, knownSince);
+    }
+
+    /// @inheritdoc IMeteringOracle
     function baselineOf(uint32 portfolio, uint32 interval, uint8 kind)
         external
         view

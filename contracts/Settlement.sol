@@ -99,6 +99,8 @@ contract Settlement is ISettlement, EIP712, ReentrancyGuard {
     uint96 public immutable holdBondUeur;
     /// @inheritdoc ISettlement
     uint32 public immutable unbondingS;
+    /// @inheritdoc ISettlement
+    uint32 public immutable offerHorizonS;
 
     Ledger.Books private _books;
     mapping(address gateway => uint48 nanogrid) private _seatOfGateway;
@@ -130,6 +132,7 @@ contract Settlement is ISettlement, EIP712, ReentrancyGuard {
         holdTermS = parameters.holdTermS;
         holdBondUeur = parameters.holdBondUeur;
         unbondingS = parameters.unbondingS;
+        offerHorizonS = _offerHorizonS(parameters);
         judge = new SettlementJudge(
             IParticipantRegistry(registry_),
             IGridSignals(signals_),
@@ -298,6 +301,11 @@ contract Settlement is ISettlement, EIP712, ReentrancyGuard {
     }
 
     /// @inheritdoc ISettlement
+    function requireWithinHorizon(uint32 interval) external view {
+        if (block.timestamp + offerHorizonS < interval) revert OfferTooEarly(interval, interval - offerHorizonS);
+    }
+
+    /// @inheritdoc ISettlement
     function withdrawBond(uint48 nanogrid) external nonReentrant {
         Ledger.Bond storage bond = _books.bonds[nanogrid];
         uint256 amountUeur = bond.unbondingUeur;
@@ -307,6 +315,13 @@ contract Settlement is ISettlement, EIP712, ReentrancyGuard {
         bond.unbondingUeur = 0;
         emit BondWithdrawn(nanogrid, owner, amountUeur);
         _payTokens(owner, amountUeur);
+    }
+
+    /// @dev From the interval's start an award takes up to three reading deadlines, a hold window and a term: it is announced at the
+    /// deadline, held when the window ends, decided when the term does, and each of the two moved the deadline by one. Where `unbondingS`
+    /// is too short for that, the subtraction fails and nothing is deployed.
+    function _offerHorizonS(Parameters memory parameters) private pure returns (uint32) {
+        return parameters.unbondingS - (4 * parameters.readingDeadlineS + parameters.holdWindowS + parameters.holdTermS);
     }
 
     function _fundBond(uint48 nanogrid, uint256 amountUeur, address from) private {

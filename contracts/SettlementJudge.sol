@@ -22,6 +22,7 @@ import {VectorTree} from "./libraries/VectorTree.sol";
 import {WordList} from "./libraries/WordList.sol";
 import {IAccessControl} from "@openzeppelin/contracts/access/IAccessControl.sol";
 import {MerkleProof} from "@openzeppelin/contracts/utils/cryptography/MerkleProof.sol";
+import {Math} from "@openzeppelin/contracts/utils/math/Math.sol";
 
 contract SettlementJudge is ISettlementJudge {
     bytes32 private constant ORACLE_ROLE = keccak256("ORACLE");
@@ -31,6 +32,8 @@ contract SettlementJudge is ISettlementJudge {
 
     /// @dev What the awards of one offer have in common, read once.
     /// @param mayBeCommanded The node was RED at some time, so that commands may exist
+    /// @param hadBegun The node went RED only after the interval had begun: a command then interrupts an award, and must not cost what was
+    /// delivered of it, or one in the last second would take all
     /// @param isRevoked The node was RED before the interval, which has begun: earlier the DSO may still take it back
     /// @param caller Whose readings are judged; `fromVerifier`: who is the verifier, whose signed readings need not wait
     /// @param annulled Bitmap of annulled readings by nanogrid index, word by word; empty where only one reading is judged
@@ -38,6 +41,7 @@ contract SettlementJudge is ISettlementJudge {
         bytes32 offer;
         OfferTerms terms;
         bool mayBeCommanded;
+        bool hadBegun;
         bool isRevoked;
         address caller;
         bool fromVerifier;
@@ -192,7 +196,8 @@ contract SettlementJudge is ISettlementJudge {
 
     /// @return The award's end, and who must be the seat's gateway for it. The verifier's readings need the gateway's signature. Anybody
     /// else's, and those that come without one, were announced, which checked it, and waited: an announced reading stays good when
-    /// the gateway's key changes afterwards.
+    /// the gateway's key changes afterwards. Of an award that a command interrupted only the announced one counts, as for the command
+    /// itself beside one of its kind: there is one at most, so that two that differ are not paid both.
     function _judgeReading(
         Case memory case_,
         AwardEnd end,
@@ -205,7 +210,8 @@ contract SettlementJudge is ISettlementJudge {
         uint256 index = end.record().index();
         uint48 nanogrid = _nanogridOf(terms.portfolio(), index);
         if (case_.mayBeCommanded && _isRevoked(case_, nanogrid)) return (SettlementMath.revoked(end), address(0));
-        bool isSigned = case_.fromVerifier && GatewaySignature.isGiven(signature);
+        bool isInterrupted = case_.hadBegun && _isCommanded(case_, nanogrid);
+        bool isSigned = case_.fromVerifier && GatewaySignature.isGiven(signature) && !isInterrupted;
         // A batch knows what is annulled.
         bool isAnnulled;
         Announcement announced = Announcement.wrap(0); // asked only where it counts
@@ -225,7 +231,8 @@ contract SettlementJudge is ISettlementJudge {
             if (skip != ISettlement.Skip.NONE) return (end.skipped(skip), gateway);
         }
         int32 metered = terms.isReactive() ? reading.reactiveEnergyVarh() : reading.activeEnergyWh();
-        return (SettlementMath.byReading(end, terms.isDown(), baseline, metered), gateway);
+        end = SettlementMath.byReading(end, terms.isDown(), baseline, metered);
+        return (isInterrupted ? end.interrupted() : end, gateway);
     }
 
     function _judgeMissing(Case memory case_, AwardEnd end) private view returns (AwardEnd) {
@@ -234,13 +241,18 @@ contract SettlementJudge is ISettlementJudge {
         if (case_.mayBeCommanded && _isRevoked(case_, nanogrid)) return SettlementMath.revoked(end);
         if (_metering.isAnnulled(nanogrid, interval)) return SettlementMath.annulled(end);
         end = SettlementMath.missing(end, case_.terms.side());
+        if (case_.hadBegun && _isCommanded(case_, nanogrid)) end = end.interrupted();
         if (block.timestamp >= _readingDeadlineOf(nanogrid, interval)) return end;
         return end.skipped(ISettlement.Skip.DEADLINE_NOT_REACHED);
     }
 
-    /// @dev By RED before the interval, or by a command of its own.
+    /// @dev By RED before the interval, which nobody takes back any more: it has begun, or a command of its own stands beside it.
     function _isRevoked(Case memory case_, uint48 nanogrid) private view returns (bool) {
-        return case_.isRevoked || _signals.commandOf(nanogrid, case_.terms.interval()).quantity != 0;
+        return case_.isRevoked || (!case_.hadBegun && _isCommanded(case_, nanogrid));
+    }
+
+    function _isCommanded(Case memory case_, uint48 nanogrid) private view returns (bool) {
+        return _signals.commandOf(nanogrid, case_.terms.interval()).quantity != 0;
     }
 
     /// @inheritdoc ISettlementJudge
@@ -262,7 +274,8 @@ contract SettlementJudge is ISettlementJudge {
         case_.terms = terms;
         if (redSince == 0) return case_;
         case_.mayBeCommanded = true;
-        case_.isRevoked = redSince < interval && block.timestamp >= interval;
+        case_.hadBegun = redSince >= interval;
+        case_.isRevoked = !case_.hadBegun && block.timestamp >= interval;
     }
 
     /* COMMANDS */
@@ -278,28 +291,14 @@ contract SettlementJudge is ISettlementJudge {
         ISettlement.AwardRange calldata award
     ) external view returns (CommandJudgement memory judgement) {
         _requireOver(interval);
-        GatewayReading packed = _packed(reading);
-        Announcement announced = _metering.announcedOf(nanogrid, interval);
-        if (announced.isAnnulled()) {
-            revert ISettlement.CommandNotSettleable(nanogrid, interval, ISettlement.Skip.ANNULLED_READING);
-        }
-        // slither-disable-next-line uninitialized-local -- NONE: nothing speaks against it
-        ISettlement.Skip skip;
-        if (GatewaySignature.isGiven(reading.signature) && _isVerifier(caller)) {
-            bytes32 digest =
-                ReadingDigest.digest(ReadingDigest.draftFor(interval), _domainSeparator, nanogrid, packed);
-            address signer = GatewaySignature.signerOf(digest, reading.signature);
-            if (signer == address(0) || signer != _settlement.gatewayOf(nanogrid)) {
-                revert ISettlement.BadReadingSignature(nanogrid, interval);
-            }
-        } else {
-            skip = _checkAnnounced(caller, announced, packed);
-        }
-        if (skip != ISettlement.Skip.NONE) revert ISettlement.CommandNotSettleable(nanogrid, interval, skip);
         IGridSignals.Command memory command = _signals.commandOf(nanogrid, interval);
         uint8 kind = Products.kindOf(command.product);
         // forge-lint: disable-next-line(unsafe-typecast) the parts of the id
         (uint32 portfolio, uint16 index) = (uint32(nanogrid >> 16), uint16(nanogrid));
+        bool isBeside = _auction.hasWon(nanogrid, interval, kind);
+        bool hadBegun =
+            isBeside && _signals.redSince(_registry.portfolioOf(portfolio).node, interval) >= interval;
+        _checkCommandReading(caller, nanogrid, interval, reading, hadBegun);
         // slither-disable-next-line unused-return -- a root is anchored once and in time, or never: here only what it proves matters
         (bytes32 root,, uint16 count) = _metering.baselineOf(portfolio, interval, kind);
         if (baseline.leafIndex != index / LEAF_ITEMS) revert ISettlement.WrongBaselines(awardOffer);
@@ -311,8 +310,15 @@ contract SettlementJudge is ISettlementJudge {
             judgement.baseline,
             judgement.metered
         );
-        uint32 priceUeurKwh = _commandPrice(nanogrid, interval, kind, awardOffer, award, reading.ordinal);
-        judgement.dueUeur = SettlementMath.amount(judgement.delivered, priceUeurKwh);
+        uint256 priceUeurKwh = _registry.seatOf(nanogrid).emergencyPriceUeurKwh;
+        if (!isBeside) {
+            judgement.dueUeur = SettlementMath.amount(judgement.delivered, priceUeurKwh);
+        } else {
+            if (awardOffer == 0) revert ISettlement.ReplacedAwardMissing(nanogrid, interval);
+            (OfferTerms terms, BidRecord replaced) =
+                _replacedAward(nanogrid, interval, kind, awardOffer, award, reading.ordinal);
+            judgement.dueUeur = _dueBeside(terms, replaced, priceUeurKwh, hadBegun, judgement);
+        }
     }
 
     /// @inheritdoc ISettlementJudge
@@ -322,30 +328,73 @@ contract SettlementJudge is ISettlementJudge {
         if (block.timestamp < deadline) revert ISettlement.DeadlineNotReached(deadline);
     }
 
-    /// @dev The emergency price or, where higher, the price of the award that the command replaced. An award that exists must be shown,
-    /// so that nobody settles a command too low. What a seat would have paid (SELL) is no price for a command.
-    function _commandPrice(
+    /// @param mustBeAnnounced An award is paid by the same reading: see `_judgeReading`
+    function _checkCommandReading(
+        address caller,
+        uint48 nanogrid,
+        uint32 interval,
+        ISettlement.AwardReading calldata reading,
+        bool mustBeAnnounced
+    ) private view {
+        GatewayReading packed = _packed(reading);
+        Announcement announced = _metering.announcedOf(nanogrid, interval);
+        if (announced.isAnnulled()) {
+            revert ISettlement.CommandNotSettleable(nanogrid, interval, ISettlement.Skip.ANNULLED_READING);
+        }
+        if (!mustBeAnnounced && GatewaySignature.isGiven(reading.signature) && _isVerifier(caller)) {
+            bytes32 digest =
+                ReadingDigest.digest(ReadingDigest.draftFor(interval), _domainSeparator, nanogrid, packed);
+            address signer = GatewaySignature.signerOf(digest, reading.signature);
+            if (signer == address(0) || signer != _settlement.gatewayOf(nanogrid)) {
+                revert ISettlement.BadReadingSignature(nanogrid, interval);
+            }
+            return;
+        }
+        ISettlement.Skip skip = _checkAnnounced(caller, announced, packed);
+        if (skip != ISettlement.Skip.NONE) revert ISettlement.CommandNotSettleable(nanogrid, interval, skip);
+    }
+
+    /// @dev What is delivered at the emergency price; as much of it as an award of a request beside it was for at that award's price, where
+    /// higher: no more than the DSO offered itself, and for no more energy. What of it an award is paid that had begun before RED is
+    /// taken off: it is paid from its own escrow. What an aggregator would have paid (INTERNAL), or a seat (SELL), counts for nothing.
+    function _dueBeside(
+        OfferTerms terms,
+        BidRecord replaced,
+        uint256 priceUeurKwh,
+        bool hadBegun,
+        CommandJudgement memory judgement
+    ) private pure returns (uint256 dueUeur) {
+        if (terms.side() == IMeritOrderAuction.Side.SELL) {
+            return SettlementMath.amount(judgement.delivered, priceUeurKwh);
+        }
+        uint256 bidPriceUeurKwh = replaced.priceUeurKwh();
+        uint256 dearer = terms.requestPriceUeurKwh() == 0 ? 0 : Math.min(judgement.delivered, replaced.quantity());
+        dueUeur = judgement.delivered * priceUeurKwh + dearer * Math.saturatingSub(bidPriceUeurKwh, priceUeurKwh);
+        dueUeur /= 1000;
+        if (!hadBegun) return dueUeur;
+        uint256 ofAward =
+            SettlementMath.delivered(replaced.quantity(), terms.isDown(), judgement.baseline, judgement.metered);
+        return Math.saturatingSub(dueUeur, SettlementMath.amount(ofAward, bidPriceUeurKwh));
+    }
+
+    /// @dev An award that exists must be shown, so that nobody settles a command too low.
+    function _replacedAward(
         uint48 nanogrid,
         uint32 interval,
         uint8 kind,
         bytes32 awardOffer,
         ISettlement.AwardRange calldata award,
         uint32 ordinal
-    ) private view returns (uint32 priceUeurKwh) {
-        priceUeurKwh = _registry.seatOf(nanogrid).emergencyPriceUeurKwh;
-        if (!_auction.hasWon(nanogrid, interval, kind)) return priceUeurKwh;
-        if (awardOffer == 0) revert ISettlement.ReplacedAwardMissing(nanogrid, interval);
+    ) private view returns (OfferTerms terms, BidRecord record) {
         ISettlement.Binding memory binding = bindingOf(awardOffer);
-        OfferTerms terms = binding.terms;
+        terms = binding.terms;
         if (!terms.isFinal()) revert ISettlement.OfferNotFinal(awardOffer);
         bytes memory records = _checkAwards(awardOffer, terms, binding.awardsRoot, award);
-        BidRecord record = _recordAt(awardOffer, uint256(award.firstLeaf) * LEAF_ITEMS, records, ordinal);
+        record = _recordAt(awardOffer, uint256(award.firstLeaf) * LEAF_ITEMS, records, ordinal);
         if (
             _nanogridOf(terms.portfolio(), record.index()) != nanogrid || terms.interval() != interval
                 || terms.kind() != kind
         ) revert ISettlement.ReplacedAwardMissing(nanogrid, interval);
-        uint32 bidPriceUeurKwh = record.priceUeurKwh();
-        if (terms.side() == IMeritOrderAuction.Side.BUY && bidPriceUeurKwh > priceUeurKwh) return bidPriceUeurKwh;
     }
 
     /* READINGS */
@@ -417,7 +466,7 @@ contract SettlementJudge is ISettlementJudge {
         uint256 place = index * BASELINE_BYTES;
         if (place >= baselines.length) revert ISettlement.WrongBaselines(offer);
         // forge-lint: disable-next-line(unsafe-typecast) two's complement on the wire
-        return int32(uint32(bytes4(baselines[place:place + BASELINE_BYTES])));
+        return _given(offer, int32(uint32(bytes4(baselines[place:place + BASELINE_BYTES]))));
     }
 
     function _provenValue(
@@ -435,7 +484,12 @@ contract SettlementJudge is ISettlementJudge {
             revert ISettlement.WrongBaselines(offer);
         }
         // forge-lint: disable-next-line(unsafe-typecast) two's complement on the wire
-        return int32(uint32(uint256(values) >> (224 - 32 * (index % LEAF_ITEMS))));
+        return _given(offer, int32(uint32(uint256(values) >> (224 - 32 * (index % LEAF_ITEMS)))));
+    }
+
+    function _given(bytes32 offer, int32 value) private pure returns (int32) {
+        if (value == SettlementMath.NO_BASELINE) revert ISettlement.WrongBaselines(offer);
+        return value;
     }
 
     function _leaves(uint256 items) private pure returns (uint256) {

@@ -2,7 +2,7 @@
 
 Method NOMINATED: the forecast of each connection point (oracle.forecast), unchanged. Anyone with the forecast can
 recompute it; the anchored root fixes it before the DSO says what it needs. A seat that the forecast does not know has
-no baseline: whatever it drew would count as delivered against 0.
+no baseline, and the contracts settle no reading of it: against 0 whatever it drew would count as delivered.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import structlog
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from market import checkpoints
@@ -60,9 +60,13 @@ def nominate(oracle: Oracle, forecast: NanogridForecast, interval: int) -> list[
         return plans(session, oracle, interval)
 
 
-def plans(session: Session, oracle: Oracle, until: int) -> list[Outgoing]:
-    """Each gateway's retained plan: its nominated baselines of the last intervals up to one."""
-    first = until - _PLANNED_INTERVALS * oracle.calendar.time_unit_s
+def plans(session: Session, oracle: Oracle, interval: int) -> list[Outgoing]:
+    """Each gateway's retained plan: its nominated baselines of the last intervals up to one, or up to the last that is
+    nominated: what is nominated late does not take the place of what is there since."""
+    span_s = _PLANNED_INTERVALS * oracle.calendar.time_unit_s
+    newest = session.scalar(select(func.max(Baseline.interval)).where(Baseline.interval <= interval + span_s))
+    until = max(interval, newest or interval)
+    first = until - span_s
     rows = session.scalars(
         select(Baseline).where(Baseline.interval.between(first, until)).order_by(Baseline.interval)
     ).all()
@@ -79,7 +83,7 @@ def plans(session: Session, oracle: Oracle, until: int) -> list[Outgoing]:
                 issued_at=oracle.now_s(),
                 entries=entries,
             )
-            outgoing.append(Outgoing(topic_for(gateway, Channel.PLAN), plan.payload(), retain=True))
+            outgoing.append(Outgoing(topic_for(gateway, Channel.PLAN), plan.payload(), retain=True, order=plan.order))
     return outgoing
 
 

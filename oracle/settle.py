@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import structlog
-from sqlalchemy import func, select
+from sqlalchemy import and_, func, or_, select
 from sqlalchemy.orm import Session
 
 from market.domain.errors import ContractRefused
@@ -22,7 +22,8 @@ from market.domain.states import OfferStatus
 from market.domain.trees import award_range, baseline_leaf, baseline_vector, reading_leaf, readings_root
 from market.domain.units import index_of, portfolio_of
 from market.services.market import purpose_key
-from market.store.books import Hold, ReadingRoot
+from market.services.signals import red_since
+from market.store.books import Hold, ReadingNotice, ReadingRoot
 from market.store.database import read_scope
 from market.store.facts import Baseline, Reading
 from market.store.projections import Award, GridCommand, Nanogrid, Offer
@@ -59,6 +60,7 @@ class _Open:
 def settle(oracle: Oracle, interval: int) -> None:
     """Settle what has its readings of the intervals up to one: awards, then commands; anchor the readings' root."""
     oracle.index()
+    _announce_interrupted(oracle, interval)
     for opened in _open_offers(oracle, interval):
         readings = _readings(oracle, opened.interval)
         # What has no baseline cannot be settled, and would have the contract refuse the others with it.
@@ -136,9 +138,7 @@ def _expire_batch(oracle: Oracle, opened: _Open, awards: Sequence[Award]) -> Non
 def _settle_command(oracle: Oracle, command: GridCommand) -> None:
     kind = Product(command.product).kind
     with read_scope(oracle.engine) as session:
-        reading = session.scalar(
-            select(Reading).where(Reading.nanogrid == command.nanogrid, Reading.interval == command.interval)
-        )
+        reading = _first_reading(session, command.nanogrid, command.interval)
         baseline = session.get(Baseline, (portfolio_of(command.nanogrid), command.interval, int(kind)))
         replaced = _replaced(session, command, kind)
         gateways = _gateways(session, portfolio_of(command.nanogrid))
@@ -153,6 +153,70 @@ def _settle_command(oracle: Oracle, command: GridCommand) -> None:
         replaced.award,
     )
     _send(oracle, function, "settleCommand", command.nanogrid, command.interval)
+
+
+def _announce_interrupted(oracle: Oracle, last: int) -> None:
+    """Announce the readings of awards that a command has interrupted: of these the contract takes no other, so that
+    award and command are settled by the same one."""
+    with read_scope(oracle.engine) as session:
+        readings = _interrupted(session, last)
+    if not readings:
+        return
+    calls = []
+    for reading in readings:
+        energies = reading.active_energy_wh, reading.reactive_energy_varh
+        given = (reading.nanogrid, reading.interval, *energies, reading.sequence)
+        function = oracle.contracts.metering.functions.announceReading(given, reading.signature)
+        calls.append(
+            (function, "announceReading", _purpose(oracle, "announceReading", reading.nanogrid, reading.interval))
+        )
+    try:
+        oracle.sender.send_all(calls)
+    except ContractRefused as refusal:
+        log.warning("not announced now", why=refusal.sentence, code=refusal.code)
+    oracle.index()
+
+
+def _interrupted(session: Session, last: int) -> list[Reading]:
+    """Of nanogrids with an award that had begun before RED, and a command, of which one has not ended; not announced
+    yet, and by those who are their gateways still."""
+    places = session.execute(
+        select(GridCommand.nanogrid, GridCommand.interval, Nanogrid.node, Nanogrid.gateway)
+        .join(Award, and_(Award.nanogrid == GridCommand.nanogrid, Award.interval == GridCommand.interval))
+        .join(Nanogrid, Nanogrid.nanogrid == GridCommand.nanogrid)
+        .outerjoin(
+            ReadingNotice,
+            and_(
+                ReadingNotice.nanogrid == GridCommand.nanogrid,
+                ReadingNotice.interval == GridCommand.interval,
+            ),
+        )
+        .where(
+            GridCommand.interval <= last,
+            or_(GridCommand.settled_at.is_(None), Award.outcome.is_(None)),
+            ReadingNotice.announced_at.is_(None),
+        )
+        .distinct()
+        .order_by(GridCommand.interval, GridCommand.nanogrid)
+    ).all()
+    found = []
+    for place in places:
+        since = red_since(session, place.node, place.interval)
+        reading = _first_reading(session, place.nanogrid, place.interval)
+        if since is None or since < place.interval or reading is None or reading.gateway != place.gateway:
+            continue
+        found.append(reading)
+    return found
+
+
+def _first_reading(session: Session, nanogrid: int, interval: int) -> Reading | None:
+    """The first one stored counts; a second one that differs never gets here, it is quarantined."""
+    return session.scalar(
+        select(Reading)
+        .where(Reading.nanogrid == nanogrid, Reading.interval == interval)
+        .order_by(Reading.sequence)
+        .limit(1)
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,12 +311,15 @@ def _gateways(session: Session, portfolio: int) -> dict[int, str | None]:
 
 
 def _send(oracle: Oracle, function: Any, name: str, *about: object) -> None:
-    # Once in each reading deadline's length: what the contract skipped or refused for a reason that passes ends later.
-    period = oracle.now_s() // oracle.calendar.reading_deadline_s
     try:
-        oracle.sender.send(function, name, f"{name}:{purpose_key(*about, period)}")
+        oracle.sender.send(function, name, _purpose(oracle, name, *about))
     except ContractRefused as refusal:
         log.warning("not settled now", call=name, about=str(about[0]), why=refusal.sentence, code=refusal.code)
+
+
+def _purpose(oracle: Oracle, name: str, *about: object) -> str:
+    """Once in each reading deadline's length: what the contract refused for a reason that passes ends later."""
+    return f"{name}:{purpose_key(*about, oracle.now_s() // oracle.calendar.reading_deadline_s)}"
 
 
 def _bytes32(value: str) -> bytes:

@@ -40,6 +40,7 @@ interface ICapacityRegister {
     error NoMonths();
     error NotDsoOfNode(uint32 node, address signer);
 
+    /// @notice Reserves a nanogrid for months that have not begun; signed by the node's DSO, or called by it with an empty signature.
     function registerContract(CapacityContract calldata contract_, bytes calldata signature) external returns (bytes32 id);
     /// @notice Pays a month's availability from the DSO's deposit; anyone may call once the month is over.
     function payAvailability(bytes32 id, uint16 month) external;

@@ -9,12 +9,12 @@ import {IMeritOrderAuction} from "./IMeritOrderAuction.sol";
 interface IClaimChecker {
     /// @param side 0 BUY, 1 SELL
     /// @param quantity The offer's [Wh or varh]
-    /// @param posts Words of the offer's posts: for each 256 nanogrids who has posted, who twice, who three times; empty when nobody has
-    /// posted twice
+    /// @param superseded Words of the offer's superseded posts: for each 256 nanogrids whose first post is superseded, whose second one;
+    /// empty when nobody has posted twice
     struct Auction {
         IMeritOrderAuction.Side side;
         uint40 quantity;
-        uint256[] posts;
+        uint256[] superseded;
     }
 
     /// @param reached The progress after the records

@@ -72,6 +72,8 @@ interface IGridSignals {
     error InvalidProduct(uint8 product);
     error StaleSequence(uint64 given, uint64 last);
     error VerdictTooLate(bytes32 offer, uint256 deadline);
+    /// @notice Thrown when a verdict's bitmap is longer than the posts ask for. [byte]
+    error VerdictTooLong(bytes32 offer, uint256 length, uint256 longest);
     error VerdictAlreadyGiven(bytes32 offer);
     error OfferNotCleared(bytes32 offer);
     error NodeNotRed(uint32 node, uint32 interval);
@@ -84,9 +86,17 @@ interface IGridSignals {
     error ValidationExists(bytes32 request, uint32 node);
     error EmptyQuantity();
 
+    /// @notice The DSO sets a node's phase for an interval, each time under a higher sequence; an empty signature means that the signer itself
+    /// calls, here and below.
     function setSignal(Signal calldata signal, bytes calldata signature) external;
+    /// @notice The DSO rejects awards of a cleared offer by a bitmap of posting positions, once, until 0.4 u after gate closure. The bitmap
+    /// is no longer than the posts ask for: an eighth of their number, rounded down, and one byte.
     function giveVerdict(Verdict calldata verdict, bytes calldata signature) external;
+    /// @notice On RED the DSO commands a nanogrid, once for each interval, until its end: reserves the emergency price of the quantity as far as
+    /// its deposit reaches. An award of the seat that had begun before RED is paid for what it delivers, without a penalty; the command
+    /// pays what it is worth beyond that.
     function giveCommand(Command calldata command, bytes calldata signature) external;
+    /// @notice The DSO answers a request of the TSO, once for each node.
     function validateTsoRequest(bytes32 request, uint32 node, bool accepted, bytes32 reason, bytes calldata signature) external;
 
     /// @notice The phase that binds the market: the forecast's, or RED where an actual value says so. GREEN when nobody has spoken.

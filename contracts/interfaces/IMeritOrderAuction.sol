@@ -90,7 +90,7 @@ interface IMeritOrderAuction {
     }
 
     /// @param aggregator Who opened it: the payer of an INTERNAL offer, whoever has the portfolio later
-    /// @param isRevised Somebody has posted more than once
+    /// @param highestRevision Of all that was posted: 0 while nobody has posted twice, 2 once somebody has posted three times
     /// @param soldBefore Something of its portfolio, interval and kind was awarded before it was opened
     /// @param clearedAgain After the verdict, without what it rejects
     struct OfferState {
@@ -100,7 +100,7 @@ interface IMeritOrderAuction {
         uint40 openedAt;
         uint40 clearedAt;
         uint88 escrowUeur;
-        bool isRevised;
+        uint8 highestRevision;
         bool soldBefore;
         address aggregator;
         bool clearedAgain;
@@ -180,8 +180,6 @@ interface IMeritOrderAuction {
     error RequestTooLate(uint32 interval);
     error QuantityBeyondRequest(uint40 quantity, uint40 available);
     error QuantityBeyondPortfolio(uint40 quantity, uint40 rated);
-    error BaselineNotAnchored(uint32 portfolio, uint32 interval, uint8 kind);
-    error BaselineAnchoredTooLate(uint32 portfolio, uint32 interval, uint256 anchoredAt, uint256 requestedAt);
     error ClosureTooEarly(uint32 gateClosure, uint256 earliest);
     error ClosureTooLate(uint32 gateClosure, uint256 latest);
     error OfferExists(bytes32 offer);
@@ -206,13 +204,22 @@ interface IMeritOrderAuction {
     error NothingToReclaim(bytes32 request, uint32 interval);
     error RequestStillOpen(bytes32 request, uint32 interval);
 
+    /// @notice A DSO's need, for YELLOW intervals whose offers can still open; escrows quantity x price of each, rounded up. Signed by the node's
+    /// DSO; an empty signature means that the signer itself calls, here and below.
     function publishRequest(Request calldata request, bytes calldata signature) external returns (bytes32 id);
     /// @notice Gives the DSO back what no offer accepted of an interval, once offers can no longer be opened for it; anyone may call.
     function reclaimRequest(bytes32 request, uint32 interval) external;
+    /// @notice The aggregator asks for bids: for a part of a request at a limit price up to the request's, or INTERNAL, where it pays itself. The
+    /// baselines are older than the request, no other offer of the portfolio's interval and kind is pending, the gate stays open for at
+    /// least 0.5 u, and the interval is within Settlement's offerHorizonS.
     function openOffer(Offer calldata offer, bytes calldata signature) external returns (bytes32 id);
+    /// @notice Ends an offer that has no bid; signed by the portfolio's aggregator.
     function cancelOffer(bytes32 offer, bytes calldata signature) external;
+    /// @notice Posts bids before gate closure; anyone may. One that does not hold is skipped with BidSkipped, the rest of the batch stands.
     /// @param bids 76 bytes each: 12-byte record, 64-byte compact signature (EIP-2098) over the Bid message
     function postBids(bytes32 offer, bytes calldata bids) external;
+    /// @notice Proves the merit order of the posted bids by a claim, from gate closure until 0.4 u after it, and once more without what the
+    /// verdict rejects before 0.45 u; anyone may. In chunks, where `records` are not all: ClearingProgressed until the last.
     /// @param records All records in posting order (or the next chunk), 12 bytes each
     /// @param rejected The verdict's bitmap when clearing again, else empty
     /// @param progress Where an earlier chunk of the same claim ended; all zero for the first
@@ -225,6 +232,8 @@ interface IMeritOrderAuction {
     ) external;
     /// @notice Makes a cleared result final: leaves out rejected awards where nobody cleared again, writes the winners, frees what was not awarded.
     function finalise(bytes32 offer, bytes calldata awards, bytes calldata rejected) external;
+    /// @notice Ends an offer without a result and gives its escrow back: on RED, from its interval on, or when nobody has cleared it in time;
+    /// anyone may.
     function expireOffer(bytes32 offer) external;
 
     function requestOf(bytes32 request) external view returns (Request memory, address dso, uint64 publishedAt);

@@ -14,7 +14,8 @@ interface IMeteringOracle {
         uint32 sequence;
     }
 
-    /// @param root Merkle root over the portfolio's baseline values (8 int32 a leaf, by nanogrid index)
+    /// @param root Merkle root over the portfolio's baseline values (8 int32 a leaf, by nanogrid index). The lowest int32 stands where a
+    /// nanogrid has none, as do the indices from `count` on: it can deliver nothing that would be paid
     struct BaselineAnchor {
         uint32 portfolio;
         uint32 interval;
@@ -30,6 +31,8 @@ interface IMeteringOracle {
 
     error AlreadyAnchored(uint32 portfolio, uint32 interval, uint8 kind);
     error AnchoredTooLate(uint32 interval, uint256 deadline);
+    error BaselineNotAnchored(uint32 portfolio, uint32 interval, uint8 kind);
+    error BaselineAnchoredTooLate(uint32 portfolio, uint32 interval, uint256 anchoredAt, uint256 knownSince);
     error NotAnInterval(uint32 interval);
     error NotOracle(address caller);
     error BadReadingSignature(uint48 nanogrid, uint32 interval);
@@ -39,10 +42,14 @@ interface IMeteringOracle {
     error ReadingsAgree(uint48 nanogrid, uint32 interval);
     error ReadingsOfDifferentIntervals();
 
+    /// @notice The oracle anchors portfolios' baseline vectors, each once, until the latest gate closure (T - 1.4 u).
     function anchorBaselines(BaselineAnchor[] calldata anchors) external;
+    /// @notice The oracle anchors the root of all readings of an interval that is over.
     function anchorReadings(uint32 interval, bytes32 root, uint32 count) external;
     /// @param signature The gateway's: see GatewaySignature
     function announceReading(Reading calldata reading, bytes calldata signature) external;
+    /// @notice Anyone shows two readings of one gateway for one interval whose energies differ: the interval is annulled, the gateway unseated,
+    /// the seat suspended.
     function annulReadings(
         Reading calldata first,
         bytes calldata firstSignature,
@@ -50,6 +57,9 @@ interface IMeteringOracle {
         bytes calldata secondSignature
     ) external;
 
+    /// @notice Reverts unless the baselines were anchored before the second `knownSince`, in which the need for them became known: later
+    /// they could have been inflated for it.
+    function requireBaseline(uint32 portfolio, uint32 interval, uint8 kind, uint256 knownSince) external view;
     function baselineOf(uint32 portfolio, uint32 interval, uint8 kind)
         external
         view

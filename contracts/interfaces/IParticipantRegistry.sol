@@ -114,8 +114,11 @@ interface IParticipantRegistry {
     error IntervalNotInFuture(uint32 interval);
     error OnlySettlement(address caller);
 
+    /// @notice A new node and its DSO, which has the role.
     function registerNode(uint32 node, address dso, string calldata name) external;
+    /// @notice Whose node it is from now on: a new key, or another DSO. What the one before escrowed goes back to it.
     function setNodeDso(uint32 node, address dso) external;
+    /// @notice A new portfolio of an aggregator, which has the role, at a node.
     function registerPortfolio(uint32 portfolio, uint32 node, address aggregator, string calldata name) external;
     /// @notice Whoever runs the portfolio from now on: a new key, or another aggregator.
     function setPortfolioAggregator(uint32 portfolio, address aggregator) external;
@@ -127,7 +130,9 @@ interface IParticipantRegistry {
         uint32 emergencyPriceUeurKwh,
         uint32 activeFrom
     ) external returns (uint48 nanogrid);
+    /// @notice Ends a nanogrid from a future interval on, for good; it counts no more for new offers at once.
     function closeSeat(uint48 nanogrid, uint32 activeUntil) external;
+    /// @notice Lets a suspended nanogrid bid again.
     function reinstateSeat(uint48 nanogrid) external;
     /// @notice Carried by the operator, signed by the old owner: pays the seat's balance out to it, then changes the owner and unseats any
     /// delegate. The bond stays with the seat, but for what the old owner has begun to unbond.

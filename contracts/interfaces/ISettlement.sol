@@ -20,7 +20,7 @@ interface ISettlement {
     /// @param holdWindowS From the announcement of a reading until it may be settled by anyone [s]
     /// @param holdTermS The referee's time to decide a hold [s]
     /// @param holdBondUeur What a hold costs its holder if it is not upheld [micro-euro]
-    /// @param unbondingS From the start of an unbonding until it is paid; longer than the longest settlement [s]
+    /// @param unbondingS From the start of an unbonding until it is paid; see offerHorizonS [s]
     struct Parameters {
         uint32 readingDeadlineS;
         uint32 holdWindowS;
@@ -101,7 +101,8 @@ interface ISettlement {
     event EscrowReleased(bytes32 indexed id, address indexed account, uint256 amountUeur);
     /// @notice Awards came to their end, 15 bytes each: ordinal 24 | outcome 8 | delivered 24 | baseline 32 | metered 32, energies in Wh
     /// (varh). The amounts follow from the award's record (event Finalised), the request's price and the rules of settlement; an award
-    /// that HoldDecided ended before, upheld, is without penalty.
+    /// that HoldDecided ended before, upheld, is without penalty. REVOKED is without penalty, and pays what is delivered: nothing where
+    /// RED came before the interval, what the reading shows where a command interrupted an award that had begun.
     event AwardsSettled(bytes32 indexed offer, bytes results);
     event AwardSkipped(bytes32 indexed offer, uint32 ordinal, uint8 reason);
     event CommandSettled(
@@ -158,6 +159,8 @@ interface ISettlement {
     error IntervalNotOver(uint32 interval);
     error NothingToWithdraw();
     error UnbondingPending(uint48 nanogrid, uint64 availableAt);
+    /// @notice Thrown when an offer is opened so long before its interval that its bidders' bonds could be gone before its awards end.
+    error OfferTooEarly(uint32 interval, uint256 earliest);
     error NotHoldParty(bytes32 offer, address signer);
     error HoldExists(bytes32 offer, uint32 ordinal);
     error UnknownHold(bytes32 offer, uint32 ordinal);
@@ -200,6 +203,7 @@ interface ISettlement {
     /// @notice ERC-2612 deposit of `account`'s own tokens, carried by anyone.
     function depositWithPermit(address account, uint256 amountUeur, uint256 deadline, uint8 v, bytes32 r, bytes32 s)
         external;
+    /// @notice Pays from an account to itself, by its signature or its own call; not while it is in debt.
     function withdraw(Withdrawal calldata withdrawal, bytes calldata signature) external;
     /// @notice Pays a seat's balance to its owner; anyone may call.
     function payOut(uint48 nanogrid) external returns (uint256 amountUeur);
@@ -223,12 +227,17 @@ interface ISettlement {
     function withdrawBond(uint48 nanogrid) external;
 
     /* ESCROW: only the auction; commands: only the grid signals; availability: only the capacity register */
+    /// @notice From an account's balance into an escrow; not while the account is in debt.
     function lock(bytes32 id, address account, uint256 amountUeur) external;
+    /// @notice From one escrow into another.
     function moveEscrow(bytes32 from, bytes32 to, uint256 amountUeur) external;
+    /// @notice From an escrow to an account's balance.
     function release(bytes32 id, address account, uint256 amountUeur) external;
+    /// @notice What a command may cost, as far as the DSO's balance reaches, into the command's escrow.
     function reserveForCommand(uint48 nanogrid, uint32 interval, address dso, uint256 amountUeur)
         external
         returns (uint256 reservedUeur);
+    /// @notice From a DSO's balance to a seat.
     function payAvailability(address dso, uint48 nanogrid, uint256 amountUeur) external;
 
     /* SETTLEMENT */
@@ -260,7 +269,11 @@ interface ISettlement {
         bytes calldata reading,
         bytes32[] calldata proof
     ) external;
-    /// @param awardOffer The offer of the live award that the command replaced (0: none); its price counts where it is higher
+    /// @notice Pays a command by its reading, as awards are settled: at the emergency price and, for as much as the award that it replaced was
+    /// for, that award's price where it answers a request and is dearer; the award must be shown where there is one. What it is paid by the same reading, where it had begun before RED, is
+    /// taken off, also where it has ended otherwise; then only the announced reading counts for either. What the DSO's deposit lacks
+    /// becomes its debt.
+    /// @param awardOffer The offer of the live award that the command replaced (0: none)
     /// @param award The leaf of that award, whose ordinal is `reading.ordinal`
     function settleCommand(
         uint48 nanogrid,
@@ -272,13 +285,20 @@ interface ISettlement {
     ) external;
     /// @notice Ends awards without a reading after the deadline: nothing delivered (SELL: all taken), penalty from the bond.
     /// An announced reading moves the deadline to the end of its hold window and as long again as the reading deadline; so does a
-    /// hold from its end on. Revoked awards end from the interval's start on, annulled ones at any time.
+    /// hold from its end on. Awards that RED revoked before the interval end from its start on, annulled ones at any time.
     function expireAwards(bytes32 offer, AwardRange calldata awards) external;
+    /// @notice Ends a command without a reading after its deadline: nothing is paid, the reserve goes back. Annulled readings end it at once.
     function expireCommand(uint48 nanogrid, uint32 interval) external;
 
     /* HOLDS */
+    /// @notice The aggregator, the payer, the node's DSO or the verifier stops an award's payment, once ever for each award, with holdBondUeur
+    /// from its account. An empty signature means that the signer itself calls.
+    /// @param award The leaf in which the award stands
     function placeHold(Hold calldata hold, AwardRange calldata award, bytes calldata signature) external;
+    /// @notice The referee decides within the term. Upheld: the award ends without pay or penalty, and the holder gets its bond back and as
+    /// much again from the seat's bond, as far as it reaches. Else the seat gets the holder's bond, and the award may be settled.
     function decideHold(bytes32 offer, uint32 ordinal, bool upheld) external;
+    /// @notice After the term anyone ends a hold that nobody decided, in the prosumer's favour.
     function lapseHold(bytes32 offer, uint32 ordinal) external;
 
     /* READERS */
@@ -292,6 +312,11 @@ interface ISettlement {
     function unbondingNonce(uint48 nanogrid) external view returns (uint32);
     /// @notice From the start of an unbonding until it is paid. [s]
     function unbondingS() external view returns (uint32);
+    /// @notice How long before its interval an offer may open. [s] A bond that is taken out right after the first bid is still here when
+    /// the award ends, and one reading deadline longer, for whoever ends it: unbondingS − 4·readingDeadlineS − holdWindowS − holdTermS.
+    function offerHorizonS() external view returns (uint32);
+    /// @notice Reverts with OfferTooEarly while an offer for the interval may not open yet.
+    function requireWithinHorizon(uint32 interval) external view;
     function escrowOf(bytes32 id) external view returns (uint256);
     /// @notice Who holds an award and until when it is to be decided (0: no hold, or none any more).
     function holdOf(bytes32 offer, uint32 ordinal) external view returns (address holder, uint64 decideBy);

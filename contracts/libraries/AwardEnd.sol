@@ -44,6 +44,13 @@ library AwardEnds {
         return AwardEnd.wrap(AwardEnd.unwrap(award) | uint256(outcome_) << _OUTCOME);
     }
 
+    /// @notice The ended award as one beside a command that came after it had begun: revoked, so that a shortfall costs nothing, but what
+    /// was delivered stays.
+    function interrupted(AwardEnd award) internal pure returns (AwardEnd) {
+        return AwardEnd.wrap(AwardEnd.unwrap(award) & ~(_PENALISED | uint256(0xff) << _OUTCOME))
+            .endedAs(ISettlement.Outcome.REVOKED);
+    }
+
     /// @notice The award as one whose shortfall costs a penalty.
     function penalised(AwardEnd award) internal pure returns (AwardEnd) {
         return AwardEnd.wrap(AwardEnd.unwrap(award) | _PENALISED);

@@ -49,7 +49,7 @@ library ClaimCheck {
     }
 
     /// @notice Replays a chunk of records into `progress`.
-    /// @param posts Words of the offer's posts by nanogrid (PostCounts), empty when nobody has posted twice
+    /// @param superseded Words of the offer's superseded posts (PostCounts), empty when nobody has posted twice
     /// @param records Whole records, the ones after `progress.position`
     /// @param rejected The verdict's bitmap by position, empty when there is none
     /// @return rule 4 when the marginal bid is claimed to win more than it bid, else 0
@@ -57,17 +57,19 @@ library ClaimCheck {
         IMeritOrderAuction.Progress memory progress,
         IMeritOrderAuction.Claim memory claim,
         IMeritOrderAuction.Side side,
-        uint256[] memory posts,
+        uint256[] memory superseded,
         bytes calldata records,
         bytes calldata rejected
     ) internal pure returns (uint8 rule) {
         Tally memory tally = _begin(progress, claim, records.length / BidRecords.BYTES);
-        Sweep.State memory sweep = _sweepOf(progress, claim, side, posts, tally.awards);
+        Sweep.State memory sweep = _sweepOf(progress, claim, side, superseded, tally.awards);
         Sweep.aim(sweep, progress.position, records, rejected);
         // Called in two places, so that the compiler keeps it a function with a stack of its own.
         BidRecord contested = Sweep.next(sweep);
-        while (BidRecord.unwrap(contested) != 0) {
-            _weigh(tally, claim, contested, contested.rank(side, sweep.position), sweep.position);
+        while (BidRecord.unwrap(contested) != 0 || Sweep.passRejected(sweep)) {
+            if (BidRecord.unwrap(contested) != 0) {
+                _weigh(tally, claim, contested, contested.rank(side, sweep.position), sweep.position);
+            }
             contested = Sweep.next(sweep);
         }
         tally.won[0] += sweep.whole;
@@ -142,7 +144,7 @@ library ClaimCheck {
         IMeritOrderAuction.Progress memory progress,
         IMeritOrderAuction.Claim memory claim,
         IMeritOrderAuction.Side side,
-        uint256[] memory posts,
+        uint256[] memory superseded,
         bytes memory awards
     ) private pure returns (Sweep.State memory sweep) {
         (uint256 low, uint256 high) = (claim.marginal, claim.marginal);
@@ -153,7 +155,7 @@ library ClaimCheck {
         }
         Sweep.bound(sweep, low, high, BidRecords.priceMask(side));
         sweep.chain = progress.chain;
-        sweep.posts = posts;
+        sweep.superseded = superseded;
         sweep.awards = awards;
     }
 

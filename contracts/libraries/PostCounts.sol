@@ -5,14 +5,35 @@ pragma solidity 0.8.37;
 /// says who has posted, the second who has posted again, the third who has posted a third time. First posts, most of all, touch one
 /// bit and so as few words as can be: what a batch of bids in random order costs for each word is the only part of posting that grows
 /// with the portfolio.
+/// A post is superseded when its nanogrid has posted once more than the post's revision says. So whoever clears needs the second and
+/// the third word only: the words of superseded first and second posts. A third post is the last.
 library PostCounts {
     uint256 internal constant INDICES_PER_WORD = 256;
     /// @notice Words for the same indices, which stand one after the other.
     uint256 internal constant DEPTH = 3;
+    /// @notice Words of superseded posts for the same indices, one after the other too.
+    uint256 internal constant SUPERSEDED_DEPTH = DEPTH - 1;
 
     /// @notice Place of the word of those who have posted more than `revision` times.
     function placeOf(uint16 index, uint256 revision) internal pure returns (uint256) {
-        return groupOf(index) * DEPTH + revision;
+        unchecked {
+            return groupOf(index) * DEPTH + revision;
+        }
+    }
+
+    /// @notice Place, among the words of superseded posts, of the word of those whose post of that revision is superseded.
+    /// @param revision Not the last: nothing supersedes a third post
+    function placeOfSuperseded(uint16 index, uint256 revision) internal pure returns (uint256) {
+        unchecked {
+            return groupOf(index) * SUPERSEDED_DEPTH + revision;
+        }
+    }
+
+    /// @notice Place, among all words, of the one at `place` among those of superseded posts: each first word of three is left out.
+    function placeOfPosts(uint256 place) internal pure returns (uint256) {
+        unchecked {
+            return (place * DEPTH) / SUPERSEDED_DEPTH + 1;
+        }
     }
 
     /// @notice Number of the 256 indices that share words.
@@ -28,9 +49,10 @@ library PostCounts {
         return (word >> (index % INDICES_PER_WORD)) & 1;
     }
 
-    /// @notice Posts of `index` in the words of an offer, 0 for an index beyond them.
-    function postsOf(uint256[] memory words, uint16 index) internal pure returns (uint256 posts) {
-        uint256 first = placeOf(index, 0);
-        while (posts < DEPTH && first + posts < words.length && isIn(words[first + posts], index)) ++posts;
+    /// @notice All bits that are set in any of the words.
+    function union(uint256[] memory words) internal pure returns (uint256 all) {
+        for (uint256 i = 0; i < words.length; ++i) {
+            all |= words[i];
+        }
     }
 }

@@ -67,6 +67,8 @@ library ReadingRun {
                 record := shr(160, mload(add(add(records, 0x20), record)))
                 let index := and(record, 0xffff)
                 if iszero(lt(shl(2, index), baselines.length)) { break }
+                let baseline := shr(224, calldataload(add(baselines.offset, shl(2, index))))
+                if eq(baseline, 0x80000000) { break } // SettlementMath.NO_BASELINE
                 let annulled := mload(add(add(mload(add(batch, 0x1e0)), 0x20), shl(5, shr(8, index))))
                 if and(shr(and(index, 0xff), annulled), 1) { break }
 
@@ -88,7 +90,6 @@ library ReadingRun {
                 if iszero(mload(signer)) { break }
 
                 // What was delivered, and the outcome: 1 delivered, 2 short, 3 failed (SettlementMath.byReading).
-                let baseline := shr(224, calldataload(add(baselines.offset, shl(2, index))))
                 let metered := and(shr(mload(add(batch, 0x260)), reading), 0xffffffff)
                 let delivered := mul(sub(signextend(3, baseline), signextend(3, metered)), mload(add(batch, 0x240)))
                 delivered := mul(delivered, sgt(delivered, 0))

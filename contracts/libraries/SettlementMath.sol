@@ -13,6 +13,8 @@ library SettlementMath {
     uint256 internal constant PENALTY_PER_MILLE = 1500;
     uint256 internal constant BOND_COVERS = 8;
     uint256 internal constant UEUR_PER_CENT = 10_000;
+    /// @notice In place of a nanogrid's baseline where it has none: against 0 whatever it draws or feeds in would count as delivered.
+    int32 internal constant NO_BASELINE = type(int32).min;
 
     /* HOW AN AWARD ENDS */
 
@@ -34,7 +36,7 @@ library SettlementMath {
         return award.asMissing().ended(_outcome(awarded, delivered_), delivered_);
     }
 
-    /// @notice RED before the interval, or replaced by a command: nothing paid, no penalty.
+    /// @notice RED before the interval: nothing paid, no penalty. One that a command interrupts later: `AwardEnds.interrupted`.
     function revoked(AwardEnd award) internal pure returns (AwardEnd) {
         return award.endedAs(ISettlement.Outcome.REVOKED);
     }

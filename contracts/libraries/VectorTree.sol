@@ -76,26 +76,12 @@ library VectorTree {
 
     /// @notice Root over award records in award order; the last leaf may be shorter.
     function rootOfAwards(bytes memory awards) internal pure returns (bytes32) {
-        return _rootOf(awards, awards.length, AWARD_LEAF_BYTES);
-    }
-
-    /// @notice Root over a flat baseline vector (4 bytes a nanogrid index); the last leaf is zero padded.
-    // slither-disable-next-line divide-before-multiply -- rounded up to whole leaves: that is the padding
-    function rootOfBaselines(bytes memory baselines) internal pure returns (bytes32) {
-        uint256 leaves = (baselines.length + BASELINE_LEAF_BYTES - 1) / BASELINE_LEAF_BYTES;
-        bytes memory padded = new bytes(leaves * BASELINE_LEAF_BYTES);
-        assembly ("memory-safe") {
-            mcopy(add(padded, 32), add(baselines, 32), mload(baselines))
-        }
-        return _rootOf(padded, padded.length, BASELINE_LEAF_BYTES);
-    }
-
-    function _rootOf(bytes memory data, uint256 length, uint256 leafBytes) private pure returns (bytes32) {
         bytes32[] memory peaks = roomy(new bytes32[](0));
+        uint256 length = awards.length;
         uint256 count = 0;
-        for (uint256 offset = 0; offset < length; offset += leafBytes) {
-            uint256 size = length - offset < leafBytes ? length - offset : leafBytes;
-            append(peaks, count, leafAt(uint32(count), data, offset, size));
+        for (uint256 offset = 0; offset < length; offset += AWARD_LEAF_BYTES) {
+            uint256 size = length - offset < AWARD_LEAF_BYTES ? length - offset : AWARD_LEAF_BYTES;
+            append(peaks, count, leafAt(uint32(count), awards, offset, size));
             ++count;
         }
         return root(peaks);

@@ -291,9 +291,15 @@ class Contracts:
         return values[0] if len(values) == 1 else values
 
     def try_raw(
-        self, to: str, data: bytes, sender: str | None = None, block: str = "latest", at_s: int | None = None
+        self,
+        to: str,
+        data: bytes,
+        sender: str | None = None,
+        block: str = "latest",
+        at_s: int | None = None,
+        gas: int | None = None,
     ) -> bytes:
-        """As `call`, with encoded bytes.
+        """As `call`, with encoded bytes; `gas` is what the call may take, None: what the node allows.
 
         Raises:
             MeritgridError: the contract refuses, with the decoded custom error.
@@ -301,6 +307,8 @@ class Contracts:
         transaction = {"to": to, "data": "0x" + data.hex()}
         if sender is not None:
             transaction["from"] = sender
+        if gas is not None:
+            transaction["gas"] = hex(gas)
         overrides = [{}, {"time": hex(at_s)}] if at_s is not None and self.profile.overrides_time else []
         try:
             result: str = rpc(self.web3, "eth_call", transaction, block, *overrides)

@@ -24,6 +24,8 @@ from market.paths import DATA_DIR, deployment_file
 CREATION_GAS: Final = 12_000_000
 """Gas limit of each creation: Settlement, which creates its judge, takes about 8 million; EIP-7825 allows 2^24."""
 RECEIPT_TIMEOUT_S: Final = 120.0
+_EARLIEST_OFFER_UNITS: Final = 4
+"""INTERNAL offers close 3.45 market time units before their interval and open half a unit before that."""
 _ENVIRONMENT_PREFIX: Final = "MERITGRID_DEPLOY_"
 
 
@@ -61,14 +63,24 @@ class DeploymentParameters:
             raise ValueError("hold_bond_ueur or admin_delay_s is out of range")
         if self.reading_deadline_s <= self.time_unit_s:
             raise ValueError("reading_deadline_s must be longer than the interval itself (time_unit_s)")
-        if self.unbonding_s <= self.longest_settlement_s:
-            raise ValueError(f"unbonding_s must be longer than the longest settlement, {self.longest_settlement_s} s")
+        if self.offer_horizon_s < _EARLIEST_OFFER_UNITS * self.time_unit_s:
+            needed_s = self.unbonding_s - self.offer_horizon_s + _EARLIEST_OFFER_UNITS * self.time_unit_s
+            raise ValueError(
+                f"unbonding_s must be at least {needed_s}, not {self.unbonding_s}: a bond taken out when an "
+                f"offer opens, {_EARLIEST_OFFER_UNITS} time units ahead, must be there when its awards end"
+            )
 
     @property
     def longest_settlement_s(self) -> int:
         """From an interval's start: announced at the deadline, held at the end of its window, decided at the end of
         the term, and each of the two moved the deadline once more. [s]"""
         return 3 * self.reading_deadline_s + self.hold_window_s + self.hold_term_s
+
+    @property
+    def offer_horizon_s(self) -> int:
+        """How long before its interval an offer may open, so that a bond that is taken out at once outlasts its awards
+        by a reading deadline, for whoever ends them; the contract holds every offer to it. [s]"""
+        return self.unbonding_s - self.longest_settlement_s - self.reading_deadline_s
 
     @classmethod
     def from_mapping(cls, values: Mapping[str, Any]) -> DeploymentParameters:

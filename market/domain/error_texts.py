@@ -133,6 +133,10 @@ CONTRACT_ERRORS: Final = _table(
         "InvalidProduct": (_I, "Product {product} cannot be used here."),
         "StaleSequence": (_C, "The sequence {given} is not above the last one, {last}."),
         "VerdictTooLate": (_S, "Verdicts on offer {offer} were possible until {deadline}."),
+        "VerdictTooLong": (
+            _I,
+            "A verdict on offer {offer} has {longest} bytes at most, which hold all its posts, not {length}.",
+        ),
         "VerdictAlreadyGiven": (_C, "The verdict on offer {offer} has been given already."),
         "OfferNotCleared": (_S, "Offer {offer} is not cleared."),
         "NodeNotRed": (_S, "Node {node} is not RED in interval {interval}."),
@@ -185,7 +189,7 @@ CONTRACT_ERRORS: Final = _table(
             _S,
             (
                 "The baselines of portfolio {portfolio} for interval {interval} were anchored at "
-                "{anchoredAt}, not before {requestedAt}."
+                "{anchoredAt}, not before {knownSince}."
             ),
         ),
         "ClosureTooEarly": (_I, "The gate closure {gateClosure} is before {earliest}, the earliest possible."),
@@ -232,6 +236,7 @@ CONTRACT_ERRORS: Final = _table(
         "IntervalNotOver": (_S, "The interval {interval} is not over."),
         "ReadingsAgree": (_I, "The two readings of nanogrid {nanogrid} for interval {interval} do not differ."),
         "ReadingsOfDifferentIntervals": (_I, "The two readings are not of the same nanogrid and interval."),
+        "OfferTooEarly": (_S, "An offer for interval {interval} can be opened from {earliest} on."),
         "OnlyAuction": (_F, "{caller} is not the MeritOrderAuction contract."),
         "OnlyModule": (_F, "{caller} is not a contract that may call this."),
         "InsufficientBalance": (_U, "The account {account} has {balanceUeur} micro-euro and needs {neededUeur}."),
@@ -247,7 +252,7 @@ CONTRACT_ERRORS: Final = _table(
             "The given terms, parties or roots are not those with which offer {offer} became final: ask bindingOf.",
         ),
         "WrongAwardProof": (_I, "The awards from leaf {firstLeaf} on are not those of offer {offer}."),
-        "WrongBaselines": (_I, "The baselines are not those anchored for offer {offer}."),
+        "WrongBaselines": (_I, "The baselines are not those anchored for offer {offer}, or the nanogrid has none."),
         "MalformedAwards": (_I, "{length} bytes are no whole number of award records."),
         "MalformedReadings": (_I, "{length} bytes are no whole number of signed readings."),
         "AwardNotGiven": (_I, "Award {ordinal} of offer {offer} is not among the awards given."),

@@ -6,7 +6,7 @@ the payer once. Source: docs/protocol.md, "Settlement". The twin of SettlementMa
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
 
 from market.domain.products import Direction, Side
@@ -133,8 +133,16 @@ def settle_missing(terms: AwardTerms) -> AwardSettlement:
 
 
 def settle_revoked(terms: AwardTerms) -> AwardSettlement:
-    """RED before T, or replaced by a command: nothing paid, no penalty, the reserve refunded."""
+    """RED before T: nothing paid, no penalty, the reserve refunded."""
     return _settlement(terms, Outcome.REVOKED, 0, 0)
+
+
+def interrupted(end: AwardSettlement) -> AwardSettlement:
+    """The same end beside a command on a RED that came after T: what was delivered is paid, a shortfall costs nothing.
+
+    end: by the reading, or without one. Annulled readings end such an award as any other.
+    """
+    return replace(end, outcome=Outcome.REVOKED, penalty_ueur=0)
 
 
 def settle_annulled(terms: AwardTerms) -> AwardSettlement:
@@ -194,7 +202,6 @@ class CommandSettlement:
     """
 
     delivered: int
-    price_ueur_kwh: int
     from_reserve_ueur: int
     from_balance_ueur: int
     unpaid_ueur: int
@@ -211,34 +218,44 @@ def command_reserve_ueur(quantity: int, emergency_price_ueur_kwh: int, dso_balan
     return min(amount_ueur(quantity, emergency_price_ueur_kwh), dso_balance_ueur)
 
 
-def command_price_ueur_kwh(emergency_price_ueur_kwh: int, replaced_price_ueur_kwh: int | None) -> int:
-    """The emergency price or, where higher, the price of the award that the command replaced."""
-    return max(emergency_price_ueur_kwh, replaced_price_ueur_kwh or 0)
+def command_due_ueur(delivered_: int, emergency_price_ueur_kwh: int, beside: AwardTerms | None = None) -> int:
+    """What a command is worth by itself: the emergency price and, for as much as an award of a request beside it was
+    for, that award's price where it is higher.
+
+    beside: the award of the command's kind. What INTERNAL offers cost is no affair of the DSO's: it counts for nothing.
+    """
+    dearer_ueur = 0
+    if beside is not None and beside.request_price_ueur_kwh is not None:
+        above = max(0, beside.bid_price_ueur_kwh - emergency_price_ueur_kwh)
+        dearer_ueur = min(delivered_, beside.awarded) * above
+    return (delivered_ * emergency_price_ueur_kwh + dearer_ueur) // 1000
 
 
 def settle_command(
     quantity: int,
     direction: Direction,
-    price_ueur_kwh: int,
+    emergency_price_ueur_kwh: int,
     reserve_ueur: int,
     dso_balance_ueur: int,
     baseline: int,
     metered: int,
+    beside: AwardTerms | None = None,
+    *,
+    has_begun: bool = False,
 ) -> CommandSettlement:
-    """Settles a command by its reading; price as of `command_price_ueur_kwh`. No penalty."""
+    """Settles a command by its reading. No penalty.
+
+    beside: the award of the command's kind. has_begun: before RED; what it is paid by the same reading is taken off
+    then, for its own escrow pays it.
+    """
     delivered_ = delivered(quantity, direction, baseline, metered)
-    due = amount_ueur(delivered_, price_ueur_kwh)
+    due = command_due_ueur(delivered_, emergency_price_ueur_kwh, beside)
+    if has_begun and beside is not None and beside.side is Side.BUY:
+        due = max(0, due - settle_award(beside, baseline, metered).paid_ueur)
     from_reserve = min(due, reserve_ueur)
     from_balance = min(due - from_reserve, dso_balance_ueur)
     unpaid = due - from_reserve - from_balance
-    return CommandSettlement(
-        delivered_,
-        price_ueur_kwh,
-        from_reserve,
-        from_balance,
-        unpaid,
-        reserve_ueur - from_reserve,
-    )
+    return CommandSettlement(delivered_, from_reserve, from_balance, unpaid, reserve_ueur - from_reserve)
 
 
 def cover_cents(bond_ueur: int) -> int:

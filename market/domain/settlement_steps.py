@@ -13,6 +13,7 @@ from market.domain.settlement import (
     AwardTerms,
     Outcome,
     delivered,
+    interrupted,
     settle_annulled,
     settle_award,
     settle_hold_upheld,
@@ -71,15 +72,28 @@ def computation_of(terms: AwardTerms, kind: Kind, recorded: Recorded) -> Computa
 
 def _candidates(terms: AwardTerms, recorded: Recorded) -> list[tuple[str, AwardSettlement, bool]]:
     if recorded.outcome is Outcome.REVOKED:
-        return [("revoked by RED or replaced by a command", settle_revoked(terms), False)]
+        revoked = ("revoked by RED before it began", settle_revoked(terms), False)
+        was_read = bool(recorded.baseline or recorded.metered)
+        return [*_interrupted(terms, recorded), revoked] if was_read else [revoked, *_interrupted(terms, recorded)]
     if recorded.outcome is Outcome.ANNULLED:
         return [
             ("the gateway signed two different readings", settle_annulled(terms), False),
             ("a hold was upheld", settle_hold_upheld(terms), False),
         ]
+    return _by_reading(terms, recorded)
+
+
+def _by_reading(terms: AwardTerms, recorded: Recorded) -> list[tuple[str, AwardSettlement, bool]]:
     missing = ("no reading until the deadline", settle_missing(terms), False)
     metered = ("by the reading", settle_award(terms, recorded.baseline, recorded.metered), True)
     return [missing, metered] if recorded.baseline == recorded.metered == 0 else [metered, missing]
+
+
+def _interrupted(terms: AwardTerms, recorded: Recorded) -> list[tuple[str, AwardSettlement, bool]]:
+    return [
+        (f"interrupted by a command on RED: {cause}, no penalty", interrupted(end), is_metered)
+        for cause, end, is_metered in _by_reading(terms, recorded)
+    ]
 
 
 def _agrees(settlement: AwardSettlement, recorded: Recorded) -> bool:

@@ -6,13 +6,13 @@ Source: design page of the domain, "Grid signals" and "Default calendar and para
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Final
 
-from market.domain.products import Phase, Product
+from market.domain.products import Phase, Product, SignalKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,3 +142,24 @@ def allows_offer(phase: Phase, product: Product) -> bool:
     if product is Product.INTERNAL:
         return allows(phase, Action.OPEN_INTERNAL_OFFER)
     return product.answers_request and allows(phase, Action.OPEN_REQUESTED_OFFER)
+
+
+def red_since(settings: Iterable[tuple[SignalKind, Phase, int]], interval: int) -> int | None:
+    """Since when a node is RED for an interval [epoch s], as the contract keeps it; None when it never was, or when RED
+    was taken back before the interval began. What was RED before it began revokes its awards.
+
+    Args:
+        settings: kind, phase and time of each signal for the interval, in the order in which they were set.
+        interval: its start [epoch s].
+    """
+    phases = {SignalKind.FORECAST: Phase.GREEN, SignalKind.ACTUAL: Phase.GREEN}
+    since: int | None = None
+    for kind, phase, at in settings:
+        was_red = Phase.RED in phases.values()
+        phases[kind] = phase
+        is_red_now = Phase.RED in phases.values()
+        if is_red_now and since is None:
+            since = at
+        if was_red and not is_red_now and at < interval:
+            since = None
+    return since

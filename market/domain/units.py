@@ -29,6 +29,8 @@ MAX_REVISION: Final = MAX_POSTS - 1
 MAX_PASSED_OVER: Final = 16
 NO_MARGINAL: Final = 2**64 - 1
 """Marginal rank of a claim when every bid that counts was reached."""
+NO_BASELINE: Final = -(2**31)
+"""In a baseline vector in place of a nanogrid's value where it has none: what the contracts settle nothing against."""
 
 RECORD_BYTES: Final = 12
 SIGNATURE_BYTES: Final = 64

@@ -37,7 +37,6 @@ class _Step:
 
 _STEPS: Final = (
     _Step(bids.post, (OfferStatus.OPEN,), Moment.BIDS_POSTED, Moment.GATE_CLOSURE),
-    _Step(bids.mark_late, (OfferStatus.OPEN,), Moment.CLEARED),
     _Step(clearing.clear, (OfferStatus.OPEN,), Moment.CLEARED, Moment.CLEARING_DEADLINE),
     _Step(clearing.clear_again, (OfferStatus.CLEARED,), Moment.CLEARED_AGAIN, Moment.CLEARING_AGAIN_DEADLINE),
     _Step(clearing.finalise, (OfferStatus.CLEARED,), Moment.FINALISED, Moment.DELIVERY_STARTS),

@@ -151,7 +151,10 @@ def command_document(command: GridCommand) -> dict[str, Any]:
         "transaction": command.settle_transaction,
         "computation": {
             "cause": "by the reading" if delivered_wh == change else "no reading until the deadline",
-            "rule": "floor(delivered × max(emergency price, price of a replaced award) / 1000) = paid + unpaid",
+            "rule": (
+                "floor((delivered × emergency price + what an award of a request beside it was for of that × how much "
+                "dearer that award is) / 1000), less what an award is paid that had begun = paid + unpaid"
+            ),
             "at_emergency_price_ueur": amount_ueur(delivered_wh, command.price_ueur_kwh),
             "due_ueur": paid_ueur + unpaid_ueur,
         },

@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session
 
+from market.domain import traffic_light
 from market.domain.messages import Signal, Verdict
 from market.domain.products import Phase, SignalKind
 from market.domain.records import rejected_positions
@@ -130,24 +131,13 @@ def phase_of(session: Session, node: int, interval: int) -> Phase:
 
 
 def red_since(session: Session, node: int, interval: int) -> int | None:
-    """Since when a node is RED for an interval [epoch s], as the contract keeps it; None when it never was, or when RED
-    was taken back before the interval began. What was RED before it began revokes its awards."""
-    phases = {SignalKind.FORECAST: Phase.GREEN, SignalKind.ACTUAL: Phase.GREEN}
-    since: int | None = None
+    """Since when a node is RED for an interval [epoch s], of what the chain has said: see traffic_light.red_since."""
     rows = session.scalars(
         select(GridSignal)
         .where(GridSignal.node == node, GridSignal.interval == interval)
         .order_by(GridSignal.set_at, GridSignal.kind, GridSignal.sequence)
     )
-    for row in rows:
-        was_red = Phase.RED in phases.values()
-        phases[SignalKind(row.kind)] = Phase(row.phase)
-        is_red_now = Phase.RED in phases.values()
-        if is_red_now and since is None:
-            since = row.set_at
-        if was_red and not is_red_now and row.set_at < interval:
-            since = None
-    return since
+    return traffic_light.red_since(((SignalKind(row.kind), Phase(row.phase), row.set_at) for row in rows), interval)
 
 
 def is_red(session: Session, offer: Offer) -> bool:

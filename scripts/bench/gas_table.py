@@ -29,9 +29,17 @@ class Line:
 
 LINES: Final = (
     Line("post and clear, per bid, 1000 bids", "gas_post_and_clear_per_bid", 1000, "at most 9,300"),
+    Line(
+        "post and clear, per post, 1000 posts of which 50 are revisions",
+        "gas_post_and_clear_per_bid_with_a_twentieth_revised",
+        1000,
+        "at most 9,300",
+    ),
     Line("post and clear, per bid, 10,000 bids", "gas_post_and_clear_per_bid", 10_000),
     Line("post, per bid, in batches of 400", "gas_post_per_bid", 1000),
     Line("clear 1000 bids, one transaction", "gas_clear", 1000, "at most 600,000"),
+    Line("clear 1000 bids of which one was revised", "gas_clear_with_a_revision", 1000, "at most 600,000"),
+    Line("clear 1000 posts of which 50 are revisions", "gas_clear_with_a_twentieth_revised", 1000, "at most 600,000"),
     Line("bids cleared in one transaction", "bids_cleared_in_one_transaction", None, "at least 10,000"),
     Line("settle, per award, 500 in batches of up to 200", "gas_settle_per_award", 500, "at most 12,500"),
     Line("settle one award alone, by anyone, 1000 seats", "gas_settle_award_alone", 1000, "at most 85,000"),

@@ -222,6 +222,13 @@ class Arena(AuctionHouse):
         self.ready()
         return self.open_offer(**changes)
 
+    def far_ahead(self) -> int:
+        """Goes over to an interval beyond the horizon of offers, with its baselines. When offers for it may open."""
+        horizon_s = int(self.settlement.functions.offerHorizonS().call())
+        self.interval = (self.now + horizon_s) // U * U + 2 * U
+        self.anchor()
+        return self.interval - horizon_s
+
     def opened_internally(self, **changes: Any) -> bytes:
         self.at_before(410)
         self.anchor()

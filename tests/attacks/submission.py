@@ -1,4 +1,4 @@
-"""How readings are submitted: the one place of these tests that knows the arguments of `settle`."""
+"""How readings are submitted: the one place of these tests that knows the arguments of `settle` and `settleAward`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from web3.contract.contract import ContractFunction
 from market.domain.messages import Reading
 from market.domain.records import AwardRecord
 from market.domain.settled_records import SettlementReading, pack_readings
-from market.domain.trees import award_range, baseline_vector
+from market.domain.trees import award_proof, award_range, baseline_leaf, baseline_vector
 
 Binding = tuple[int, str, str, int, bytes, bytes]
 """What Settlement binds an offer's settlement to: terms, payer, aggregator, number of baselines, both roots."""
@@ -40,3 +40,15 @@ def settle_call(settlement: Contract, submission: Submission, binding: Binding |
     return settlement.functions.settle(
         submission.offer, binding, vector, (shown.first_leaf, shown.awards, shown.proof), readings
     )
+
+
+def settle_alone_call(settlement: Contract, submission: Submission) -> ContractFunction:
+    """The call of `settleAward` by the first of the readings."""
+    ordinal, reading, signature = submission.readings[0]
+    shown = award_range(submission.awards, ordinal, ordinal)
+    baseline = baseline_leaf(submission.baselines, submission.awards[ordinal].index)
+    energies = reading.active_energy_wh, reading.reactive_energy_varh
+    packed = SettlementReading(ordinal, *energies, reading.sequence, signature).pack_alone()
+    binding = settlement.functions.bindingOf(submission.offer).call()
+    proof = award_proof(shown, baseline)
+    return settlement.functions.settleAward(submission.offer, binding, baseline.values, shown.awards, packed, proof)

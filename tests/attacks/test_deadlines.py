@@ -78,6 +78,10 @@ def opening_internally(arena: Arena) -> Due:
     return Due(before(arena, 345) - U // 2, lambda arena: arena.opening(request=NO_REQUEST), arena.aggregator)
 
 
+def opening_far_ahead(arena: Arena) -> Due:
+    return Due(arena.far_ahead(), lambda arena: arena.opening(request=NO_REQUEST), arena.aggregator)
+
+
 def posting(arena: Arena) -> Due:
     offer = arena.opened()
     call = arena.posting(offer, arena.wired(offer, HONEST_BIDS[0]))
@@ -315,6 +319,7 @@ EDGES = (
     Edge("requests are published until T - 1.9u", requesting, "", "", "RequestTooLate"),
     Edge("offers open until T - 1.9u", opening, "", "", "ClosureTooEarly"),
     Edge("INTERNAL offers open until T - 3.95u", opening_internally, "", "", "ClosureTooEarly"),
+    Edge("no offer opens before the horizon", opening_far_ahead, "OfferTooEarly", "", ""),
     Edge("the DSO reclaims after T - 1.9u", reclaiming, "RequestStillOpen", "RequestStillOpen", ""),
     Edge("bids are posted before gate closure", posting, "", "GateClosed", "GateClosed"),
     Edge("bids on INTERNAL are posted before its gate closure", posting_internally, "", "GateClosed", "GateClosed"),

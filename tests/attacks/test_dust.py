@@ -117,8 +117,8 @@ def tokens_held(arena: Arena) -> int:
     return int(arena.token.functions.balanceOf(arena.settlement.address).call())
 
 
-def play(arena: Arena, side: Side, trades: list[Trade], quantity: int) -> None:
-    """One INTERNAL auction to its settlement; seats from 1 on bid."""
+def awarded(arena: Arena, side: Side, trades: list[Trade], quantity: int) -> bytes:
+    """One INTERNAL auction until its interval is over; seats from 1 on bid. The offer's id."""
     limit = 2000 if side is Side.BUY else 1
     offer = arena.opened_internally(side=side, quantity=quantity, limit_price_ueur_kwh=limit)
     bids = [BidRecord(trade.price, trade.quantity, 0, index) for index, trade in enumerate(trades, 1)]
@@ -127,6 +127,12 @@ def play(arena: Arena, side: Side, trades: list[Trade], quantity: int) -> None:
     arena.send(arena.rightly(offer), arena.relayer)
     arena.finalise(offer)
     arena.at(arena.interval + U)
+    return offer
+
+
+def play(arena: Arena, side: Side, trades: list[Trade], quantity: int) -> None:
+    """One such auction to its settlement."""
+    offer = awarded(arena, side, trades, quantity)
     awards = arena.delivery(offer)
     metered = {index: trades[index - 1].delivered for index in awards}
     arena.send(arena.settling(offer, metered), arena.oracle)
@@ -171,6 +177,28 @@ def test_the_smallest_amount_is_paid_and_is_paid_out_once(arena: Arena) -> None:
     arena.send(paying_out, arena.anyone)
     assert arena.token.functions.balanceOf(arena.owner(1)).call() == 1
     arena.refuse(paying_out, arena.anyone, "NothingToWithdraw")
+    arena.assert_solvent()
+
+
+def test_the_smallest_amount_is_paid_back(arena: Arena) -> None:
+    before = everything(arena, 1)
+    play(arena, Side.BUY, [Trade(1000, 1, 1)], 1)
+    assert arena.seat_balance(1) == 1
+    arena.interval += 8 * U
+    play(arena, Side.SELL, [Trade(1000, 1, 1)], 1)
+    assert arena.seat_balance(1) == 0
+    assert everything(arena, 1) == before
+    arena.assert_solvent()
+
+
+def test_the_smallest_amount_is_paid_after_a_hold_too(arena: Arena) -> None:
+    """Then the award is booked by itself, and not among those that end as most do."""
+    offer = awarded(arena, Side.BUY, [Trade(1000, 1, 1)], 1)
+    arena.send(arena.holding(offer, 0), arena.aggregator)
+    arena.send(arena.settlement.functions.decideHold(offer, 0, False), arena.referee)
+    for_the_wait = arena.seat_balance(1)
+    arena.send(arena.settling(offer, {1: 1}), arena.oracle)
+    assert arena.seat_balance(1) == for_the_wait + 1
     arena.assert_solvent()
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from eth_utils import keccak
 
 from market.domain.errors import Skip
-from market.domain.messages import Enrolment, Hold, Permit
+from market.domain.messages import Enrolment, Hold, Permit, Unbonding, Withdrawal
 from market.domain.signing import sign_message
 from market.domain.typed_data import Domain
 from tests.attacks.arena import EUR, HONEST_BIDS, NO_REASON, Arena, Outcome, gateway_key, nanogrid, new_key
@@ -136,6 +136,41 @@ def test_a_permit_seen_on_its_way_fills_no_other_account(arena: Arena) -> None:
     moving = arena.token.functions.transferFrom(arena.owner(7), arena.attacker, 5 * EUR)
     assert arena.refusal(moving, arena.attacker).name == "ERC20InsufficientAllowance"
     assert arena.balance(arena.attacker) == 0
+
+
+def test_a_permit_turned_from_the_account_into_the_bond_stays_its_owners(arena: Arena) -> None:
+    """A permit does not say what for: meant for a deposit, it is carried into its owner's own bond by somebody faster.
+    The owner gets all of it back; what it loses is the time of unbonding."""
+    v, r, s = permit_of(arena, 5 * EUR)
+    owner, before, functions = arena.owner(7), arena.bond(7), arena.settlement.functions
+    arena.send(functions.fundBondWithPermit(nanogrid(7), owner, 5 * EUR, DEADLINE, v, r, s), arena.attacker)
+    depositing = functions.depositWithPermit(owner, 5 * EUR, DEADLINE, v, r, s)
+    assert arena.refusal(depositing, arena.relayer).name == "ERC20InsufficientAllowance"
+    assert arena.bond(7) == before + 5 * EUR
+    unbonding = Unbonding(nanogrid(7), 5 * EUR, 0)
+    signature = sign_message(owner_key(7), unbonding, arena.settlement_domain).to_bytes()
+    arena.send(functions.startUnbonding(unbonding.arguments(), signature), arena.relayer)
+    arena.at(arena.now + functions.unbondingS().call())
+    arena.send(functions.withdrawBond(nanogrid(7)), arena.anyone)
+    assert arena.bond(7) == before
+    assert arena.token.functions.balanceOf(owner).call() == 5 * EUR
+    arena.assert_solvent()
+
+
+def test_an_allowance_that_stands_moves_tokens_to_its_owners_account_only(arena: Arena) -> None:
+    """Without any permit: who has approved more than it deposited finds the rest in its account, and withdraws it."""
+    permitting = (arena.owner(7), arena.settlement.address, 5 * EUR, DEADLINE, *permit_of(arena, 5 * EUR))
+    arena.send(arena.token.functions.permit(*permitting), arena.relayer)
+    no_permit = (0, 27, bytes(32), bytes(32))
+    functions, owner = arena.settlement.functions, arena.owner(7)
+    elsewhere = functions.depositWithPermit(arena.attacker, 5 * EUR, *no_permit)
+    assert arena.refusal(elsewhere, arena.attacker).name == "ERC20InsufficientAllowance"
+    arena.send(functions.depositWithPermit(owner, 5 * EUR, *no_permit), arena.attacker)
+    withdrawal = Withdrawal(owner, 5 * EUR, 0)
+    signature = sign_message(owner_key(7), withdrawal, arena.settlement_domain).to_bytes()
+    arena.send(functions.withdraw(withdrawal.arguments(), signature), arena.relayer)
+    assert arena.token.functions.balanceOf(owner).call() == 5 * EUR
+    arena.assert_solvent()
 
 
 # ENROLMENT, OFFERS

@@ -35,7 +35,7 @@ def test_a_baseline_anchored_after_the_request_opens_no_offer(arena: Arena, late
         portfolio=PORTFOLIO,
         interval=arena.interval,
         anchoredAt=requested_at + late_s,
-        requestedAt=requested_at,
+        knownSince=requested_at,
     )
     assert arena.auction.functions.availableOf(arena.request().digest(arena.domain), arena.interval).call() == REQUESTED
 
@@ -214,6 +214,14 @@ def test_a_verdict_before_there_is_a_result_is_refused(arena: Arena, honest_outc
     offer = arena.honest_offer()
     early = verdict(arena, offer, [0])
     arena.refuse(early, arena.dso, "OfferNotCleared", offer="0x" + offer.hex())
+    assert arena.conclude(offer) == honest_outcome
+
+
+def test_a_verdict_that_rejects_nothing_fills_no_transaction(arena: Arena, honest_outcome: Outcome) -> None:
+    """Whoever makes the result final carries the bitmap beside the awards: a transaction's length leaves no room."""
+    offer = arena.cleared()
+    call = arena.signals.functions.giveVerdict((offer, bytes(130_000), bytes(32)), NO_SIGNATURE)
+    arena.refuse(call, arena.dso, "VerdictTooLong", offer="0x" + offer.hex(), length=130_000, longest=1)
     assert arena.conclude(offer) == honest_outcome
 
 

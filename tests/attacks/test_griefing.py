@@ -12,10 +12,10 @@ from web3.types import TxReceipt
 from market.domain.errors import BidRejection
 from market.domain.products import Phase
 from market.domain.records import BidRecord
-from tests.attacks.arena import HONEST_BIDS, NO_REASON, Arena, Outcome, nanogrid
+from tests.attacks.arena import HONEST_BIDS, LIMIT_PRICE, NO_REASON, Arena, Outcome, nanogrid
 from tests.attacks.refusals.settlement import NO_LEAF, withdrawing
 from tests.attacks.refusals.signals import commanding
-from tests.contracts_properties.auction_house import GAS, PORTFOLIO, SEATS, U, owner_key
+from tests.contracts_properties.auction_house import GAS, PORTFOLIO, SEATS, U, is_reserved, owner_key
 
 GAS_PRICE_WEI = 10**9
 BATCH = 1000
@@ -111,6 +111,25 @@ def test_every_kind_of_bad_bid_leaves_the_rest_of_its_batch(arena: Arena, honest
         BidRejection.SEAT_NOT_ACTIVE,
     ]
     assert arena.conclude(offer) == honest_outcome
+
+
+def test_a_bad_bid_among_ordinary_ones_is_refused_for_what_is_wrong_with_it(arena: Arena) -> None:
+    """Seats that are refreshed, and whose words are read, are judged in the quick way: by the same limits."""
+    arena.interval += 8 * U  # from the first one on they are active for good
+    offer = arena.opened()
+    arena.send(arena.registry.functions.refreshSeats([nanogrid(index) for index in range(SEATS)]), arena.anyone)
+    ordinary = [BidRecord(LIMIT_PRICE, 400, 400, index) for index in range(5, SEATS)]
+    refused = {
+        BidRecord(LIMIT_PRICE + 1, 400, 0, 1): BidRejection.PRICE_BEYOND_LIMIT,
+        BidRecord(100_000, 0, 0, 2): BidRejection.QUANTITY_OUT_OF_RANGE,
+        BidRecord(100_000, 400, 0, 3, revision=1): BidRejection.WRONG_REVISION,
+        BidRecord(100_000, 400, 0, 6): BidRejection.WRONG_REVISION,
+    }
+    receipt = arena.send(arena.posting(offer, arena.wired(offer, *ordinary, *refused)), arena.relayer)
+    assert arena.skips(receipt) == [*refused.values()]
+    posted = [bid.record for bid in arena.posted(offer)]
+    assert [record.index for record in posted] == [bid.index for bid in ordinary]
+    assert [record.reserved for record in posted] == [is_reserved(bid.index) for bid in ordinary]
 
 
 def test_a_bid_beyond_its_cover_binds_nobody(arena: Arena, honest_outcome: Outcome) -> None:

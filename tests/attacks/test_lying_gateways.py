@@ -2,10 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+from web3.contract.contract import ContractFunction
+
 from market.domain.errors import BidRejection, Skip
 from market.domain.records import BidRecord
-from tests.attacks.arena import REQUEST_PRICE, Arena, Outcome, gateway_key, nanogrid, new_key
-from tests.contracts_properties.auction_house import U
+from tests.attacks.arena import (
+    NO_REQUEST,
+    REQUEST_PRICE,
+    Arena,
+    Outcome,
+    gateway_key,
+    nanogrid,
+    new_key,
+)
+from tests.attacks.submission import settle_alone_call, settle_call
+from tests.contracts_properties.auction_house import SEATS, U
 
 NOBODY = "0x" + "00" * 20
 PENALTY = 360 * 100_000 * 1500 // 1_000_000
@@ -52,18 +67,22 @@ def test_a_second_reading_shown_after_settlement_takes_nothing_back(arena: Arena
     assert arena.money(offer) == honest_outcome.money
 
 
-def test_two_readings_by_different_keys_annul_nothing(arena: Arena, honest_outcome: Outcome) -> None:
+@pytest.mark.parametrize("forged_first", [False, True])
+def test_two_readings_by_different_keys_annul_nothing(
+    arena: Arena, honest_outcome: Outcome, forged_first: bool
+) -> None:
     """Nobody else can sign a second reading for a gateway."""
     offer = arena.final()
     arena.at(arena.interval + U)
     forged_key, _ = new_key("a forged gateway")
     honest, forged = arena.reading(1, 400), arena.reading(1, 0)
-    annulling = arena.metering.functions.annulReadings(
-        honest.arguments(),
-        arena.signed(gateway_key(1), honest),
-        forged.arguments(),
-        arena.signed(forged_key, forged),
-    )
+    signed = [
+        (honest.arguments(), arena.signed(gateway_key(1), honest)),
+        (forged.arguments(), arena.signed(forged_key, forged)),
+    ]
+    if forged_first:
+        signed.reverse()
+    annulling = arena.metering.functions.annulReadings(*signed[0], *signed[1])
     arena.refuse(annulling, arena.attacker, "BadReadingSignature", nanogrid=nanogrid(1), interval=arena.interval)
     assert arena.conclude(offer) == honest_outcome
 
@@ -124,3 +143,43 @@ def test_a_revoked_gateway_is_no_other_seats(arena: Arena) -> None:
     seating = arena.settlement.functions.setGateway(nanogrid(2), arena.gateway(1))
     arena.refuse(seating, arena.operator, "GatewayInUse", gateway=arena.gateway(1), nanogrid=nanogrid(1))
     assert arena.settlement.functions.gatewayOf(nanogrid(2)).call() == arena.gateway(2)
+
+
+# EXTREME ENERGIES
+
+
+@pytest.mark.parametrize("settle", [settle_call, settle_alone_call])
+@pytest.mark.parametrize("energy", [2**23, 2**31 - 1, -(2**23) - 1, -(2**31)])
+def test_the_largest_energies_that_a_reading_holds_are_judged_like_all(
+    arena: Arena, settle: Callable[..., ContractFunction], energy: int
+) -> None:
+    """Energies have 32 bits with their sign: what a gateway tells there must not come out as something else."""
+    offer = arena.final()
+    arena.at(arena.interval + U)
+    reading = arena.reading(1, energy, reactive_varh=~energy)
+    readings = ((0, reading, arena.signed(gateway_key(1), reading)),)
+    submission = replace(arena.submission(offer, {}), readings=readings)
+    receipt = arena.send(settle(arena.settlement, submission), arena.oracle)
+    assert arena.skipped_awards(receipt) == []
+    assert arena.seat_balance(1) == (40_000 if energy > 0 else 0)
+
+
+@pytest.mark.parametrize("settle", [settle_call, settle_alone_call])
+@pytest.mark.parametrize("baseline", [2**23, 2**31 - 400, -(2**23) - 1, -(2**31) + 1])
+def test_a_delivery_counts_from_the_largest_baselines_too(
+    arena: Arena, settle: Callable[..., ContractFunction], baseline: int
+) -> None:
+    arena.at_before(410)
+    arena.anchor((baseline,) * SEATS)
+    arena.at_before(400)
+    offer = arena.open_offer(request=NO_REQUEST)
+    bid = BidRecord(100_000, 400, 0, 1)
+    arena.send(arena.posting(offer, arena.wired(offer, bid)), arena.relayer)
+    arena.at_before(345)
+    arena.send(arena.rightly(offer), arena.relayer)
+    arena.finalise(offer)
+    arena.at(arena.interval + U)
+    submission = replace(arena.submission(offer, {1: baseline + 399}), baselines=(baseline,) * SEATS)
+    receipt = arena.send(settle(arena.settlement, submission), arena.oracle)
+    assert arena.skipped_awards(receipt) == []
+    assert arena.seat_balance(1) == 39_900

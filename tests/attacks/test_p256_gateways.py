@@ -15,12 +15,11 @@ from market.chain.precompiles import P256_PRECOMPILE, can_check_p256
 from market.domain.errors import Skip
 from market.domain.gateway_key import GatewayKey, KeyKind
 from market.domain.messages import Enrolment
-from market.domain.settled_records import SettlementReading
 from market.domain.signing import sign_message
 from market.domain.units import P256_SIGNATURE_BYTES
 from scripts.demo.supervisor import free_port
 from tests.attacks.arena import Arena, Outcome, gateway_key, nanogrid, new_key
-from tests.attacks.submission import settle_call
+from tests.attacks.submission import settle_alone_call, settle_call
 from tests.conftest import TEST_EPOCH
 from tests.contracts_properties.auction_house import U
 from tests.domain.test_gateway_key import FORGED, parts
@@ -94,11 +93,7 @@ def test_a_batch_of_both_kinds_is_settled(arena: Arena, honest_outcome: Outcome)
 
 def test_a_p256_reading_is_settled_alone(arena: Arena, honest_outcome: Outcome) -> None:
     offer = over(arena)
-    reading = arena.reading(1, 400)
-    given = SettlementReading(0, 400, 0, reading.sequence, arena.signed(P256, reading))
-    (_, baselines, nodes), (_, awards, proof) = arena.baseline_leaf(1), arena.award_leaf(offer, 0)
-    shown = arena.binding(offer), baselines, awards, given.pack_alone(), [*proof, *nodes]
-    arena.send(arena.settlement.functions.settleAward(offer, *shown), arena.oracle)
+    arena.send(settle_alone_call(arena.settlement, arena.submission(offer, {1: 400}, keys={1: P256})), arena.oracle)
     assert arena.seat_balance(1) == honest_outcome.money["seat 1"] == 40_000
 
 

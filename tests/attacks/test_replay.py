@@ -6,13 +6,14 @@ import pytest
 from eth_account import Account
 from eth_utils import keccak
 
+from market.chain.bindings import artifact
 from market.chain.deployment import DeploymentParameters, deploy
 from market.domain.errors import BidRejection
 from market.domain.messages import Delegation, Unbonding, Withdrawal
 from market.domain.products import Phase
 from market.domain.records import BidRecord
 from market.domain.signing import sign_message
-from market.domain.typed_data import Domain, Message
+from market.domain.typed_data import DOMAIN_NAME, DOMAIN_VERSION, Domain, Message
 from tests.attacks.arena import EUR, NO_REASON, Arena, Outcome, gateway_key, nanogrid
 from tests.contracts_properties.auction_house import DEPLOYER_KEY, NODE, PORTFOLIO, U, owner_key
 
@@ -21,6 +22,23 @@ BID = BidRecord(100_000, 400, 0, 7)
 
 def domain(arena: Arena, contract: str) -> Domain:
     return Domain(arena.web3.eth.chain_id, arena.deployment.addresses[contract])
+
+
+@pytest.mark.parametrize("name", sorted({message.CONTRACT for message in Message.__subclasses__()}))
+def test_a_contract_says_which_domain_its_messages_are_signed_for(arena: Arena, name: str) -> None:
+    """A wallet asks (EIP-5267), and shows its user where a signature will count: here, and nowhere else."""
+    contract = arena.web3.eth.contract(address=domain(arena, name).contract, abi=artifact(name)["abi"])
+    name_version_chain_and_contract = bytes([0b01111])
+    no_salt, no_extensions = bytes(32), []
+    assert contract.functions.eip712Domain().call() == [
+        name_version_chain_and_contract,
+        DOMAIN_NAME,
+        DOMAIN_VERSION,
+        arena.web3.eth.chain_id,
+        contract.address,
+        no_salt,
+        no_extensions,
+    ]
 
 
 def test_a_bid_replayed_in_another_offer_is_skipped(arena: Arena, honest_outcome: Outcome) -> None:

@@ -9,14 +9,14 @@ from eth_utils import keccak
 
 from market.domain.errors import BidRejection, Skip
 from market.domain.messages import Enrolment, Hold, Signal, Unbonding, Withdrawal
-from market.domain.products import Phase
+from market.domain.products import Direction, Phase, Product
 from market.domain.records import BidRecord
 from market.domain.signing import sign, sign_message
 from market.domain.typed_data import Domain
 from market.domain.units import P256_SIGNATURE_BYTES
 from tests.attacks.arena import EUR, NO_REASON, Arena, Outcome, gateway_key, nanogrid, new_key
 from tests.attacks.submission import settle_call
-from tests.contracts_properties.auction_house import NODE, SEATS, U, owner_key
+from tests.contracts_properties.auction_house import NO_SIGNATURE, NODE, SEATS, U, owner_key
 
 ORDER = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
 NOBODY = "0x" + "00" * 20
@@ -116,6 +116,25 @@ def test_a_seat_without_gateway_has_no_reading_by_nobody(arena: Arena, signature
     receipt = arena.send(settle_call(arena.settlement, unsigned), arena.oracle)
     assert arena.skipped_awards(receipt) == [skip]
     assert arena.seat_balance(1) == 0
+
+
+@pytest.mark.parametrize(
+    "signature", [(1).to_bytes(32, "big") + bytes(32), b"\xff" * 64], ids=["s-zero", "beyond-the-order"]
+)
+def test_nor_is_a_command_paid_by_nobodys_reading(arena: Arena, signature: bytes) -> None:
+    arena.at_before(410)
+    arena.anchor()
+    arena.at_before(100)
+    arena.signal(Phase.RED, kind=1)
+    command = (nanogrid(1), arena.interval, Product.VC_EMERGENCY_P, Direction.DOWN, 400, NO_REASON)
+    arena.send(arena.signals.functions.giveCommand(command, NO_SIGNATURE), arena.dso)
+    arena.send(arena.settlement.functions.setGateway(nanogrid(1), NOBODY), arena.operator)
+    arena.at(arena.interval + U)
+    reading = replace(arena.award_reading(1, 400), signature=signature).argument()
+    settling = arena.settlement.functions.settleCommand(
+        nanogrid(1), arena.interval, arena.baseline_leaf(1), reading, bytes(32), (0, b"", ())
+    )
+    arena.refuse(settling, arena.oracle, "BadReadingSignature", nanogrid=nanogrid(1), interval=arena.interval)
 
 
 def test_the_zero_account_withdraws_nothing(arena: Arena) -> None:

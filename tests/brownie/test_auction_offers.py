@@ -69,6 +69,7 @@ def test_a_signed_offer_takes_its_part_of_the_requests_money(room):
     assert bytes(terms["request"]) == request
     assert terms["quantity"] == OFFERED
     assert state["status"] == OPEN
+    assert state["openedAt"] == transaction.timestamp
     assert state["escrowUeur"] == OFFER_ESCROW
     assert state["aggregator"] == stage.aggregator
 

@@ -36,6 +36,7 @@ def test_the_parameters_are_public(stage):
     assert stage.settlement.holdTermS() == PARAMETERS.hold_term_s
     assert stage.settlement.holdBondUeur() == PARAMETERS.hold_bond_ueur
     assert stage.settlement.unbondingS() == PARAMETERS.unbonding_s
+    assert stage.settlement.offerHorizonS() == PARAMETERS.offer_horizon_s
 
 
 def test_a_deployment_is_kept_and_not_made_twice(tmp_path, monkeypatch, accounts):

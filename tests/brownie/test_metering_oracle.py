@@ -34,8 +34,8 @@ def announce(stage, message, gateway=None):
     return stage.metering.announceReading(message.arguments(), signature, {"from": stage.stranger})
 
 
-def annul(stage, first, second, gateway=None):
-    signer = gateway or stage.gateways[0]
+def annul(stage, first, second):
+    signer = stage.gateways[0]
     return stage.metering.annulReadings(
         first.arguments(),
         stage.sign_as_gateway(signer, first),
@@ -144,6 +144,7 @@ def test_two_readings_that_differ_unseat_the_gateway_and_suspend_the_seat(stage,
     assert transaction.events["ReadingsAnnulled"]["by"] == stage.stranger
     assert stage.metering.isAnnulled(stage.seat(0), stage.interval)
     assert not stage.metering.isAnnulled(stage.seat(1), stage.interval)
+    assert stage.metering.announcedOf(stage.seat(0), stage.interval) == 1 << 255  # annulled, and nothing announced
     assert stage.metering.annulledWord(PORTFOLIO, stage.interval, 0) == 1
     assert stage.settlement.gatewayOf(stage.seat(0)) == "0x" + 40 * "0"
     assert not stage.registry.isSeatActive(stage.seat(0), stage.interval)
@@ -162,7 +163,14 @@ def test_readings_of_different_intervals_or_seats_do_not_contradict(stage):
             annul(stage, reading(stage), reading(stage, 1, **changes))
 
 
-def test_nobody_else_can_annul_a_gateways_readings(stage):
+@pytest.mark.parametrize("signers", [(1, 1), (0, 1), (1, 0)])
+def test_nobody_else_can_annul_a_gateways_readings(stage, signers):
+    """Neither of the two readings may be another's: whoever has one true reading could annul it with a made-up one."""
+    readings = reading(stage), reading(stage, sequence=18, active_energy_wh=-421)
+    signed = [
+        (each.arguments(), stage.sign_as_gateway(stage.gateways[signer], each))
+        for each, signer in zip(readings, signers, strict=True)
+    ]
     with reverts(thrown("BadReadingSignature", stage.seat(0), stage.interval)):
-        annul(stage, reading(stage), reading(stage, 1), gateway=stage.gateways[1])
+        stage.metering.annulReadings(*signed[0], *signed[1], {"from": stage.stranger})
     assert not stage.metering.isAnnulled(stage.seat(0), stage.interval)

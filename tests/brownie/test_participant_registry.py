@@ -130,6 +130,8 @@ def test_a_portfolio_is_one_aggregators_at_one_node(stage):
 
 
 def test_an_aggregator_can_change_its_key(stage):
+    with reverts(thrown("RoleMissing", stage.stranger, role_id("AGGREGATOR"))):
+        stage.registry.setPortfolioAggregator(PORTFOLIO, stage.stranger, {"from": stage.operator})
     stage.registry.grantRole(role_id("AGGREGATOR"), stage.stranger, {"from": stage.operator})
     transaction = stage.registry.setPortfolioAggregator(PORTFOLIO, stage.stranger, {"from": stage.operator})
     assert transaction.events["PortfolioAggregatorChanged"]["aggregator"] == stage.stranger

@@ -194,6 +194,31 @@ def test_a_penalty_beyond_the_bond_is_a_debt_that_later_credits_pay_first(stage)
     assert_books_balance(stage, first.id, second.id)
 
 
+@pytest.mark.parametrize("owed_ueur", [32_400, 24_001, 24_000, 23_999, 1])
+def test_what_a_seat_in_debt_earns_pays_its_debt_first(stage, owed_ueur):
+    held = Trade(stage, bond_ueur=4 * EUR)
+    failed = Trade(stage, bond_ueur=0, interval=stage.interval + 4 * U)
+    delivered = Trade(stage, bond_ueur=0, interval=stage.interval + 8 * U)
+    seat = stage.seat(1)
+    hold = (held.id, held.ordinal(1), bytes(32))
+    stage.settlement.placeHold(hold, held.range, NO_SIGNATURE, {"from": stage.aggregator})
+    stage.settlement.decideHold(held.id, held.ordinal(1), True, {"from": stage.referee})  # empties the bond
+    failed.settle((1, 0))
+    if owed_ueur < stage.settlement.seatDebt(seat):
+        stage.fund_bond(1, stage.settlement.seatDebt(seat) - owed_ueur)
+    assert stage.settlement.seatDebt(seat) == owed_ueur
+    before = stage.settlement.balanceOf(stage.dso)
+
+    delivered.to_settling()
+    delivered.settle((1, 200))
+    paid = min(owed_ueur, 24_000)
+    assert stage.settlement.seatDebt(seat) == owed_ueur - paid
+    assert stage.settlement.seatBalance(seat) == 24_000 - paid
+    assert stage.settlement.gatewayOf(seat) == stage.gateways[1].address
+    assert stage.settlement.balanceOf(stage.dso) - before == paid
+    assert_books_balance(stage, held.id, failed.id, delivered.id)
+
+
 # WHO MAY SETTLE, AND WHEN
 
 

@@ -1,5 +1,6 @@
 """Payment of RED commands: emergency price or replaced award's, from the reserve, the deposit, a later deposit."""
 
+import pytest
 from brownie import reverts
 from stage import EMERGENCY_PRICE_UEUR_KWH, EUR, NO_SIGNATURE, NODE, PORTFOLIO, U, thrown
 from trade import BASELINES, Trade, assert_books_balance, set_red
@@ -30,6 +31,12 @@ def reading(stage, index, delivered, ordinal=0, gateway=None):
     message = Reading(stage.seat(index), stage.interval, BASELINES[index] + delivered, 0, 1)
     signature = stage.sign_as_gateway(gateway or stage.gateways[index], message)
     return SettlementReading(ordinal, message.active_energy_wh, 0, 1, signature).argument()
+
+
+def announce(trade, index, delivered):
+    stage, message = trade.stage, trade.message(index, delivered)
+    signature = stage.sign_as_gateway(stage.gateways[index], message)
+    stage.metering.announceReading(message.arguments(), signature, {"from": stage.stranger})
 
 
 def settle(stage, index, delivered, award=NO_AWARD, sender=None, **changes):
@@ -100,9 +107,10 @@ def test_an_account_in_debt_neither_withdraws_nor_requests(stage):
         stage.auction.publishRequest((NODE, later, 1, 1, 1000, [450], 0), NO_SIGNATURE, {"from": stage.dso})
 
 
-def test_a_replaced_award_is_revoked_and_must_be_shown(stage):
+@pytest.mark.parametrize("delivered", [500, 900])  # against a baseline of -800 Wh: the meter shows -300, and 100
+def test_a_replaced_award_is_revoked_and_must_be_shown(stage, delivered):
     bids = ((100, 100_000), (200, 400_000), (300, 150_000))
-    trade = Trade(stage, internal=True, bids=bids)  # internal: no request's price limits the bids
+    trade = Trade(stage, internal=True, bids=bids)  # internal: no request's price limits the bids, and none counts here
     assert 1 in [award.index for award in trade.awards]
     set_red(stage, sequence=1)
     command(stage, index=1)
@@ -112,8 +120,9 @@ def test_a_replaced_award_is_revoked_and_must_be_shown(stage):
     other = (trade.id, trade.range)
     with reverts(thrown("ReplacedAwardMissing", stage.seat(1), stage.interval)):
         settle(stage, 1, 500, award=other, ordinal=trade.ordinal(0))
-    event = settle(stage, 1, 500, award=other, ordinal=trade.ordinal(1)).events["CommandSettled"]
-    assert event["paidUeur"] == 500 * max(400_000, EMERGENCY_PRICE_UEUR_KWH) // 1000
+    event = settle(stage, 1, delivered, award=other, ordinal=trade.ordinal(1)).events["CommandSettled"]
+    assert (event["delivered"], event["metered"]) == (500, BASELINES[1] + delivered)
+    assert event["paidUeur"] == 500 * EMERGENCY_PRICE_UEUR_KWH // 1000
     outcomes = {result.ordinal: result.outcome for result in trade.results(trade.expire())}
     assert outcomes[trade.ordinal(1)] == REVOKED
     assert_books_balance(stage, trade.id)
@@ -125,9 +134,34 @@ def test_a_command_during_delivery_replaces_only_its_own_award(stage):
     set_red(stage, sequence=1, kind=1)
     command(stage, index=1)
     trade.to_settling()
+    announce(trade, 1, 200)
     outcomes = [result.outcome for result in trade.results(trade.settle((0, 100), (1, 200), (2, 150)))]
     assert outcomes == [1, REVOKED, 1]
     assert_books_balance(stage, trade.id, commands=[(stage.seat(1), stage.interval)])
+
+
+@pytest.mark.parametrize("quantity", [1, 500])
+def test_an_award_that_had_begun_is_paid_and_the_command_what_is_beyond_it(stage, quantity):
+    trade = Trade(stage)
+    [award] = [award for award in trade.awards if award.index == 1]
+    pay = award.quantity * award.price_ueur_kwh // 1000
+    stage.at(stage.interval + U - 3)
+    set_red(stage, sequence=1, kind=1)
+    command(stage, index=1, quantity=quantity)
+    trade.to_settling()
+    baseline, reading_ = baseline_leaf(BASELINES, 1).argument(), trade.reading(1, award.quantity).argument()
+    call = (stage.seat(1), stage.interval, baseline, reading_, trade.id, trade.range, {"from": stage.oracle})
+    with reverts(thrown("CommandNotSettleable", stage.seat(1), stage.interval, NOT_ANNOUNCED)):
+        stage.settlement.settleCommand(*call)
+    announce(trade, 1, award.quantity)
+    event = stage.settlement.settleCommand(*call).events["CommandSettled"]
+    worth = min(quantity, award.quantity) * max(EMERGENCY_PRICE_UEUR_KWH, award.price_ueur_kwh) // 1000
+    assert event["paidUeur"] + event["unpaidUeur"] == max(0, worth - pay)
+    before = stage.settlement.seatBalance(stage.seat(1))
+    [result] = trade.results(trade.settle((1, award.quantity)))
+    assert (result.outcome, result.delivered) == (REVOKED, award.quantity)
+    assert stage.settlement.seatBalance(stage.seat(1)) == before + pay
+    assert_books_balance(stage, trade.id)
 
 
 def test_a_command_is_settled_once_and_after_its_interval(stage):

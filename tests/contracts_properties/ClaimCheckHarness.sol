@@ -9,7 +9,7 @@ contract ClaimCheckHarness {
     /// @param cuts Where chunks end, in records, increasing; the last chunk goes to the end
     function check(
         IMeritOrderAuction.Side side,
-        uint256[] memory posts,
+        uint256[] memory superseded,
         uint256 quantity,
         IMeritOrderAuction.Claim memory claim,
         bytes calldata records,
@@ -21,7 +21,7 @@ contract ClaimCheckHarness {
         uint256 from = 0;
         for (uint256 i = 0; i <= cuts.length; ++i) {
             uint256 to = i < cuts.length ? cuts[i] * 12 : records.length;
-            rule = ClaimCheck.replay(progress, claim, side, posts, records[from:to], rejected);
+            rule = ClaimCheck.replay(progress, claim, side, superseded, records[from:to], rejected);
             if (rule != 0) return (rule, bytes32(0), progress);
             // As between two transactions: nothing survives but what the encoding carries.
             progress = abi.decode(abi.encode(progress), (IMeritOrderAuction.Progress));

@@ -45,10 +45,6 @@ contract LibrariesHarness {
         return VectorTree.rootOfAwards(awards);
     }
 
-    function rootOfBaselines(bytes calldata baselines) external pure returns (bytes32) {
-        return VectorTree.rootOfBaselines(baselines);
-    }
-
     function verify(
         bytes32 root,
         uint256 first,
@@ -79,6 +75,10 @@ contract LibrariesHarness {
 
     function gatewayOf(bytes32 digest, bytes calldata signature) external view returns (address) {
         return GatewaySignature.signerOf(digest, signature);
+    }
+
+    function isGiven(bytes calldata signature) external pure returns (bool) {
+        return GatewaySignature.isGiven(signature);
     }
 
     function isMarked(uint256 word, uint256 ordinal) external pure returns (uint256 number, bool) {

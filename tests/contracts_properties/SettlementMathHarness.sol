@@ -24,19 +24,24 @@ contract SettlementMathHarness {
         uint256 spentUeur;
         uint256 paidUeur;
         uint256 penaltyUeur;
+        bool isMissing;
     }
 
-    /// @notice Ends by a reading, without one, revoked, annulled, held back: the results and the amounts of each.
-    function settle(Case calldata given) external pure returns (bytes memory results, Amounts[5] memory amounts) {
+    /// @notice Ends by a reading, without one, revoked, annulled, held back, and the two first interrupted: the results and the amounts of each.
+    function settle(Case calldata given) external pure returns (bytes memory results, Amounts[7] memory amounts) {
         AwardEnd award = AwardEnds.open(BidRecords.read(given.award, 0), given.ordinal);
-        AwardEnd[5] memory ends = [
-            SettlementMath.byReading(
-                award, given.direction == IMeritOrderAuction.Direction.DOWN, given.baseline, given.metered
-            ),
-            SettlementMath.missing(award, given.side),
+        AwardEnd read = SettlementMath.byReading(
+            award, given.direction == IMeritOrderAuction.Direction.DOWN, given.baseline, given.metered
+        );
+        AwardEnd missing = SettlementMath.missing(award, given.side);
+        AwardEnd[7] memory ends = [
+            read,
+            missing,
             SettlementMath.revoked(award),
             SettlementMath.annulled(award),
-            SettlementMath.heldBack(award)
+            SettlementMath.heldBack(award),
+            read.interrupted(),
+            missing.interrupted()
         ];
         results = AwardEnds.resultsOf(ends.length);
         for (uint256 i = 0; i < ends.length; ++i) {
@@ -48,6 +53,7 @@ contract SettlementMathHarness {
                     SettlementMath.purchaseOf(ends[i], given.requestPriceUeurKwh);
             }
             each.penaltyUeur = SettlementMath.penaltyOf(ends[i]);
+            each.isMissing = ends[i].isMissing();
             ends[i].pushResult(results);
         }
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Final
 
 import pytest
 from eth_utils import keccak
@@ -10,10 +11,12 @@ from web3.logs import DISCARD
 
 from market.chain.embedded import start_anvil
 from market.domain.error_texts import BidRejection
+from market.domain.merit_order import claim_of, clear_greedy
 from market.domain.messages import Reading
 from market.domain.products import Product, Side
-from market.domain.records import BidRecord
+from market.domain.records import BidRecord, PostedBid, pack_bids
 from market.domain.signing import address_of, sign_message
+from market.domain.trees import award_root
 from market.domain.typed_data import Domain
 from tests.conftest import TEST_EPOCH, taken_by_nobody
 from tests.contracts_properties.auction_house import FIRST_INTERVAL, FIRST_MONTH, PORTFOLIO
@@ -105,3 +108,36 @@ def test_each_seat_wins_once_and_posts_three_times_whatever_the_others_do(house:
         assert set(posted(house, offer, [BidRecord(1, 0, 0, index, 2)]).values()) == {BidRejection.WRONG_REVISION}
     posts_of = house.auction.functions.postsOf
     assert {index: posts_of(offer, index).call() for index in BIDDERS} == {i: 3 * (i not in WINNERS) for i in BIDDERS}
+
+
+EVERYBODY: Final = tuple((index, 0) for index in BIDDERS)
+
+
+@pytest.mark.parametrize(
+    "batches",
+    [
+        [EVERYBODY, [(5, 1), (256, 1)]],
+        [EVERYBODY, [(5, 1), (7, 1), (256, 1)], [(5, 2)]],
+        [EVERYBODY, [(5, 1), (256, 1), (259, 1)], [(256, 2)], [(7, 1)]],
+    ],
+    ids=["once more", "withdrawn in the first word", "withdrawn in the second word, before another is revised"],
+)
+def test_what_a_seat_posted_last_counts_in_the_clearing_wherever_others_stand(
+    house: SeatHouse, batches: Sequence[Sequence[tuple[int, int]]]
+) -> None:
+    """Index and revision of each post; all is bought that is left. The third post withdraws."""
+    house.sell_once()
+    offer = house.open_for(Side.BUY)
+    id_ = offer.digest(house.domain)
+    terms = {0: (250_000, 10), 1: (240_000, 20), 2: (1, 0)}
+    bids: list[PostedBid] = []
+    for batch in batches:
+        records = [BidRecord(*terms[revision], 0, i, revision, reserved=i in RESERVED) for i, revision in batch]
+        assert set(posted(house, id_, records).values()) == {None}
+        bids += [PostedBid(record, len(bids) + place) for place, record in enumerate(records)]
+    last = {bid.record.index: bid.record.quantity for bid in bids}
+    clearing = clear_greedy(offer.quantity, Side.BUY, bids)
+    assert {award.index: award.quantity for award in clearing.awards} == {i: won for i, won in last.items() if won}
+    house.at(offer.gate_closure)
+    house.send(house.clear(id_, claim_of(clearing), pack_bids(bids)), house.anyone)
+    assert house.auction.functions.stateOf(id_).call().awardsRoot == award_root(clearing.awards)

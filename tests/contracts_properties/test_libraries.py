@@ -68,6 +68,12 @@ def test_deadlines_are_rounded_down_once(harness: Contract, interval: int, time_
     assert harness.functions.isInterval(interval, time_unit_s).call() == calendar.is_interval(interval)
 
 
+@pytest.mark.parametrize(("moment", "before"), [(0, 0), (1349, 0), (1350, 0), (1351, 1)])
+def test_nothing_is_before_the_epoch(harness: Contract, moment: int, before: int) -> None:
+    """1350 s are one and a half quarter hours."""
+    assert harness.functions.before(moment, 900, 150).call() == before
+
+
 @ON_A_NODE
 @given(timestamp=st.integers(0, 2**32 - 1))
 def test_months_are_those_of_utc(harness: Contract, timestamp: int) -> None:
@@ -115,9 +121,12 @@ def test_roots_of_awards_agree(harness: Contract, awards: bytes) -> None:
 
 
 @ON_A_NODE
-@given(values=BASELINES)
-def test_roots_of_baselines_agree(harness: Contract, values: list[int]) -> None:
-    assert harness.functions.rootOfBaselines(baseline_vector(values)).call() == baseline_root(values)
+@given(values=BASELINES.filter(bool))
+def test_a_whole_vector_of_baselines_is_its_own_proof(harness: Contract, values: list[int]) -> None:
+    flat = baseline_vector(values)
+    leaves = -(-len(flat) // 32)
+    whole = (baseline_root(values), 0, flat.ljust(32 * leaves, b"\0"), 32, leaves, [])
+    assert harness.functions.verify(*whole).call()
 
 
 @ON_A_NODE
@@ -209,15 +218,23 @@ def test_without_awards_nothing_is_proved(harness: Contract) -> None:
 
 
 @ON_A_NODE
-@given(count=st.integers(1, 600), ended=st.sets(st.integers(0, 599), max_size=40))
-def test_awards_have_their_marks_until_they_end(harness: Contract, count: int, ended: set[int]) -> None:
+@given(count=st.integers(1, 600), ended=st.sets(st.integers(0, 599), max_size=40), asked=st.integers(0, 599))
+def test_awards_have_their_marks_until_they_end(harness: Contract, count: int, ended: set[int], asked: int) -> None:
     for word in range((count + 255) // 256):
         ordinals = range(256 * word, 256 * word + 256)
         marks = harness.functions.marksLeft(count, word, [each for each in ended if each in ordinals]).call()
         for ordinal in ordinals:
-            shown = [word, ordinal < count and ordinal not in ended]
-            assert marks >> ordinal % 256 & 1 == shown[1]
-        assert harness.functions.isMarked(marks, ordinals[-1]).call() == shown
+            has_mark = ordinal < count and ordinal not in ended
+            assert marks >> ordinal % 256 & 1 == has_mark
+            if ordinal in (asked, asked + 1, ordinals[-1]):
+                assert harness.functions.isMarked(marks, ordinal).call() == [word, has_mark]
+
+
+@pytest.mark.parametrize("alone", [0, 1, 2, 127, 128, 254, 255])
+def test_an_award_is_asked_after_by_its_own_mark_and_by_no_neighbours(harness: Contract, alone: int) -> None:
+    for ordinal in {alone ^ 1 << bit for bit in range(8)} | {alone}:
+        for of_word in (ordinal, 256 + ordinal):
+            assert harness.functions.isMarked(1 << alone, of_word).call() == [of_word // 256, ordinal == alone]
 
 
 # SIGNATURES OF GATEWAYS
@@ -256,6 +273,16 @@ def test_words_at_the_edges_are_signed_by_whom_the_reference_says(
 ) -> None:
     signature = b"".join(word.to_bytes(32, "big") for word in words)
     assert harness.functions.gatewayOf(digest, signature).call() == gateway_or_nobody(digest, signature)
+
+
+@pytest.mark.parametrize("length", [*range(34), 63, 64, 128])
+def test_a_signature_is_given_from_32_bytes_on_that_are_not_zero(harness: Contract, length: int) -> None:
+    """What is none is not judged as a bad one: the award then ends by the reading that was announced."""
+    assert harness.functions.isGiven(bytes([255]) * length).call() == (length >= 32)
+    assert not harness.functions.isGiven(bytes(min(length, 32)) + bytes([255]) * (length - 32)).call()
+    if length >= 32:
+        for place in (0, 31):
+            assert harness.functions.isGiven(bytes(place) + b"\x01" + bytes(length - place - 1)).call()
 
 
 def test_every_run_of_leaves_of_a_small_tree_is_proved(harness: Contract) -> None:

@@ -24,7 +24,7 @@ from tests.conftest import TEST_EPOCH, taken_by_nobody
 from tests.contracts_properties.auction_house import EMPTY_PROGRESS, NODE, PORTFOLIO, owner_key
 from tests.contracts_properties.lockstep import TODAY, Lockstep, SeatHouse
 from tests.contracts_properties.plain_twins import deploy_plain
-from tests.contracts_properties.test_claim_check import post_words
+from tests.contracts_properties.test_claim_check import superseded_words
 from tests.contracts_properties.wire_bids import CURVE_ORDER, Fields, Poster
 from tests.domain.auctions import Auction, auctions, auctions_with_many_minima
 
@@ -101,7 +101,7 @@ def test_claims_are_judged_alike_in_chunks(markets: Lockstep, auction: Auction, 
     chance, house = Random(seed), markets.product
     address = house.auction.functions.claimChecker().call()
     checker = house.web3.eth.contract(address=address, abi=artifact("ClaimChecker")["abi"], decode_tuples=True)
-    terms = (auction.side, auction.quantity, post_words(posts_by_index(auction.bids)))
+    terms = (auction.side, auction.quantity, superseded_words(posts_by_index(auction.bids)))
     rejected = rejected_bitmap(auction.rejected)
     cuts = sorted(chance.sample(range(1, len(auction.bids)), min(2, len(auction.bids) - 1))) if auction.bids else []
     for claim in claims_about(auction, chance):

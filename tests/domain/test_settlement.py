@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from market.domain.products import Direction, Side
+from market.domain.products import Direction, Kind, Side
 from market.domain.settlement import (
     AwardTerms,
     Outcome,
@@ -15,21 +15,24 @@ from market.domain.settlement import (
     bond_for_cover_ueur,
     collect_penalty,
     collect_sale,
-    command_price_ueur_kwh,
+    command_due_ueur,
     command_reserve_ueur,
     cover_cents,
     credit_seat,
     delivered,
     exposure_ueur,
+    interrupted,
     is_covered,
     penalty_ueur,
     settle_annulled,
+    settle_as_recorded,
     settle_award,
     settle_command,
     settle_hold_upheld,
     settle_missing,
     settle_revoked,
 )
+from market.domain.settlement_steps import Recorded, computation_of
 
 PRICES = st.integers(1, 2**29 - 1)
 AWARDED = st.integers(1, 2**24 - 1)
@@ -54,6 +57,8 @@ def test_escrow_equals_paid_plus_margin_plus_refund(terms: AwardTerms, baseline:
         settle_revoked(terms),
         settle_annulled(terms),
         settle_hold_upheld(terms),
+        interrupted(settle_award(terms, baseline, metered)),
+        interrupted(settle_missing(terms)),
     ]
     for end in endings:
         assert end.margin_ueur >= 0
@@ -158,25 +163,58 @@ def test_a_credit_pays_debts_first(amount: int, debt: int) -> None:
     assert on_debt == debt or credited == 0
 
 
-@given(AWARDED, st.sampled_from(Direction), PRICES, st.none() | PRICES, MONEY, MONEY, INT32, INT32)
+@given(AWARDED, st.sampled_from(Direction), PRICES, st.none() | terms(), MONEY, MONEY, INT32, INT32)
 def test_a_command_is_paid_from_reserve_then_balance_then_debt(
     quantity: int,
     direction: Direction,
     emergency: int,
-    replaced: int | None,
+    beside: AwardTerms | None,
     balance_then: int,
     balance_now: int,
     baseline: int,
     metered: int,
 ) -> None:
     reserve = command_reserve_ueur(quantity, emergency, balance_then)
-    price = command_price_ueur_kwh(emergency, replaced)
-    assert price >= emergency
-    end = settle_command(quantity, direction, price, reserve, balance_now, baseline, metered)
-    assert end.paid_ueur + end.unpaid_ueur == amount_ueur(end.delivered, price)
+    end = settle_command(quantity, direction, emergency, reserve, balance_now, baseline, metered, beside)
+    assert end.paid_ueur + end.unpaid_ueur == command_due_ueur(end.delivered, emergency, beside)
     assert end.from_reserve_ueur + end.refunded_ueur == reserve
     assert end.refunded_ueur == 0 or end.from_balance_ueur == end.unpaid_ueur == 0
     assert end.unpaid_ueur == 0 or end.from_balance_ueur == balance_now
+
+
+@given(st.integers(0, 2**24 - 1), PRICES, terms())
+def test_an_award_beside_a_command_makes_no_more_dear_than_its_own_energy(
+    delivered_: int, emergency: int, beside: AwardTerms
+) -> None:
+    alone, due = amount_ueur(delivered_, emergency), command_due_ueur(delivered_, emergency, beside)
+    assert command_due_ueur(delivered_, emergency) == alone <= due
+    assert due <= amount_ueur(delivered_, max(emergency, beside.bid_price_ueur_kwh))
+    assert due - alone <= amount_ueur(beside.awarded, beside.bid_price_ueur_kwh) + 1  # for the rounding
+    assert due == alone or (beside.request_price_ueur_kwh or 0) >= beside.bid_price_ueur_kwh > emergency
+
+
+@given(terms(), INT32, INT32)
+def test_an_interrupted_award_is_paid_as_ever_without_a_penalty(terms: AwardTerms, baseline: int, metered: int) -> None:
+    as_ever = settle_award(terms, baseline, metered)
+    end = interrupted(as_ever)
+    assert (end.outcome, end.delivered, end.penalty_ueur) == (Outcome.REVOKED, as_ever.delivered, 0)
+    assert (end.paid_ueur, end.margin_ueur, end.refunded_ueur) == (
+        as_ever.paid_ueur, as_ever.margin_ueur, as_ever.refunded_ueur,
+    )  # fmt: skip
+    assert settle_as_recorded(terms, end.outcome, end.delivered).paid_ueur == end.paid_ueur
+
+
+@given(terms(), AWARDED, st.sampled_from(Direction), PRICES, INT32, INT32)
+def test_award_and_command_together_are_paid_what_the_dearer_of_them_is_worth(
+    terms: AwardTerms, quantity: int, direction: Direction, emergency: int, baseline: int, metered: int
+) -> None:
+    command = settle_command(quantity, direction, emergency, 0, 0, baseline, metered, terms, has_begun=True)
+    worth = command_due_ueur(command.delivered, emergency, terms)
+    paid = settle_award(terms, baseline, metered).paid_ueur
+    if terms.side is Side.BUY:
+        assert command.unpaid_ueur + paid == max(worth, paid)
+    else:
+        assert command.unpaid_ueur == worth
 
 
 @given(st.integers(1, 2**40 - 1), PRICES, st.data())
@@ -187,3 +225,17 @@ def test_the_accepted_parts_of_a_request_never_take_more_than_its_escrow(
     escrow = amount_ceil_ueur(quantity, price)
     assert amount_ueur(first, price) + amount_ueur(quantity - first, price) <= escrow
     assert escrow - amount_ueur(quantity, price) in (0, 1)
+
+
+@pytest.mark.parametrize(("metered", "cause"), [(-400, "by the reading"), (0, "no reading until the deadline")])
+def test_the_computation_of_an_interrupted_award_says_so_and_agrees(metered: int, cause: str) -> None:
+    terms = AwardTerms(Side.BUY, Direction.UP, 1000, 200_000, 250_000)
+    as_ever = settle_award(terms, 0, metered) if metered else settle_missing(terms)
+    end = interrupted(as_ever)
+    recorded = Recorded(
+        end.outcome, end.delivered, 0, metered, end.paid_ueur, end.margin_ueur, end.refunded_ueur, end.penalty_ueur
+    )
+    computation = computation_of(terms, Kind.ACTIVE, recorded)
+    assert computation.agrees
+    nothing = "revoked by RED before it began"  # which of the two it was, an end of zeros does not tell
+    assert computation.cause == (f"interrupted by a command on RED: {cause}, no penalty" if metered else nothing)

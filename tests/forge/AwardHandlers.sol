@@ -299,7 +299,11 @@ abstract contract AwardHandlers is ClearingHandlers {
         if (result.delivered == 0) return;
         uint8 kind = _kindOf(lot.offer.product);
         uint48 nanogrid = _nanogridOf(lot, award.index);
-        _paidFor(nanogrid, lot.offer.interval, kind);
+        if (!terms.isSell) _paidFor(nanogrid, lot.offer.interval, kind, money.paid, money.paid);
+        if (result.outcome == uint8(ISettlement.Outcome.REVOKED)) {
+            require(_isInterrupted(nanogrid, lot.offer.interval), "a revoked award delivered");
+            _mark(terms.isSell ? "interrupted: SELL" : "interrupted: BUY");
+        }
         if (result.baseline == 0 && result.metered == 0) return; // without a reading
         require(result.baseline == _baselineOf(nanogrid, lot.offer.interval, kind), "another baseline");
         uint256 shown =
@@ -308,8 +312,18 @@ abstract contract AwardHandlers is ClearingHandlers {
         if (onP256[settlement.gatewayOf(nanogrid)]) _mark("award read: P-256 gateway");
     }
 
-    /// @dev One delivery of a nanogrid, interval and kind is paid for once, whether by an award or by a command.
-    function _paidFor(uint48 nanogrid, uint32 interval, uint8 kind) internal {
-        require(++payments[_sold(nanogrid, interval, kind)] == 1, "an interval was paid twice");
+    /// @dev A command beside awards that had begun before RED.
+    function _isInterrupted(uint48 nanogrid, uint32 interval) internal view returns (bool) {
+        uint32 node = registry.portfolioOf(uint32(nanogrid >> 16)).node;
+        return signals.commandOf(nanogrid, interval).quantity != 0 && signals.redSince(node, interval) >= interval;
+    }
+
+    /// @dev One delivery of a nanogrid, interval and kind is paid for once: an award and a command beside it come to no more together than
+    /// one of them is worth alone.
+    function _paidFor(uint48 nanogrid, uint32 interval, uint8 kind, uint256 paid, uint256 worth) internal {
+        bytes32 sold = _sold(nanogrid, interval, kind);
+        payments[sold] += paid;
+        if (dearest[sold] < worth) dearest[sold] = worth;
+        require(payments[sold] <= dearest[sold], "an interval was paid twice");
     }
 }

@@ -46,9 +46,10 @@ abstract contract LotBook is RegistryHandlers {
     /// @dev What each interval's escrow of a request must hold.
     mapping(bytes32 escrow => uint256) internal requestMoney;
     mapping(bytes32 offer => mapping(uint256 ordinal => bool)) internal ended;
-    /// @dev (nanogrid, interval, kind): how often it won, how often it was paid for.
+    /// @dev (nanogrid, interval, kind): how often it won, what it was paid, the most that one award or command for it is worth.
     mapping(bytes32 sold => uint256) internal wins;
     mapping(bytes32 sold => uint256) internal payments;
+    mapping(bytes32 sold => uint256) internal dearest;
     mapping(bytes32 sold => Place) internal placeOf;
     mapping(bytes32 baselines => bytes) internal vectors;
     bytes32[] private _escrows;

@@ -150,6 +150,7 @@ abstract contract OfferHandlers is SignalHandlers {
     function _opened(bytes32 id, IMeritOrderAuction.Offer memory offer, address aggregator, uint32 requestPrice)
         private
     {
+        require(clock + HORIZON >= offer.interval, "opened before the horizon");
         lotIds.push(id);
         Lot storage lot = lots[id];
         lot.offer = offer;

@@ -34,6 +34,8 @@ abstract contract SettlementHandlers is AwardHandlers {
     }
 
     function _settleCommand(Commanded memory given, address by) internal {
+        // Beside an award that had begun, only an announced reading counts.
+        if (_isInterrupted(given.nanogrid, given.interval) && _draw(4) != 0) _announce(given.nanogrid, given.interval);
         Place memory place = placeOf[_sold(given.nanogrid, given.interval, 0)];
         ISettlement.AwardReading memory reading;
         ISettlement.AwardRange memory leaf;
@@ -68,33 +70,63 @@ abstract contract SettlementHandlers is AwardHandlers {
         Vm.Log[] memory logs = VM.getRecordedLogs();
         for (uint256 i = 0; i < logs.length; ++i) {
             if (logs[i].topics[0] != ISettlement.CommandSettled.selector) continue;
-            (uint24 delivered, int32 baseline, int32 metered, uint256 paid,, uint256 unpaid) =
-                abi.decode(logs[i].data, (uint24, int32, int32, uint256, uint256, uint256));
-            require(_worth(given.nanogrid) - before == int256(paid), "a commanded seat got something else");
-            require(paid + unpaid == uint256(delivered) * _commandPrice(given) / 1000, "another pay for a command");
-            _requireDelivered(given, delivered, baseline, metered);
-            if (unpaid != 0) _mark("command: unpaid in part");
-            if (delivered != 0) _paidFor(given.nanogrid, given.interval, 0);
-            _mark(delivered == 0 ? "command: nothing delivered" : "command: delivered");
+            Told memory told = abi.decode(logs[i].data, (Told));
+            require(_worth(given.nanogrid) - before == int256(told.paid), "a commanded seat got something else");
+            _requireDue(given, told);
+            _requireDelivered(given, told);
+            if (told.unpaid != 0) _mark("command: unpaid in part");
+            _mark(told.delivered == 0 ? "command: nothing delivered" : "command: delivered");
         }
     }
 
-    function _commandPrice(Commanded memory given) private view returns (uint256 price) {
-        price = registry.seatOf(given.nanogrid).emergencyPriceUeurKwh;
-        Place memory place = placeOf[_sold(given.nanogrid, given.interval, 0)];
-        if (place.offer == 0 || _isSell(lots[place.offer])) return price;
-        uint256 bid = _awardAt(lots[place.offer], place.ordinal).price;
-        return bid > price ? bid : price;
+    /// @dev What CommandSettled tells.
+    struct Told {
+        uint24 delivered;
+        int32 baseline;
+        int32 metered;
+        uint256 paid;
+        uint256 refunded;
+        uint256 unpaid;
     }
 
-    function _requireDelivered(Commanded memory given, uint24 delivered, int32 baseline, int32 metered) private view {
-        if (delivered == 0) return;
+    function _requireDue(Commanded memory given, Told memory told) private {
+        uint256 worth = _commandWorth(given, told.delivered);
+        uint256 ofAward = _paidByAward(given, told);
+        uint256 due = told.paid + told.unpaid;
+        require(due == (worth < ofAward ? 0 : worth - ofAward), "another pay for a command");
+        _paidFor(given.nanogrid, given.interval, 0, due, worth);
+        if (ofAward != 0) _mark("command: beside a paid award");
+    }
+
+    /// @dev The price of a request's award counts, for its own energy.
+    function _commandWorth(Commanded memory given, uint256 delivered) private view returns (uint256) {
+        uint256 price = registry.seatOf(given.nanogrid).emergencyPriceUeurKwh;
+        Place memory place = placeOf[_sold(given.nanogrid, given.interval, 0)];
+        if (place.offer == 0 || lots[place.offer].offer.request == 0) return delivered * price / 1000;
+        MeritOrderReference.Bid memory award = _awardAt(lots[place.offer], place.ordinal);
+        if (award.price <= price) return delivered * price / 1000;
+        if (delivered <= award.quantity) return delivered * award.price / 1000;
+        return (award.quantity * award.price + (delivered - award.quantity) * price) / 1000;
+    }
+
+    /// @dev What an award gets by the same reading that had begun before RED.
+    function _paidByAward(Commanded memory given, Told memory told) private view returns (uint256) {
+        Place memory place = placeOf[_sold(given.nanogrid, given.interval, 0)];
+        if (place.offer == 0 || _isSell(lots[place.offer])) return 0;
+        Lot storage lot = lots[place.offer];
+        if (!_isInterrupted(given.nanogrid, given.interval)) return 0;
+        MeritOrderReference.Bid memory award = _awardAt(lot, place.ordinal);
+        uint256 shown = SettlementReference.delivered(award.quantity, lot.offer.direction, told.baseline, told.metered);
+        return shown * award.price / 1000;
+    }
+
+    function _requireDelivered(Commanded memory given, Told memory told) private view {
+        if (told.delivered == 0) return;
         IGridSignals.Command memory command = signals.commandOf(given.nanogrid, given.interval);
-        require(baseline == _baselineOf(given.nanogrid, given.interval, 0), "a command's baseline");
-        require(
-            delivered == SettlementReference.delivered(command.quantity, command.direction, baseline, metered),
-            "a command's delivery"
-        );
+        require(told.baseline == _baselineOf(given.nanogrid, given.interval, 0), "a command's baseline");
+        uint256 shown =
+            SettlementReference.delivered(command.quantity, command.direction, told.baseline, told.metered);
+        require(told.delivered == shown, "a command's delivery");
     }
 
     /* HOLDS */

@@ -22,7 +22,9 @@ abstract contract Stage is CallCounter {
     uint32 internal constant HOLD_WINDOW = 900;
     uint32 internal constant HOLD_TERM = 1800;
     uint96 internal constant HOLD_BOND = 2_000_000;
-    uint32 internal constant UNBONDING = 3 * READING_DEADLINE + HOLD_WINDOW + HOLD_TERM + 900;
+    uint32 internal constant UNBONDING = 4 * READING_DEADLINE + HOLD_WINDOW + HOLD_TERM + HORIZON;
+    /// @dev How long before their interval offers may open.
+    uint32 internal constant HORIZON = 6 * 900;
     uint48 internal constant ADMIN_DELAY = 3600;
     /// @dev 2027-01-31 23:00 UTC: capacity contracts begin an hour later.
     uint256 internal constant START = 1_801_436_400;

@@ -128,6 +128,24 @@ def test_bids_that_the_chain_never_saw_are_late_with_a_reason(room: Room, open_o
     assert status(room, offer) is OfferStatus.CLEARED, "without bids there is nothing to award"
 
 
+def test_a_bid_is_not_refused_while_the_chain_may_have_it_and_the_node_in_use_is_behind(
+    room: Room, open_offer: Callable[[int], str]
+) -> None:
+    """A signed refusal of a bid that is on the chain, and wins there, was possible."""
+    offer = open_offer(CALENDAR_GATE)
+    room.world.at(before(T, 250))
+    receive(room, offer, 0)
+    behind = replace(room.market, index=lambda: None)
+    room.world.at(before(T, 145))
+    bids.post(behind, offer)
+    room.world.at(before(T, 119))
+    rounds.run_due(behind)
+    assert states(room) == [BidState.RECEIVED]
+    rounds.run_due(room.market)
+    assert states(room) == [BidState.POSTED]
+    assert status(room, offer) is OfferStatus.CLEARED
+
+
 def test_bids_of_a_cancelled_offer_do_not_wait_for_ever(room: Room, open_offer: Callable[[int], str]) -> None:
     offer = open_offer(CALENDAR_GATE)
     room.world.at(before(T, 250))

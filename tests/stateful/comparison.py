@@ -95,8 +95,8 @@ def _offers(player: Player) -> Iterator[Fact]:
 
 def _state_of(book: OfferBook) -> tuple[Any, ...]:
     counts = (len(book.bids), len(book.awards))
-    revised = any(posts > 1 for posts in book.posts.values())
-    money = (book.escrow, revised, book.sold_before, book.aggregator, book.cleared_again)
+    highest_revision = max(book.posts.values(), default=1) - 1
+    money = (book.escrow, highest_revision, book.sold_before, book.aggregator, book.cleared_again)
     return (book.status, *counts, book.opened_at, book.cleared_at, *money, book.chain, award_root(book.awards))
 
 

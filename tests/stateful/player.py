@@ -11,6 +11,7 @@ from typing import Any
 
 from market.chain.deployment import Deployment
 from market.domain.settled_records import unpack_results
+from market.domain.settlement import Outcome
 from market.domain.states import OfferStatus
 from tests.stateful.contracts import Contracts, plain
 from tests.stateful.model.market import MarketModel
@@ -129,7 +130,11 @@ class Player:
         for name, *arguments in events:
             self.tally.events[name] += 1
             if name == "AwardsSettled":
-                self.tally.reached.update(f"outcome {result.outcome.name}" for result in unpack_results(arguments[1]))
+                for result in unpack_results(arguments[1]):
+                    self.tally.reached[f"outcome {result.outcome.name}"] += 1
+                    self.tally.reached["interrupted and paid"] += (
+                        result.outcome is Outcome.REVOKED and result.delivered > 0
+                    )
             elif name == "AwardSkipped":
                 self.tally.reached[f"skip {arguments[2].name}"] += 1
             elif name in STATUS_EVENTS:

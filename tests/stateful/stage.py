@@ -40,7 +40,7 @@ PARAMETERS = DeploymentParameters(
     hold_window_s=HOUR,
     hold_term_s=2 * HOUR,
     hold_bond_ueur=20 * EURO,
-    unbonding_s=7 * HOUR,
+    unbonding_s=7 * HOUR + 9 * U // 2,  # offers open up to four and a half units before their interval
 )
 NODES = {7: DSOS[0], 8: DSOS[1]}
 PORTFOLIOS = {3: (7, AGGREGATORS[0], 11), 4: (8, AGGREGATORS[1], 4), 5: (7, AGGREGATORS[1], 2)}

@@ -19,7 +19,8 @@ from scripts.bench.gas.sizes import Study, row_of
 
 SEED: Final = 7
 SIZES: Final = (10, 50, 100, 500, 1000, 2000, 4000, 10_000)
-SETTLED: Final = (10, 50, 100, 500, 1000)
+SMALL: Final = (10, 50, 100, 500, 1000)
+"""Sizes that share a node."""
 IN_CHUNKS: Final = 20_000
 _DELEGATED: Final = Portfolio(30_100, 100, with_gateways=True)
 _NEW: Final = Portfolio(30_200, 100, has_bid_before=False)
@@ -30,10 +31,10 @@ Step = tuple[str, Callable[[], Iterator[Row]]]
 def measure_all(how: str, told: Told) -> list[Row]:
     """Every figure: a few minutes. Large portfolios have nodes of their own: a node copies its state at each block."""
     rows = _measure(
-        [Portfolio(n, n, with_gateways=True) for n in SETTLED] + [_DELEGATED, _NEW], _steps_of_small, how, told
+        [Portfolio(n, n, with_gateways=True) for n in SMALL] + [_DELEGATED, _NEW], _steps_of_small, how, told
     )
-    for n in sorted(set(SIZES) - set(SETTLED)):
-        rows += _measure([Portfolio(n, n)], _steps_of_large, how, told)
+    for n in sorted(set(SIZES) - set(SMALL)):
+        rows += _measure([Portfolio(n, n, with_gateways=True)], _steps_of_large, how, told)
     rows += _measure([Portfolio(IN_CHUNKS, IN_CHUNKS)], _steps_of_largest, how, told)
     for design in DESIGNS:
         rows += _measure_alternative(design, how, told)
@@ -57,13 +58,17 @@ def _steps_of_small(study: Study, portfolios: list[Portfolio]) -> list[Step]:
         *((f"auction, n = {n}", partial(sizes.auction_rows, study, each)) for n, each in sized.items()),
         ("half awarded", partial(single.half_awarded_rows, study, sized[1000], 500)),
         ("claims", partial(single.claim_rows, study, sized[1000])),
+        ("a revision", partial(single.revision_rows, study, sized[1000])),
         ("verdicts", partial(single.verdict_rows, study, sized[1000])),
         *_single_steps(study, sized[100]),
     ]
 
 
 def _steps_of_large(study: Study, portfolios: list[Portfolio]) -> list[Step]:
-    return [(f"auction, n = {each.seats}", partial(sizes.auction_rows, study, each)) for each in portfolios]
+    return [
+        *((f"settling, n = {each.seats}", partial(sizes.settlement_rows, study, each)) for each in portfolios),
+        *((f"auction, n = {each.seats}", partial(sizes.auction_rows, study, each)) for each in portfolios),
+    ]
 
 
 def _steps_of_largest(study: Study, portfolios: list[Portfolio]) -> list[Step]:
@@ -94,6 +99,7 @@ def _steps_of_snapshot(study: Study, portfolios: list[Portfolio]) -> list[Step]:
         ("auction, n = 100", partial(sizes.auction_rows, study, hundred)),
         ("auction, n = 1000", partial(sizes.auction_rows, study, thousand)),
         ("claims", partial(single.claim_rows, study, thousand)),
+        ("a revision", partial(single.revision_rows, study, thousand)),
         ("verdicts", partial(single.verdict_rows, study, hundred)),
         *_single_steps(study, hundred),
     ]

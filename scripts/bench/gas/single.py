@@ -16,7 +16,7 @@ from market.domain.records import BidRecord, PostedBid, WireBid
 from market.domain.signing import address_of
 from market.domain.units import MAX_PASSED_OVER
 from scripts.bench.figures import Row
-from scripts.bench.gas.auction import Auction, open_auction
+from scripts.bench.gas.auction import BATCH, Auction, open_auction
 from scripts.bench.gas.bids import clearing_with, random_bids
 from scripts.bench.gas.scene import (
     BOND_UEUR,
@@ -31,7 +31,7 @@ from scripts.bench.gas.scene import (
     p256_gateway,
 )
 from scripts.bench.gas.settling import Settling, withdraw
-from scripts.bench.gas.sizes import Study, gas_of, settled_whole
+from scripts.bench.gas.sizes import PASSED_OVER, Study, gas_of, settled_whole
 
 REJECTED_SHARE: Final = 0.1
 _NEWCOMER: Final = 30_000
@@ -136,6 +136,29 @@ def claim_rows(study: Study, portfolio: Portfolio) -> Iterator[Row]:
         auction.post_all()
         note = f"{len(clearing.passed_over)} ranks passed over, {len(clearing.awards)} awards"
         yield study.row(f"gas_clear_passing_over_{passed_over}", n, gas_of(auction.clear()), "gas", note)
+
+
+def revision_rows(study: Study, portfolio: Portfolio) -> Iterator[Row]:
+    """What revisions cost all others: posting reads more words, and clearing looks up who has posted last.
+
+    One beside n bids, and so many that they are a twentieth of n.
+    """
+    n = portfolio.seats
+    for suffix, bidders, revisions in (("a_revision", n, 1), ("a_twentieth_revised", n - n // 20, n // 20)):
+        bids = _revised(random_bids(bidders, study.seed), revisions)
+        auction = open_auction(study.scene, portfolio, bids, clearing_with(bids, Side.BUY, PASSED_OVER, study.seed))
+        posted, cleared = gas_of(auction.post_all()), gas_of(auction.clear())
+        awards, passed_over = len(auction.awards), len(auction.clearing.passed_over)
+        note = f"{bidders} bids and {revisions} of them revised, {awards} awards, {passed_over} passed over"
+        yield study.row(f"gas_clear_with_{suffix}", n, cleared, "gas", note)
+        both = (posted + cleared) / n
+        yield study.row(f"gas_post_and_clear_per_bid_with_{suffix}", n, both, "gas/bid", f"batches of {BATCH}; {note}")
+
+
+def _revised(bids: Sequence[PostedBid], revisions: int) -> list[PostedBid]:
+    """The bids, and after them the first of them once more, each a little dearer."""
+    again = [replace(bid.record, price_ueur_kwh=bid.record.price_ueur_kwh + 1, revision=1) for bid in bids[:revisions]]
+    return [*bids, *(PostedBid(record, len(bids) + place) for place, record in enumerate(again))]
 
 
 def _sum_of_better_half(bids: Sequence[PostedBid]) -> int:

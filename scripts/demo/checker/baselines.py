@@ -9,8 +9,6 @@ from market.domain.settlement import Outcome
 from market.domain.units import index_of, portfolio_of
 from scripts.demo.checker.evidence import Event, Evidence
 
-_WITHOUT_BASELINE = frozenset({Outcome.REVOKED, Outcome.ANNULLED})
-
 
 def check_baselines(evidence: Evidence) -> Iterator[str]:
     """The baseline of each settlement is the nanogrid's in the vector whose root was anchored for the interval."""
@@ -22,7 +20,7 @@ def check_baselines(evidence: Evidence) -> Iterator[str]:
     for event in evidence.named("AwardSettled", "CommandSettled"):
         end = event.arguments
         is_award = event.name == "AwardSettled"
-        if end["baseline"] == end["metered"] == 0 or (is_award and Outcome(end["outcome"]) in _WITHOUT_BASELINE):
+        if end["baseline"] == end["metered"] == 0 or (is_award and Outcome(end["outcome"]) is Outcome.ANNULLED):
             continue  # it ended without a reading, for which the other checks want the reason
         interval = offers[end["offer"]]["interval"] if is_award else end["interval"]
         kind = Product(offers[end["offer"]]["product"]).kind if is_award else Kind.ACTIVE

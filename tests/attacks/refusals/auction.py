@@ -14,7 +14,6 @@ from market.domain.units import NO_MARGINAL
 from tests.attacks.arena import (
     HONEST_BIDS,
     NO_REASON,
-    NO_REQUEST,
     REQUEST_PRICE,
     REQUESTED,
     Arena,
@@ -181,23 +180,6 @@ def _(arena: Arena) -> Refused:
 @auction("QuantityBeyondPortfolio")
 def _(arena: Arena) -> Refused:
     return opening(arena, {"quantity": RATED_WH + 1, "rated": RATED_WH}, quantity=RATED_WH + 1)
-
-
-@auction("BaselineNotAnchored")
-def _(arena: Arena) -> Refused:
-    arena.at_before(400)
-    call = arena.opening(request=NO_REQUEST)
-    return refused(call, arena.aggregator, portfolio=PORTFOLIO, interval=arena.interval, kind=0)
-
-
-@auction("BaselineAnchoredTooLate")
-def _(arena: Arena) -> Refused:
-    arena.at_before(300)
-    arena.signal(Phase.YELLOW)
-    arena.send(arena.publishing(), arena.dso)
-    arena.anchor()
-    said = {"anchoredAt": arena.now, "requestedAt": arena.now}
-    return refused(arena.opening(), arena.aggregator, portfolio=PORTFOLIO, interval=arena.interval, **said)
 
 
 @auction("ClosureTooEarly")

@@ -11,7 +11,7 @@ from market.domain.messages import Enrolment
 from market.domain.products import Phase
 from market.domain.signing import sign_message
 from market.domain.trees import baseline_vector
-from tests.attacks.arena import EUR, NO_REASON, Arena, nanogrid, new_key
+from tests.attacks.arena import EUR, NO_REASON, NO_REQUEST, Arena, nanogrid, new_key
 from tests.attacks.refusals import Refused, reaches, refused
 from tests.attacks.refusals.signals import commanding
 from tests.attacks.submission import settle_call
@@ -137,6 +137,12 @@ def _(arena: Arena) -> Refused:
     available_at = arena.now + arena.settlement.functions.unbondingS().call()
     call = arena.settlement.functions.withdrawBond(nanogrid(7))
     return refused(call, arena.anyone, nanogrid=nanogrid(7), availableAt=available_at)
+
+
+@settlement("OfferTooEarly")
+def _(arena: Arena) -> Refused:
+    earliest = arena.far_ahead()
+    return refused(arena.opening(request=NO_REQUEST), arena.aggregator, interval=arena.interval, earliest=earliest)
 
 
 # AWARDS

@@ -10,7 +10,7 @@ from web3.contract.contract import ContractFunction
 from market.domain.messages import CapacityContract
 from market.domain.products import Phase, Product
 from market.domain.typed_data import Domain
-from tests.attacks.arena import NO_REASON, Arena, gateway_key, nanogrid
+from tests.attacks.arena import NO_REASON, NO_REQUEST, Arena, gateway_key, nanogrid
 from tests.attacks.refusals import Refused, reaches, refused
 from tests.contracts_properties.auction_house import FIRST_MONTH, NO_SIGNATURE, NODE, PORTFOLIO, SEATS, U
 
@@ -65,6 +65,14 @@ def _(arena: Arena) -> Refused:
 def _(arena: Arena) -> Refused:
     arena.send(setting(arena, sequence=7), arena.dso)
     return refused(setting(arena, sequence=7), arena.dso, given=7, last=7)
+
+
+@signals("VerdictTooLong")
+def _(arena: Arena) -> Refused:
+    """There are three posts, in one byte."""
+    offer = arena.cleared()
+    call = arena.signals.functions.giveVerdict((offer, b"\1\0", NO_REASON), NO_SIGNATURE)
+    return refused(call, arena.dso, offer=offer, length=2, longest=1)
 
 
 @signals("VerdictTooLate")
@@ -154,6 +162,23 @@ def announcing(arena: Arena, key_of: int = 1) -> ContractFunction:
 def _(arena: Arena) -> Refused:
     arena.anchor()
     return refused(anchoring(arena), arena.oracle, portfolio=PORTFOLIO, interval=arena.interval, kind=0)
+
+
+@metering("BaselineNotAnchored")
+def _(arena: Arena) -> Refused:
+    arena.at_before(400)
+    call = arena.opening(request=NO_REQUEST)
+    return refused(call, arena.aggregator, portfolio=PORTFOLIO, interval=arena.interval, kind=0)
+
+
+@metering("BaselineAnchoredTooLate")
+def _(arena: Arena) -> Refused:
+    arena.at_before(300)
+    arena.signal(Phase.YELLOW)
+    arena.send(arena.publishing(), arena.dso)
+    arena.anchor()
+    said = {"anchoredAt": arena.now, "knownSince": arena.now}
+    return refused(arena.opening(), arena.aggregator, portfolio=PORTFOLIO, interval=arena.interval, **said)
 
 
 @metering("AnchoredTooLate")

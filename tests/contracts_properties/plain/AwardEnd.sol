@@ -29,6 +29,10 @@ library AwardEnds {
         return _with(award, 88, 8, uint256(outcome_));
     }
 
+    function interrupted(AwardEnd award) internal pure returns (AwardEnd) {
+        return _with(award, 129, 1, 0).endedAs(ISettlement.Outcome.REVOKED);
+    }
+
     function penalised(AwardEnd award) internal pure returns (AwardEnd) {
         return _with(award, 129, 1, 1);
     }

@@ -15,7 +15,7 @@ library Sweep {
         uint256 firstPosition;
         uint256 position;
         uint256 whole;
-        uint256[] posts;
+        uint256[] superseded;
         bytes awards;
         bytes rejected;
     }
@@ -27,6 +27,11 @@ library Sweep {
         state.firstPosition = position;
         state.records = records;
         state.rejected = rejected;
+    }
+
+    /// @dev Rejected records are among those that `next` leaves out.
+    function passRejected(State memory) internal pure returns (bool) {
+        return false;
     }
 
     function next(State memory state) internal pure returns (BidRecord) {
@@ -44,11 +49,16 @@ library Sweep {
     /// is not rejected."
     function _counts(State memory state, BidRecord bid) private pure returns (bool) {
         if (bid.quantity() == 0) return false;
-        // Without words nobody has posted twice, so that each record is its nanogrid's last.
-        bool isLast = PostCounts.postsOf(state.posts, bid.index()) == bid.revision() + 1;
-        if (state.posts.length != 0 && !isLast) return false;
+        if (_isSuperseded(state.superseded, bid)) return false;
         uint256 place = state.position / 8;
         if (place >= state.rejected.length) return true;
         return (uint8(state.rejected[place]) >> (state.position % 8)) % 2 == 0;
+    }
+
+    /// @dev Whether the nanogrid has posted again: not where there are no words, and never after a third post.
+    function _isSuperseded(uint256[] memory words, BidRecord bid) private pure returns (bool) {
+        if (bid.revision() >= PostCounts.SUPERSEDED_DEPTH) return false;
+        uint256 place = PostCounts.placeOfSuperseded(bid.index(), bid.revision());
+        return place < words.length && PostCounts.isIn(words[place], bid.index());
     }
 }

@@ -46,24 +46,10 @@ library VectorTree {
     }
 
     function rootOfAwards(bytes memory awards) internal pure returns (bytes32) {
-        return _rootOf(awards, AWARD_LEAF_BYTES);
-    }
-
-    function rootOfBaselines(bytes memory baselines) internal pure returns (bytes32) {
-        uint256 length = baselines.length;
-        if (length % BASELINE_LEAF_BYTES != 0) length += BASELINE_LEAF_BYTES - length % BASELINE_LEAF_BYTES;
-        bytes memory padded = new bytes(length);
-        for (uint256 i = 0; i < baselines.length; ++i) {
-            padded[i] = baselines[i];
-        }
-        return _rootOf(padded, BASELINE_LEAF_BYTES);
-    }
-
-    function _rootOf(bytes memory data, uint256 leafBytes) private pure returns (bytes32) {
         bytes32[] memory peaks = roomy(new bytes32[](0));
-        for (uint32 i = 0; i * leafBytes < data.length; ++i) {
-            uint256 left = data.length - i * leafBytes;
-            append(peaks, i, leafAt(i, data, i * leafBytes, left < leafBytes ? left : leafBytes));
+        for (uint32 i = 0; i * AWARD_LEAF_BYTES < awards.length; ++i) {
+            uint256 left = awards.length - i * AWARD_LEAF_BYTES;
+            append(peaks, i, leafAt(i, awards, i * AWARD_LEAF_BYTES, left < AWARD_LEAF_BYTES ? left : AWARD_LEAF_BYTES));
         }
         return root(peaks);
     }

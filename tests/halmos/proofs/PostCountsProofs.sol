@@ -21,6 +21,20 @@ contract PostCountsProofs is Symbolic {
         assert(place < 768); // 2^16 indices, 256 a word, three words each
     }
 
+    /// @dev It is the bit of the post after it.
+    function check_a_superseded_post_has_a_bit_of_its_own(uint16 index, uint8 revision, uint16 other, uint8 revisionOfOther)
+        external
+        pure
+    {
+        vm.assume(revision < PostCounts.SUPERSEDED_DEPTH && revisionOfOther < PostCounts.SUPERSEDED_DEPTH);
+        uint256 place = PostCounts.placeOfSuperseded(index, revision);
+        bool sameBit = place == PostCounts.placeOfSuperseded(other, revisionOfOther)
+            && PostCounts.isIn(1 << (index % PostCounts.INDICES_PER_WORD), other);
+        assert(sameBit == (index == other && revision == revisionOfOther));
+        assert(place < 512); // 2^16 indices, 256 a word, two words each
+        assert(PostCounts.placeOfPosts(place) == PostCounts.placeOf(index, uint256(revision) + 1));
+    }
+
     function check_a_first_post_is_counted_once(PostingLane.Seats memory seats, uint96 word) external pure {
         _countedOnce(seats, word, 0);
     }

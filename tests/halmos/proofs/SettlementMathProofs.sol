@@ -53,6 +53,19 @@ contract SettlementMathProofs is Symbolic {
         assert(missing.delivered() == 0 && missing.isPenalised() == (record.quantity() > 1));
     }
 
+    function check_an_interrupted_award_keeps_its_pay_and_costs_no_penalty(
+        BidRecord record,
+        bool isDown,
+        int32 baseline,
+        int32 metered
+    ) external pure {
+        AwardEnd read = SettlementMath.byReading(AwardEnds.open(record, 0), isDown, baseline, metered);
+        AwardEnd end = read.interrupted();
+        assert(end.delivered() == read.delivered() && !end.isPenalised() && !end.isSkipped());
+        assert(AwardEnd.unwrap(end) == AwardEnd.unwrap(read.interrupted().interrupted()));
+        assert(SettlementMath.penaltyOf(end) == 0);
+    }
+
     function check_a_sell_award_without_reading_counts_as_taken(BidRecord record) external pure {
         AwardEnd missing = SettlementMath.missing(AwardEnds.open(record, 0), IMeritOrderAuction.Side.SELL);
         assert(missing.delivered() == record.quantity());

@@ -90,6 +90,7 @@ class AuctionModel(RequestsModel):
         needed_by = self.context.now if given.request == NO_REQUEST else self._require_answers(given)
         self._require_baseline(given, needed_by)
         self._require_closure(given)
+        self.settlement.require_within_horizon(given.interval)
         session = (given.portfolio, given.interval, Product(given.product).kind)
         if session in self.pending:
             raise Refused("OfferPending", *session, self.pending[session])

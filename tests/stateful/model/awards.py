@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -13,7 +13,9 @@ from market.domain.records import AwardRecord, pack_awards
 from market.domain.settled_records import READING_BYTES, AwardResult
 from market.domain.settlement import (
     AwardSettlement,
-    command_price_ueur_kwh,
+    AwardTerms,
+    command_due_ueur,
+    interrupted,
     settle_annulled,
     settle_award,
     settle_command,
@@ -23,7 +25,7 @@ from market.domain.settlement import (
 )
 from market.domain.states import OfferStatus
 from market.domain.trees import award_range, award_root, baseline_root, baseline_values, leaf_hash, root_of_range
-from market.domain.units import P256_SIGNATURE_BYTES, RECORD_BYTES, RECORDS_PER_LEAF, SIGNATURE_BYTES
+from market.domain.units import NO_BASELINE, P256_SIGNATURE_BYTES, RECORD_BYTES, RECORDS_PER_LEAF, SIGNATURE_BYTES
 from tests.stateful.model.bindings import STATUS_AT, Binding, require_bound
 from tests.stateful.model.refusal import ZERO_ADDRESS, Context, Refused
 from tests.stateful.model.registry import ORACLE
@@ -56,27 +58,25 @@ class Judgement:
     is_missing: bool = False
 
 
-def split_readings(packed: bytes) -> list[AwardReading]:
-    """The readings of `settle`; refused where the last one is not whole."""
-    readings, at = [], 0
-    while at + READING_BYTES <= len(packed):
+def split_readings(packed: bytes) -> Iterator[AwardReading]:
+    """The readings of `settle`, one after the other; refused at the last one where that is not whole."""
+    at = 0
+    while at < len(packed):
         ordinal = int.from_bytes(packed[at : at + 3], "big")
         active, reactive = (int.from_bytes(packed[at + by : at + by + 4], "big", signed=True) for by in (3, 7))
         sequence = int.from_bytes(packed[at + 11 : at + READING_BYTES], "big")
         end = at + READING_BYTES + (P256_SIGNATURE_BYTES if ordinal & P256_FLAG else SIGNATURE_BYTES)
-        signature = packed[at + READING_BYTES : end]
-        readings.append((ordinal % P256_FLAG, active, reactive, sequence, signature))
+        if end > len(packed):
+            raise Refused("MalformedReadings", len(packed))
+        yield (ordinal % P256_FLAG, active, reactive, sequence, packed[at + READING_BYTES : end])
         at = end
-    if at != len(packed):
-        raise Refused("MalformedReadings", len(packed))
-    return readings
 
 
 def only_reading(packed: bytes) -> AwardReading:
     """The reading of `settleAward`, which needs no signature."""
     if len(packed) == READING_BYTES:  # of either kind: the flag says how long a signature would be
         packed = bytes((packed[0] & 0x7F,)) + packed[1:] + bytes(SIGNATURE_BYTES)
-    readings = split_readings(packed)
+    readings = list(split_readings(packed))
     if len(readings) != 1:
         raise Refused("MalformedReadings", len(packed))
     return readings[0]
@@ -98,13 +98,15 @@ class AwardsModel:
         self._require_over(book.terms.interval)
         self._require_baselines(book, binding, baselines)
         self._require_range(book, awards, binding)
-        given = split_readings(readings)
-        judgements = [self._award_at(book, awards, reading[0]) for reading in given]
-        for judgement, reading in zip(judgements, given, strict=True):
+        judgements = []
+        for reading in split_readings(readings):
+            judgement = self._award_at(book, awards, reading[0])
+            judgements.append(judgement)
             index = judgement.award.index
             if (index + 1) * VALUE_BYTES > len(baselines):
                 raise Refused("WrongBaselines", offer)
-            self._judge_reading(sender, book, judgement, reading, baseline_values(baselines)[index])
+            value = self._given(offer, baseline_values(baselines)[index])
+            self._judge_reading(sender, book, judgement, reading, value)
         require_bound(self.settlement, book, binding)
         self._book(book, judgements)
 
@@ -197,7 +199,14 @@ class AwardsModel:
         nodes, leaves = [leaf_hash(leaf[0], leaf[1])], -(-count // RECORDS_PER_LEAF)
         if not in_place or anchor is None or root_of_range(leaf[0], nodes, leaves, leaf[2]) != anchor.root:
             raise Refused("WrongBaselines", offer)
-        return baseline_values(leaf[1])[index % RECORDS_PER_LEAF]
+        return self._given(offer, baseline_values(leaf[1])[index % RECORDS_PER_LEAF])
+
+    @staticmethod
+    def _given(offer: bytes, baseline: int) -> int:
+        """Nothing is settled against a baseline that a nanogrid does not have."""
+        if baseline == NO_BASELINE:
+            raise Refused("WrongBaselines", offer)
+        return baseline
 
     # JUDGING
 
@@ -207,36 +216,45 @@ class AwardsModel:
         if self._ends_without_reading(book, judgement):
             return
         given = Reading(self._nanogrid(book, judgement.award), book.terms.interval, *reading[1:4])
-        judgement.skip = self._check(sender, given, reading[4])
+        is_interrupted = self._is_interrupted(given.nanogrid, given.interval)
+        judgement.skip = self._check(sender, given, reading[4], must_be_announced=is_interrupted)
         terms = self.settlement.terms_of(book, judgement.award)
-        judgement.end = settle_award(terms, baseline, self._metered(book.kind, given))
+        end = settle_award(terms, baseline, self._metered(book.kind, given))
+        judgement.end = interrupted(end) if is_interrupted else end
 
     def _judge_missing(self, book: OfferBook, judgement: Judgement) -> None:
         if self._ends_without_reading(book, judgement):
             return
         judgement.is_missing = True
-        judgement.end = settle_missing(self.settlement.terms_of(book, judgement.award))
+        end = settle_missing(self.settlement.terms_of(book, judgement.award))
         nanogrid = self._nanogrid(book, judgement.award)
+        judgement.end = interrupted(end) if self._is_interrupted(nanogrid, book.terms.interval) else end
         if self.context.now < self.reading_deadline(nanogrid, book.terms.interval):
             judgement.skip = Skip.DEADLINE_NOT_REACHED
 
     def _ends_without_reading(self, book: OfferBook, judgement: Judgement) -> bool:
-        """RED before the interval, a command in the award's place, or readings that differ."""
+        """RED before the interval, which stands since it has begun or by a command, or readings that differ."""
         terms, interval = self.settlement.terms_of(book, judgement.award), book.terms.interval
         nanogrid = self._nanogrid(book, judgement.award)
-        signals = self.settlement.signals
-        red_since = signals.light(self.settlement.registry.node_of(book.terms.portfolio), interval).red_since
-        revoked = 0 < red_since < interval <= self.context.now
-        if revoked or (red_since and (nanogrid, interval) in signals.commands):
+        stands = interval <= self.context.now or (nanogrid, interval) in self.settlement.signals.commands
+        if 0 < self._red_since(nanogrid, interval) < interval and stands:
             judgement.end = settle_revoked(terms)
         elif (nanogrid, interval) in self.settlement.metering.annulled:
             judgement.end = settle_annulled(terms)
         return judgement.end is not None
 
-    def _check(self, sender: str, given: Reading, signature: bytes) -> Skip:
+    def _is_interrupted(self, nanogrid: int, interval: int) -> bool:
+        """A command beside awards that had begun before RED."""
+        is_commanded = (nanogrid, interval) in self.settlement.signals.commands
+        return is_commanded and self._red_since(nanogrid, interval) >= interval
+
+    def _red_since(self, nanogrid: int, interval: int) -> int:
+        return self.settlement.signals.light(self.settlement.registry.node_of(nanogrid >> 16), interval).red_since
+
+    def _check(self, sender: str, given: Reading, signature: bytes, *, must_be_announced: bool) -> Skip:
         """Whether a reading counts: a verifier's by its signature, any other, or one without, by its announcement."""
         is_verifier = self.settlement.registry.has_role(ORACLE, sender)
-        if is_verifier and any(signature[:32]):
+        if is_verifier and any(signature[:32]) and not must_be_announced:
             signer = self.context.gateway_signer(given, signature)
             is_gateways = signer is not None and signer == self.settlement.gateways.get(given.nanogrid)
             return Skip.NONE if is_gateways else Skip.BAD_SIGNATURE
@@ -298,7 +316,7 @@ class AwardsModel:
         if book.terms.side == Side.BUY:
             assert end.reserve_ueur == end.paid_ueur + end.margin_ueur + end.refunded_ueur
             ledger.credit_seat(nanogrid, end.paid_ueur)
-            self.settlement.note_payment(nanogrid, book.terms.interval, int(book.kind), end.paid_ueur)
+            self.settlement.note_payment(nanogrid, book.terms.interval, int(book.kind), end.paid_ueur, end.paid_ueur)
         else:
             from_balance = min(end.paid_ueur, ledger.seats[nanogrid])
             ledger.take_from_seat(nanogrid, from_balance)
@@ -324,17 +342,21 @@ class AwardsModel:
         self._require_open_command(nanogrid, interval)
         self._require_over(interval)
         given = Reading(nanogrid, interval, *reading[1:4])
+        kind = self.settlement.command_kind(nanogrid, interval)
         is_annulled = (nanogrid, interval) in self.settlement.metering.annulled
-        skip = Skip.ANNULLED_READING if is_annulled else self._check(sender, given, reading[4])
+        has_begun = (nanogrid, interval, kind) in self.settlement.auction.winners and self._is_interrupted(
+            nanogrid, interval
+        )
+        skip = self._check(sender, given, reading[4], must_be_announced=has_begun)
+        skip = Skip.ANNULLED_READING if is_annulled else skip
         if skip is Skip.BAD_SIGNATURE:
             raise Refused("BadReadingSignature", nanogrid, interval)
         if skip is not Skip.NONE:
             raise Refused("CommandNotSettleable", nanogrid, interval, skip)
-        kind = self.settlement.command_kind(nanogrid, interval)
         index = nanogrid & 0xFFFF
         value = self._proven_baseline(award_offer, (nanogrid >> 16, interval, kind), index, baseline)
-        price = self._command_price(nanogrid, interval, kind, award_offer, award, reading[0])
-        self._end_command(nanogrid, interval, price, value, self._metered(kind, given))
+        beside = self._award_beside(nanogrid, interval, kind, award_offer, award, reading[0])
+        self._end_command(nanogrid, interval, beside, value, self._metered(kind, given))
 
     def expire_command(self, sender: str, nanogrid: int, interval: int) -> None:
         self._require_open_command(nanogrid, interval)
@@ -342,7 +364,7 @@ class AwardsModel:
         is_annulled = (nanogrid, interval) in self.settlement.metering.annulled
         if not is_annulled and self.context.now < deadline:
             raise Refused("DeadlineNotReached", deadline)
-        self._end_command(nanogrid, interval, 0, 0, 0)
+        self._end_command(nanogrid, interval, None, 0, 0)
 
     def _require_open_command(self, nanogrid: int, interval: int) -> None:
         payment = self.settlement.commands.get((nanogrid, interval))
@@ -351,10 +373,12 @@ class AwardsModel:
         if payment.settled:
             raise Refused("CommandAlreadySettled", nanogrid, interval)
 
-    def _command_price(self, nanogrid: int, interval: int, kind: int, offer: bytes, given: Range, ordinal: int) -> int:
-        emergency = self.settlement.registry.seats[nanogrid].emergency_price
+    def _award_beside(
+        self, nanogrid: int, interval: int, kind: int, offer: bytes, given: Range, ordinal: int
+    ) -> AwardTerms | None:
+        """The award of the command's kind, which must be shown where there is one."""
         if (nanogrid, interval, kind) not in self.settlement.auction.winners:
-            return emergency
+            return None
         if offer == NO_OFFER:
             raise Refused("ReplacedAwardMissing", nanogrid, interval)
         book = self._final(offer)
@@ -362,16 +386,22 @@ class AwardsModel:
         award = self._award_at(book, given, ordinal).award
         if (self._nanogrid(book, award), book.terms.interval, book.kind) != (nanogrid, interval, kind):
             raise Refused("ReplacedAwardMissing", nanogrid, interval)
-        return command_price_ueur_kwh(emergency, award.price_ueur_kwh if book.terms.side == Side.BUY else None)
+        return self.settlement.terms_of(book, award)
 
-    def _end_command(self, nanogrid: int, interval: int, price: int, baseline: int, metered: int) -> None:
+    def _end_command(
+        self, nanogrid: int, interval: int, beside: AwardTerms | None, baseline: int, metered: int
+    ) -> None:
         ledger, payment = self.settlement.ledger, self.settlement.commands[nanogrid, interval]
         command = self.settlement.signals.commands[nanogrid, interval]
         payment.settled = True
         id_ = command_escrow(nanogrid, interval)
         reserve, balance = ledger.escrows[id_], ledger.accounts[payment.dso].balance
         direction = Direction(command.direction)
-        end = settle_command(command.quantity, direction, price, reserve, balance, baseline, metered)
+        emergency = self.settlement.registry.seats[nanogrid].emergency_price
+        has_begun = self._is_interrupted(nanogrid, interval)
+        end = settle_command(
+            command.quantity, direction, emergency, reserve, balance, baseline, metered, beside, has_begun=has_begun
+        )
         ledger.take_escrow(id_, reserve)
         ledger.credit_account(payment.dso, end.refunded_ueur)
         ledger.debit_account(payment.dso, end.from_balance_ueur)
@@ -379,7 +409,8 @@ class AwardsModel:
             ledger.add_account_debt(payment.dso, nanogrid, end.unpaid_ueur)
         ledger.credit_seat(nanogrid, end.paid_ueur)
         kind = self.settlement.command_kind(nanogrid, interval)
-        self.settlement.note_payment(nanogrid, interval, kind, end.paid_ueur + end.unpaid_ueur)
+        worth = command_due_ueur(end.delivered, emergency, beside)
+        self.settlement.note_payment(nanogrid, interval, kind, end.paid_ueur + end.unpaid_ueur, worth)
         energies = (end.delivered, baseline, metered)
         money = (end.paid_ueur, end.refunded_ueur, end.unpaid_ueur)
         self.context.emit("CommandSettled", nanogrid, interval, *energies, *money)

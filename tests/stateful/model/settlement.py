@@ -79,7 +79,9 @@ class SettlementModel:
     settled: dict[tuple[bytes, int], Outcome] = field(default_factory=dict)
     holds: dict[tuple[bytes, int], HoldState] = field(default_factory=dict)
     paid: Counter[tuple[int, int, int]] = field(default_factory=Counter)
-    """How often a nanogrid was paid for an interval and kind."""
+    """What a nanogrid was paid for an interval and kind, by an award and a command. [micro-euro]"""
+    worth: Counter[tuple[int, int, int]] = field(default_factory=Counter)
+    """The most that one of them is worth by itself. [micro-euro]"""
 
     def terms_of(self, book: OfferBook, award: AwardRecord) -> AwardTerms:
         """What an award's end depends on."""
@@ -94,9 +96,15 @@ class SettlementModel:
         request = self.auction.requests.get(book.terms.request)
         return request.dso if request else book.aggregator
 
-    def note_payment(self, nanogrid: int, interval: int, kind: int, amount: int) -> None:
-        self.paid[nanogrid, interval, kind] += bool(amount)
-        assert self.paid[nanogrid, interval, kind] <= 1, "an interval of a nanogrid was paid twice"
+    def note_payment(self, nanogrid: int, interval: int, kind: int, amount: int, worth: int) -> None:
+        """An award, or a command beside it, is paid. worth: what it would be paid were it alone [micro-euro].
+
+        The two together are never paid more than one of them is worth: no interval is paid twice.
+        """
+        place = (nanogrid, interval, kind)
+        self.paid[place] += amount
+        self.worth[place] = max(self.worth[place], worth)
+        assert self.paid[place] <= self.worth[place], "an interval of a nanogrid was paid twice"
 
     # GATEWAYS
 
@@ -258,6 +266,11 @@ class SettlementModel:
         bond.available_at = self.context.now + self.parameters.unbonding_s
         self.context.emit("UnbondingStarted", given.nanogrid, given.amount_ueur, bond.available_at)
         self.ledger.update_cover(given.nanogrid)
+
+    def require_within_horizon(self, interval: int) -> None:
+        earliest = interval - self.parameters.offer_horizon_s
+        if self.context.now < earliest:
+            raise Refused("OfferTooEarly", interval, earliest)
 
     def withdraw_bond(self, sender: str, nanogrid: int) -> None:
         bond = self.ledger.bonds[nanogrid]

@@ -114,6 +114,9 @@ class SignalsModel:
         deadline = self.calendar.clearing_deadline(offer.terms.gate_closure)
         if self.context.now > deadline:
             raise Refused("VerdictTooLate", given.offer, deadline)
+        length, longest = len(given.rejected), len(offer.bids) // 8 + 1
+        if length > longest:
+            raise Refused("VerdictTooLong", given.offer, length, longest)
         self.verdicts[given.offer] = GivenVerdict(given.rejected, self.context.now)
         self.context.emit("VerdictGiven", *verdict, author)
 

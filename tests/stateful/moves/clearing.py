@@ -141,7 +141,7 @@ def give_verdict(turn: Turn, book: OfferBook | None = None) -> bool:
     if book:
         id_, positions = book.id, [award.position for award in book.awards]
     rejected = rejected_bitmap(turn.chance.sample(positions, min(len(positions), turn.chance.randrange(4))))
-    verdict = Verdict(id_, rejected, bytes(32))
+    verdict = Verdict(id_, turn.mostly(rejected, [rejected + bytes(2), bytes(40)], 0.05), bytes(32))
     node = turn.model.registry.node_of(book.terms.portfolio) if book else 7
     sender, signature = turn.decided(turn.dso_of(node), verdict)
     return turn.do(sender, "GridSignals", "giveVerdict", verdict.arguments(), signature)

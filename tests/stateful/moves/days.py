@@ -7,7 +7,7 @@ from collections.abc import Callable
 from market.domain.messages import Unbonding
 from market.domain.products import Phase, Side
 from market.domain.states import OfferStatus
-from tests.stateful.actors import STRANGER
+from tests.stateful.actors import ORACLE, STRANGER
 from tests.stateful.model.auction import OfferBook
 from tests.stateful.model.requests import NO_REQUEST
 from tests.stateful.moves import auctions, clearing, ends, money, offices
@@ -110,7 +110,7 @@ def _after(turn: Turn, book: OfferBook) -> None:
     """What may come between a result and its payment; the rest is left to whoever comes next."""
     if not book.awards or turn.happens(0.3):
         return
-    between = turn.one_of([_redden, _redden, _dispute, _announce, _lie, _leave, _measure, _measure])
+    between = turn.one_of([_redden, _redden, _interrupt, _dispute, _announce, _lie, _leave, _measure, _measure])
     between(turn, book)
     if turn.happens(0.6):
         ends.settle(turn, book)
@@ -140,6 +140,19 @@ def _redden(turn: Turn, book: OfferBook) -> None:
             ends.end_a_command(turn, place)
     if turn.happens(0.5):
         money.deposit(turn)
+
+
+def _interrupt(turn: Turn, book: OfferBook) -> None:
+    """RED and commands when the awards have begun: their readings are announced, and pay both."""
+    node, interval = turn.model.registry.node_of(book.terms.portfolio), book.terms.interval
+    turn.player.jump(interval + U // 2)
+    auctions.set_signal(turn, node, interval, Phase.RED)
+    for award in book.awards:
+        ends.command(turn, book.terms.portfolio << 16 | award.index, interval)
+    _measure(turn, book)
+    for _ in book.awards:
+        ends.announce_reading(turn, book)
+    ends.settle(turn, book, ORACLE.address)
 
 
 def _dispute(turn: Turn, book: OfferBook) -> None:

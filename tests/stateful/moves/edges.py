@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from functools import partial
 
-from market.domain.products import Phase
+from market.domain.products import Kind, Phase
 from market.domain.states import OfferStatus
 from tests.stateful.actors import REFEREE, STRANGER
 from tests.stateful.model.auction import OfferBook
+from tests.stateful.model.requests import NO_REQUEST
 from tests.stateful.moves import auctions, clearing, ends, offices
 from tests.stateful.moves.turn import Turn
 from tests.stateful.stage import PARAMETERS
@@ -34,6 +35,7 @@ def stand_on_an_edge(turn: Turn) -> None:
 def _edges(turn: Turn) -> Iterator[Edge]:
     for book in turn.model.auction.offers.values():
         yield from _edges_of(turn, book)
+    yield from _openings(turn)
     calendar = turn.model.calendar
     for id_, request in turn.model.auction.requests.items():
         for interval in request.available:
@@ -55,6 +57,14 @@ def _edges(turn: Turn) -> Iterator[Edge]:
     for nanogrid, seat in turn.model.registry.seats.items():
         if seat.announced[1]:
             yield seat.announced[1] - 1, partial(offices.complete_transfer, nanogrid=nanogrid)
+
+
+def _openings(turn: Turn) -> Iterator[Edge]:
+    """When intervals that have their baselines come within the horizon of offers."""
+    for portfolio, interval, kind in turn.model.metering.baselines:
+        if kind == Kind.ACTIVE and portfolio in turn.model.registry.portfolios:
+            open_early = partial(auctions.open_offer, portfolio=portfolio, interval=interval, request=NO_REQUEST)
+            yield interval - PARAMETERS.offer_horizon_s - 1, open_early
 
 
 def _edges_of(turn: Turn, book: OfferBook) -> Iterator[Edge]:

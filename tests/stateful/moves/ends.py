@@ -9,7 +9,7 @@ from market.domain.products import Direction, Kind, Phase
 from market.domain.settled_records import ANNOUNCED, SettlementReading, pack_readings
 from market.domain.states import OfferStatus
 from market.domain.trees import award_range, baseline_leaf, baseline_vector
-from market.domain.units import P256_SIGNATURE_BYTES, RECORD_BYTES
+from market.domain.units import NO_BASELINE, P256_SIGNATURE_BYTES, RECORD_BYTES
 from tests.stateful.actors import AGGREGATORS, BY_ADDRESS, DSOS, GATEWAYS, ORACLE, REFEREE, STRANGER, garbled
 from tests.stateful.model.auction import OfferBook
 from tests.stateful.model.awards import BaselineLeaf, Range
@@ -45,16 +45,19 @@ def _forgeries(first: int, content: bytes, proof: list[bytes]) -> list[Range]:
     ]
 
 
+def _usual(nanogrid: int, interval: int, kind: Kind) -> int:
+    """What the gateway measures where nobody asks for a change: the baseline, or 0 where it has none."""
+    index = nanogrid & 0xFFFF
+    base = baselines(nanogrid >> 16, interval, kind)[index] if index < BASELINE_VALUES else NO_BASELINE
+    return 0 if base == NO_BASELINE else base
+
+
 def _reading(turn: Turn, nanogrid: int, interval: int) -> Reading:
     """What the gateway measured: mostly about what was awarded, in the direction asked."""
     announced = turn.model.metering.announced.get((nanogrid, interval))
     if announced and turn.happens(0.85):
         return announced.reading
-    energies = []
-    for kind in (0, 1):
-        index = nanogrid & 0xFFFF
-        base = baselines(nanogrid >> 16, interval, kind)[index] if index < BASELINE_VALUES else 0
-        energies.append(base + turn.one_of(CHANGES) * turn.one_of([-1, 1]))
+    energies = [_usual(nanogrid, interval, kind) + turn.one_of(CHANGES) * turn.one_of([-1, 1]) for kind in Kind]
     return Reading(nanogrid, interval, *energies, turn.chance.choice([1, 1, 2]))
 
 
@@ -253,6 +256,12 @@ def end_a_command(turn: Turn, place: tuple[int, int] | None = None) -> None:
         return
     reading = _command_reading(turn, nanogrid, interval)
     offer, award, ordinal = _replaced(turn, nanogrid, interval)
+    if offer != NO_REQUEST and turn.happens(0.5):  # where the award had begun, only an announced one counts
+        given = _signed(turn, reading)
+        turn.do(STRANGER.address, "MeteringOracle", "announceReading", reading.arguments(), given)
+        book = turn.model.auction.offers.get(offer)
+        if book is not None and turn.happens(0.5):
+            settle(turn, book, ORACLE.address)
     signature = _signed(turn, reading)
     energies = (reading.active_energy_wh, reading.reactive_energy_varh, reading.sequence)
     shown = (ordinal, *energies, signature)
@@ -265,10 +274,9 @@ def _command_reading(turn: Turn, nanogrid: int, interval: int) -> Reading:
     """Mostly the command is obeyed."""
     given = turn.model.signals.commands.get((nanogrid, interval))
     announced = turn.model.metering.announced.get((nanogrid, interval))
-    index = nanogrid & 0xFFFF
-    if given is None or announced or index >= BASELINE_VALUES or turn.happens(0.3):
+    if given is None or announced or turn.happens(0.3):
         return _reading(turn, nanogrid, interval)
-    base = baselines(nanogrid >> 16, interval, Kind.ACTIVE)[index]
+    base = _usual(nanogrid, interval, Kind.ACTIVE)
     return Reading(nanogrid, interval, base - given.quantity * Direction(given.direction).sign, 0, 1)
 
 
