@@ -26,6 +26,10 @@ log = structlog.get_logger(__name__)
 RECEIPTS_WITHIN_S = 10.0
 """How long (real time) the agent stays busy for receipts of its readings before it sleeps on."""
 FIRST_CONTACT_S = 30.0
+HEARD_WITHIN_S = 3.0
+"""How long a start waits for the oracle's word of the time, from which a wrong clock is known."""
+SURE_WITHIN_S = 8.0
+"""How long for another one, where the first does not tell."""
 STOP_WITHIN_S = 12.0
 """After a signal to end, how long the goodbyes to broker and clock may take."""
 
@@ -50,8 +54,11 @@ class Agent:
         async with httpx.AsyncClient(timeout=30.0) as client, contextlib.AsyncExitStack() as stack:
             board = OfferBoard()
             hosted = [await self._host(folder, client, board, stack) for folder in self._folders]
+            if not isinstance(self._clock, SimulatedClock):
+                for each in hosted:
+                    each.gateway.hold()
             lines = [asyncio.create_task(each.gateway.link.run()) for each in hosted]
-            lines += [asyncio.create_task(each.gateway.obey_owner()) for each in hosted]
+            lines += [asyncio.create_task(each.gateway.keep_watch()) for each in hosted]
             lines += [
                 asyncio.create_task(Renewal(Holder.of(each.gateway.parts.folder), client, self.metrics).run())
                 for each in hosted
@@ -76,9 +83,14 @@ class Agent:
         return _Hosted(gateway, Bidder(parts, api, board, self.metrics))
 
     async def _first_contact(self, hosted: Sequence[_Hosted], stop: asyncio.Event) -> None:
-        """In simulated time nothing moves before the broker knows this process; in real time nobody waits for it."""
-        if isinstance(self._clock, SimulatedClock) and not stop.is_set():
+        """In simulated time nothing moves before the broker knows this process; in real time the oracle is given a
+        moment to say what time it is, since nothing tells a clock that is wrong from the start otherwise."""
+        if stop.is_set():
+            return
+        if isinstance(self._clock, SimulatedClock):
             await asyncio.gather(*(each.gateway.settle(FIRST_CONTACT_S) for each in hosted))
+        else:
+            await asyncio.gather(*(each.gateway.first_word(HEARD_WITHIN_S, SURE_WITHIN_S) for each in hosted))
 
     async def _work(self, hosted: Sequence[_Hosted]) -> None:
         while True:
@@ -93,8 +105,9 @@ class Agent:
 
     async def _run_due(self, each: _Hosted, now: int) -> None:
         await each.gateway.run_due(now)
-        # A cut uplink carries no bids either.
-        await each.bidder.run_due(now, each.gateway.link.is_wanted)
+        # A cut uplink carries no bids either, and by a wrong clock their moments would be marked done.
+        if not each.gateway.is_clock_wrong:
+            await each.bidder.run_due(now, each.gateway.link.is_wanted)
 
     def _patience_s(self, each: _Hosted) -> float:
         """With a line to the broker, time for the receipts; without one, simulated time waits until it is back."""

@@ -236,6 +236,13 @@ class Buffer:
         statement = statement.where(~acknowledgements.c.sent).order_by(acknowledgements.c.number).limit(limit)
         return [(row.number, row.payload.encode()) for row in self._rows(statement)]
 
+    def sent_acknowledgements(self) -> list[bytes]:
+        """Payloads of the acknowledgements that the broker has taken, oldest first."""
+        statement = (
+            select(acknowledgements.c.payload).where(acknowledgements.c.sent).order_by(acknowledgements.c.number)
+        )
+        return [row.payload.encode() for row in self._rows(statement)]
+
     def acknowledged(self, number: int) -> None:
         """The broker took an acknowledgement."""
         with self._writer.begin() as connection:

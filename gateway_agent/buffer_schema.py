@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import (
     Boolean,
@@ -105,6 +105,10 @@ journal = Table(
 )
 
 
+_LOG_BYTES: Final = 512_000
+"""How long the write-ahead log may grow: by default four megabytes, for each gateway of a small disk."""
+
+
 def open_engine(path: Path, *, most_megabytes: int) -> Engine:
     """The database of a file, made when it is not there: WAL, every commit on disk (synchronous=FULL), bounded."""
     engine = create_engine(f"sqlite:///{path}", connect_args={"timeout": 30})
@@ -116,6 +120,8 @@ def open_engine(path: Path, *, most_megabytes: int) -> Engine:
         for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=30000"):
             cursor.execute(f"PRAGMA {pragma}")
         page_bytes = cursor.execute("PRAGMA page_size").fetchone()[0]
+        cursor.execute(f"PRAGMA wal_autocheckpoint={_LOG_BYTES // page_bytes}")
+        cursor.execute(f"PRAGMA journal_size_limit={_LOG_BYTES}")
         cursor.execute(f"PRAGMA max_page_count={most_megabytes * 1_000_000 // page_bytes}")
         cursor.close()
 

@@ -21,6 +21,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from gateway_agent.agent import run_agent
 from gateway_agent.buffer import Buffer
+from gateway_agent.clock_check import Standing
 from gateway_agent.configuration import (
     BROKER_FILE,
     BUFFER_FILE,
@@ -187,6 +188,7 @@ def _status(folder: Path) -> dict[str, Any]:
             "sequence": buffer.head().sequence,
             "readings": buffer.counts(),
             "hash_chain": "whole" if broken is None else f"broken before sequence {broken}",
+            "clock": buffer.value("clock") or {"standing": Standing.UNKNOWN.value},
             "last_boundary": buffer.value("boundary"),
             "applied": buffer.value("applied"),
             "open_dispatches": {id_: each.state.name for id_, each in buffer.dispatches(only_open=True).items()},

@@ -17,6 +17,8 @@ import structlog
 from gateway_agent import SOFTWARE_VERSION
 from gateway_agent.buffer import REFUSED, WAITING, Moment
 from gateway_agent.checkpoints import GatewayPoint
+from gateway_agent.clock_check import Standing
+from gateway_agent.clock_watch import ClockWatch
 from gateway_agent.control import Applied, Control
 from gateway_agent.dispatch import Authorities, Conditions, Tracked, advance, receive, running
 from gateway_agent.drivers import DriverError, Measurement, Registers
@@ -30,14 +32,25 @@ from market import checkpoints
 from market.clock import Clock
 from market.domain.errors import MeritgridError
 from market.domain.states import DispatchState
-from oracle.messages import DispatchSnapshot, Liveness, Plan, PlantSummary, Receipts, SignedReading
+from oracle.messages import (
+    DispatchSnapshot,
+    Liveness,
+    Plan,
+    PlantSummary,
+    Receipts,
+    RetainedMessage,
+    SignedReading,
+)
 
 log = structlog.get_logger(__name__)
 
 MAX_CATCH_UP_INTERVALS: Final = 3_000
 STATUS_EVERY_BOUNDARIES: Final = 4
-OWNER_LOOK_S: Final = 1.0
+LOOK_S: Final = 1.0
 _REMEMBERED_UNITS: Final = 10
+_LOOK_AT_START_S: Final = 0.05
+_NEWEST: Final = {DispatchSnapshot.CHANNEL: "revision", Plan.CHANNEL: "plan_issued_at"}
+"""Channel -> the value of the buffer that keeps which of its messages was the newest."""
 
 
 class Gateway:
@@ -47,11 +60,11 @@ class Gateway:
         enrolled = parts.enrolled
         self.parts = parts
         self.name = f"{enrolled.nanogrid}"
-        self._clock = clock
         self._metrics = metrics
         self._buffer = parts.buffer
         self._driver = parts.driver
         self._unit_s = enrolled.time_unit_s
+        self._watch = ClockWatch(clock, self._unit_s, parts.buffer, metrics, self.name)
         self._authorities = Authorities(
             enrolled.nanogrid, enrolled.oracle, enrolled.dso, enrolled.settlement, enrolled.signals, self._unit_s
         )
@@ -73,12 +86,14 @@ class Gateway:
         self._opening: Registers | None = None
         self._measured: Measurement | None = None
         self._lost_at: int | None = None
+        self._is_held = False
+        self._held_snapshot: DispatchSnapshot | None = None
 
     # START AND STOP
 
     async def start(self) -> None:
         """Take up the stored state; the first step applies or releases what the devices had. DriverError."""
-        now = self._now()
+        now = self._watch.now()
         self._lost_at = now
         self._book = self._buffer.dispatches()
         await self._driver.open(self._buffer.value("driver"), now)
@@ -99,14 +114,25 @@ class Gateway:
     async def run_due(self, now: int) -> None:
         """Do what is due: boundaries of intervals that are not marked done, and the steps of dispatches."""
         await self._keep_uplink(now)
-        async with self._lock:
-            if not await self._catch_up(now):
-                await self._step(now)
+        await self._come_up()
         self.outbox.wake()
 
+    async def _come_up(self) -> None:
+        async with self._lock:
+            if self._is_held:
+                return
+            now = self._watch.look()
+            if not await self._catch_up(now):
+                await self._step(now)
+
     async def _catch_up(self, now: int) -> bool:
-        """Do the boundaries up to now that are not marked done, before anything else moves the devices on."""
+        """Do the boundaries up to now that are not marked done, before anything else moves the devices on; none while
+        the clock is wrong, since what is measured by it belongs to another interval."""
+        if self._watch.standing.is_wrong:
+            return False
         done: int = self._buffer.value("boundary")
+        if self._watch.standing is Standing.RIGHT and done > now + self._watch.tolerance_s:
+            done = self._come_back(done, now)
         first = max(done + self._unit_s, now - MAX_CATCH_UP_INTERVALS * self._unit_s)
         first = -(-first // self._unit_s) * self._unit_s
         for at in range(first, now + 1, self._unit_s):
@@ -136,19 +162,64 @@ class Gateway:
                 async with asyncio.timeout(min(left, 0.5)):
                     await self._news.wait()
 
-    async def obey_owner(self) -> None:
-        """Follow the owner's stop within a second or so, whenever it comes; until this task is cancelled."""
-        known = bool(self._buffer.value("stopped"))
+    async def keep_watch(self) -> None:
+        """Follow the owner's stop, and a clock that is set, within a second or so, whenever it comes; until this task
+        is cancelled. While the clock is wrong, this goes on instead of it."""
+        known = self._looked()
         while True:
-            await asyncio.sleep(OWNER_LOOK_S)
-            wish = bool(self._buffer.value("stopped"))
-            if wish != known:
-                known = wish
-                async with self._lock:
-                    now = self._now()
-                    await self._catch_up(now)
-                    await self._step(now)
+            await asyncio.sleep(LOOK_S)
+            present = self._looked()
+            if present != known or self._watch.standing.is_wrong:
+                known = present
+                await self._come_up()
                 self.outbox.wake()
+            self._ask_for_time()
+
+    def _looked(self) -> tuple[bool, Standing]:
+        self._watch.look()
+        return bool(self._buffer.value("stopped")), self._watch.standing
+
+    # THE CLOCK
+
+    def hold(self) -> None:
+        """At a start: do nothing by the clock and sign nothing, until `first_word` has ended."""
+        self._is_held = True
+
+    async def first_word(self, heard_within_s: float, sure_within_s: float) -> None:
+        """Wait (in real time) until it is known whether the clock is right, then begin; by its own clock where the
+        oracle has said nothing of the time, or nothing sure, within so many seconds."""
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        patience_s = {Standing.UNKNOWN: heard_within_s, Standing.UNSURE: sure_within_s}
+        while loop.time() - began < patience_s.get(self._watch.standing, 0.0):
+            self._ask_for_time()
+            await asyncio.sleep(_LOOK_AT_START_S)
+        async with self._lock:
+            self._is_held = False
+            if self._held_snapshot is not None:
+                await self._take_snapshot(self._held_snapshot)
+                self._held_snapshot = None
+
+    @property
+    def is_clock_wrong(self) -> bool:
+        """Whether the clock is known to be wrong."""
+        return self._watch.standing.is_wrong
+
+    def _ask_for_time(self) -> None:
+        """Say the status where the oracle's word is needed: it answers, and says its time with that."""
+        if self.link.is_connected and self._watch.is_to_ask():
+            self.outbox.say(self._status(True))
+
+    def _come_back(self, done: int, now: int) -> int:
+        """The clock was ahead when the last boundary was marked: the present interval's start counts as done."""
+        present = now // self._unit_s * self._unit_s
+        log.error("boundaries were marked that had not come", nanogrid=self.name, until=done, now=now)
+        self._opening = None
+        with self._buffer.transaction() as moment:
+            moment.note(now, "clock", problem=f"boundaries were marked up to {done}: they are to come")
+            moment.set_value("boundary", present)
+            self._save_state(moment)
+        return present
 
     async def _keep_uplink(self, now: int) -> None:
         is_cut = any(start <= now < end for start, end in self.parts.settings.outages)
@@ -212,7 +283,7 @@ class Gateway:
             with self._buffer.transaction() as moment:
                 self._save_changes(moment, changed, notes, now)
                 if revision is not None:
-                    moment.set_value("revision", revision)
+                    moment.set_value(_NEWEST[DispatchSnapshot.CHANNEL], revision)
                 self._save_state(moment)
             checkpoints.passed(GatewayPoint.KEPT)
             self._remember(changed, now)
@@ -254,6 +325,7 @@ class Gateway:
     async def received(self, topic: str, payload: bytes) -> None:
         """A message of the broker; what is not in order is noted and changes nothing."""
         checkpoints.passed(GatewayPoint.HEARD, topic)
+        came = self._watch.moment()
         async with self._lock:
             try:
                 message = self._inbox.open(topic, payload)
@@ -261,15 +333,13 @@ class Gateway:
                 self._metrics.count("messages_refused_total", reason=problem.code)
                 log.warning("message refused", nanogrid=self.name, topic=topic, problem=problem.sentence)
                 with self._buffer.transaction() as moment:
-                    moment.note(self._now(), "message-refused", topic=topic, problem=problem.sentence[:500])
+                    moment.note(self._watch.now(), "message-refused", topic=topic, problem=problem.sentence[:500])
                 return
             if isinstance(message, Receipts):
                 self._take_receipts(message)
-            elif isinstance(message, Plan):
-                with self._buffer.transaction() as moment:
-                    moment.save_plan(message.entries)
-            elif isinstance(message, DispatchSnapshot):
-                await self._take_snapshot(message)
+            elif message is not None:
+                self._watch.hear(message, came)
+                await self._take_retained(message)
         self.outbox.wake()
         self._news.set()
 
@@ -277,17 +347,33 @@ class Gateway:
         with self._buffer.transaction() as moment:
             refused = moment.confirm(message.receipts)
             for receipt in refused:
-                moment.note(self._now(), "reading-refused", interval=receipt.interval, reason=receipt.reason)
+                moment.note(self._watch.now(), "reading-refused", interval=receipt.interval, reason=receipt.reason)
         checkpoints.passed(GatewayPoint.RECEIPTS_KEPT)
         for receipt in refused:
             self._metrics.count("readings_refused_total")
             log.error("reading refused", nanogrid=self.name, interval=receipt.interval, reason=receipt.reason)
 
-    async def _take_snapshot(self, snapshot: DispatchSnapshot) -> None:
-        known: int = self._buffer.value("revision") or 0
-        if snapshot.revision < known:
+    async def _take_retained(self, message: DispatchSnapshot | Plan) -> None:
+        """Follow a message that takes the place of the one before; a late copy of an older one changes nothing."""
+        if message.order < self._newest(message):
+            self._metrics.count("messages_outdated_total", channel=message.CHANNEL.value)
             return
-        now = self._now()
+        if isinstance(message, DispatchSnapshot) and self._is_held:
+            if self._held_snapshot is None or message.order >= self._held_snapshot.order:
+                self._held_snapshot = message
+        elif isinstance(message, DispatchSnapshot):
+            await self._take_snapshot(message)
+        else:
+            with self._buffer.transaction() as moment:
+                moment.save_plan(message.entries)
+                moment.set_value(_NEWEST[message.CHANNEL], message.order)
+
+    def _newest(self, message: RetainedMessage) -> int:
+        return self._buffer.value(_NEWEST[message.CHANNEL]) or 0
+
+    async def _take_snapshot(self, snapshot: DispatchSnapshot) -> None:
+        known = self._newest(snapshot)
+        now = self._watch.look()
         await self._catch_up(now)
         # What has ended long ago is not remembered, but it is written down: it never comes back as new.
         ended = self._buffer.dispatches(ids=[each.id for each in snapshot.dispatches if each.id not in self._book])
@@ -341,15 +427,12 @@ class Gateway:
         for tracked in changed:
             self._metrics.count("dispatches_total", state=tracked.state.name)
 
-    def _now(self) -> int:
-        return int(self._clock.now())
-
     def _link_changed(self, is_connected: bool) -> None:
         if is_connected and self._lost_at is not None:
             self._lost_at = None
             self._metrics.count("connections_total")
         elif not is_connected:
-            self._lost_at = self._now()
+            self._lost_at = self._watch.now()
         self._news.set()
 
     def _status(self, is_online: bool) -> bytes:
@@ -364,4 +447,5 @@ class Gateway:
         state = Liveness.ONLINE if is_online else Liveness.OFFLINE
         soc_permille = dict(measured.soc_permille) if measured else {}
         sequence = self._buffer.head().sequence
-        return self.parts.signer.status(state, self._now(), SOFTWARE_VERSION, sequence, soc_permille, summary).payload()
+        at = self._watch.own_now()  # so that the oracle sees a clock that is ahead
+        return self.parts.signer.status(state, at, SOFTWARE_VERSION, sequence, soc_permille, summary).payload()

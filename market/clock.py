@@ -35,6 +35,10 @@ class Clock(Protocol):
         """The current time [epoch s]."""
         ...
 
+    def steady(self) -> float:
+        """Seconds since some moment, by a clock that nobody sets: two of them differ by what has passed between."""
+        ...
+
     async def sleep_until(self, at_s: float) -> None:
         """Returns at `at_s` [epoch s], at once when that is over."""
         ...
@@ -49,16 +53,28 @@ class ClockRefused(Exception):
 
 
 class SystemClock:
-    """The system's time. Waits in short steps, so that a corrected system clock is noticed."""
+    """The system's time. Waits in short steps, so that a clock that is set forward is noticed.
+
+    `sleep_until` returns early when the clock is set back: who waited asks anew what is due next, instead of sleeping
+    on for as long as it was set back.
+    """
 
     _STEP_S: Final = 30.0
+    _SLEEP_STEP_S: Final = 1.0
+    _SET_BACK_S: Final = 2.0
 
     def now(self) -> float:
         return time.time()
 
+    def steady(self) -> float:
+        return time.clock_gettime(time.CLOCK_BOOTTIME)  # goes on while the machine is suspended
+
     async def sleep_until(self, at_s: float) -> None:
-        while (left := at_s - time.time()) > 0:  # noqa: ASYNC110 - time itself is waited for
-            await asyncio.sleep(min(left, self._STEP_S))
+        began = time.time() - self.steady()
+        while (left := at_s - time.time()) > 0:
+            if time.time() - self.steady() < began - self._SET_BACK_S:
+                return
+            await asyncio.sleep(min(left, self._SLEEP_STEP_S))
 
     def wait_until(self, at_s: float) -> None:
         while (left := at_s - time.time()) > 0:
@@ -105,6 +121,10 @@ class SimulatedClock:
         """The simulated time; before the first contact it waits for it (ClockRefused when there is none in time)."""
         with self._state:
             return self._wait_for_contact()
+
+    def steady(self) -> float:
+        """The simulated time, too: nobody sets it."""
+        return self.now()
 
     def wait_until(self, at_s: float) -> None:
         if not self._fall_asleep(at_s):

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final, cast
 
 import structlog
-from sqlalchemy import select, update
+from sqlalchemy import Select, case, func, select, update
 from sqlalchemy.orm import Session
 
 from market import checkpoints
@@ -15,15 +15,15 @@ from market.domain.hashing import keccak256
 from market.domain.messages import Dispatch as DispatchMessage
 from market.domain.products import Direction, Kind, Phase, Product
 from market.domain.signing import Signature, sign_message
-from market.domain.states import DispatchState, OfferStatus
+from market.domain.states import DISPATCH_CHANGES, DispatchState, OfferStatus, is_end
 from market.domain.units import index_of, portfolio_of
 from market.jobs import CATCH_UP_INTERVALS
 from market.services.notices import hold_notices, note_dispatch
 from market.services.signals import red_since
 from market.store.database import SNAPSHOT_LOCK, lock, read_scope, session_scope
-from market.store.facts import Baseline, GatewayStatus, SignedDecision
+from market.store.facts import Acknowledgement, Baseline, GatewayStatus, SignedDecision
 from market.store.projections import Award, GridCommand, GridSignal, Nanogrid, Offer
-from market.store.work import Dispatch, DispatchKind, OutboxState
+from market.store.work import Dispatch, DispatchKind, OutboxState, SnapshotRevision
 from oracle.checkpoints import OutboxPoint
 from oracle.context import Oracle
 from oracle.messages import MAX_DISPATCHES, Channel, CommandProof, DispatchOrder, DispatchSnapshot, StateName, topic_for
@@ -36,6 +36,7 @@ _SECONDS_PER_HOUR: Final = 3600
 _ENDED: Final = (OutboxState.REJECTED, OutboxState.REVOKED, OutboxState.SUCCEEDED, OutboxState.ABORTED)
 _UNANSWERED: Final = (OutboxState.NEW, OutboxState.PUBLISHED)
 _ACKNOWLEDGED: Final = frozenset(DispatchState.__members__)
+_OVER: Final = [state.value for state in DispatchState if is_end(DISPATCH_CHANGES, state)]
 
 
 def write_dispatches(oracle: Oracle, interval: int) -> set[str]:
@@ -143,26 +144,46 @@ def snapshots(oracle: Oracle, gateways: Iterable[str]) -> list[Outgoing]:
                 oracle.key,
                 oracle.settlement,
                 gateway=gateway.lower(),
-                # Increases over restarts too; only its order counts.
-                revision=time.time_ns(),
+                revision=_next_revision(session),
                 issued_at=oracle.now_s(),
                 dispatches=orders,
             )
-            outgoing.append(Outgoing(topic_for(gateway, Channel.DISPATCH), snapshot.payload(), retain=True))
+            topic = topic_for(gateway, Channel.DISPATCH)
+            outgoing.append(Outgoing(topic, snapshot.payload(), retain=True, order=snapshot.order))
     if marked:
         checkpoints.passed(OutboxPoint.MARKED)
     return outgoing
 
 
+def _next_revision(session: Session) -> int:
+    """Greater than that of every snapshot before, whatever has become of this machine's clock since, and where the
+    database is one of before: only its order counts. Under the lock of the snapshots."""
+    row = session.get(SnapshotRevision, 1)
+    if row is None:
+        row = SnapshotRevision(id=1, revision=0)
+        session.add(row)
+    row.revision = max(time.time_ns(), row.revision + 1)
+    return row.revision
+
+
 def waiting_for(oracle: Oracle, interval: int) -> set[str]:
-    """Gateways that are online and have not answered a dispatch of the interval yet."""
+    """Gateways that are online and have not answered a dispatch of the interval yet, or its withdrawal."""
+    unanswered = select(Dispatch.gateway).where(Dispatch.interval == interval, Dispatch.state.in_(_UNANSWERED))
     with read_scope(oracle.engine) as session:
-        gateways = set(
-            session.scalars(
-                select(Dispatch.gateway).where(Dispatch.interval == interval, Dispatch.state.in_(_UNANSWERED))
-            )
-        )
+        gateways = {*session.scalars(unanswered), *session.scalars(_still_carrying(interval))}
         return {gateway for gateway in gateways if is_online(session, gateway)}
+
+
+def _still_carrying(interval: int) -> Select[str]:
+    """Gateways that have taken an order which is withdrawn, and have not said that it is over for them."""
+    said = (
+        select(Acknowledgement.dispatch)
+        .group_by(Acknowledgement.dispatch)
+        .having(func.max(case((Acknowledgement.state.in_(_OVER), 1), else_=0)) == 0)
+    )
+    return select(Dispatch.gateway).where(
+        Dispatch.interval == interval, Dispatch.state == OutboxState.REVOKED, Dispatch.id.in_(said)
+    )
 
 
 def lately_dispatched(session: Session, oracle: Oracle) -> set[str]:

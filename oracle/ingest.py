@@ -17,7 +17,7 @@ from sqlalchemy import Engine, select
 from sqlalchemy.orm import Session
 
 from market import checkpoints
-from market.domain.calendar import Calendar
+from market.domain.calendar import CLOCK_FRACTION, Calendar
 from market.domain.errors import BadSignature, MeritgridError
 from market.domain.gateway_key import KeyKind, kind_of
 from market.domain.hashing import keccak256
@@ -28,7 +28,7 @@ from market.services.notices import note_dispatch, note_reading
 from market.settings import DEFAULT_MESSAGE_BURST, DEFAULT_MESSAGES_PER_S
 from market.store.database import lock_gateway, session_scope
 from market.store.facts import Acknowledgement, GatewayStatus, Quarantined, Reading
-from market.store.projections import Nanogrid
+from market.store.projections import ChainEvent, Nanogrid
 from market.store.work import Dispatch, OutboxState
 from oracle.answers import Answers
 from oracle.checkpoints import IngestPoint
@@ -58,13 +58,20 @@ _RECEIVED = Counter("meritgrid_messages_total", "Messages from gateways by chann
 _REPEATED = Counter("meritgrid_messages_repeated_total", "Messages that came again and were answered as before")
 _THROTTLED = Counter("meritgrid_throttled_total", "Messages let fall since their gateway sends too many")
 _REFUSED = Counter("meritgrid_quarantined_total", "Messages in quarantine by reason", ["reason"])
+_AHEAD = Counter("meritgrid_statuses_ahead_total", "Statuses of gateways whose clocks are ahead of the oracle's")
 _TOO_EARLY: Final = "interval-not-over"
-_REFUSED.labels(_TOO_EARLY)  # from 0 on, so that the first one shows as an increase: a gateway's clock is ahead
+_NOT_BEGUN: Final = "interval-not-begun"
+for _code in (_TOO_EARLY, _NOT_BEGUN):
+    _REFUSED.labels(_code)  # from 0 on, so that the first one shows as an increase
 
 PLAUSIBLE_FACTOR: Final = 2
 """A reading above so many times the rated power is physically impossible."""
 _MARGIN_WH: Final = 100
 _SECONDS_PER_HOUR: Final = 3600
+_KEPT_PER_S: Final = 1 / 60
+_KEPT_BURST: Final = 400
+"""Refused messages of a gateway that quarantine keeps. It sends again what has no receipt or will pass: one whose clock
+was ahead by an hour filled a disk. Readings that keep their place in the chain are always kept."""
 _MAX_REASON: Final = 200
 _ORDER: Final = (
     OutboxState.NEW,
@@ -93,7 +100,8 @@ class _Place:
 @dataclass(frozen=True)
 class Ingest:
     """Takes messages in. now: the market's time [epoch s]; changed: is told whose dispatches moved; came: who is online
-    (again); takes_p256: the chain can check signatures of P-256 keys; throttle: how many of a gateway are taken."""
+    (again); takes_p256: the chain can check signatures of P-256 keys; throttle: how many of a gateway are taken; kept:
+    how many of its refused ones quarantine keeps."""
 
     engine: Engine
     settlement: Domain
@@ -104,6 +112,7 @@ class Ingest:
     came: Callable[[str], None] = lambda _: None
     takes_p256: bool = True
     throttle: Throttle = field(default_factory=lambda: Throttle(DEFAULT_MESSAGES_PER_S, DEFAULT_MESSAGE_BURST))
+    kept: Throttle = field(default_factory=lambda: Throttle(_KEPT_PER_S, _KEPT_BURST))
     answers: Answers = field(default_factory=Answers)
 
     def take(self, topic: str, payload: bytes) -> list[Outgoing]:
@@ -198,7 +207,9 @@ class Ingest:
         )
         if known is not None and known.digest == digest:
             return ReceiptOutcome.DUPLICATE
-        if self.calendar.end_of(reading.interval) > self.now():
+        is_over = self.calendar.end_of(reading.interval) <= self.now()
+        has_begun = is_over or self._has_begun(session, reading.interval)
+        if has_begun and not is_over:
             # Passes with time, and is sent again then: it takes no place.
             raise ReadingRefused(_TOO_EARLY, f"The interval {reading.interval} is not over yet.")
         disorder = self._disorder(session, signer, reading)
@@ -210,12 +221,20 @@ class Ingest:
             )
         if disorder is not None:
             raise disorder
+        if not has_begun:
+            # For good: nobody can have measured it. Taken later it would count for what it does not hold.
+            raise ReadingRefused(_NOT_BEGUN, f"The interval {reading.interval} had not begun when its reading came.")
         self._require_possible(reading, seat)
         row = self._row(reading, signer, digest)
         note_reading(session, row, row.received_at)
         session.add(row)
         session.flush()
         return ReceiptOutcome.STORED
+
+    def _has_begun(self, session: Session, interval: int) -> bool:
+        """By this clock or by the chain's: a clock of ours that is behind must not cost all gateways their readings."""
+        block_time = session.scalar(select(ChainEvent.block_time).order_by(ChainEvent.block.desc()).limit(1))
+        return interval <= max(self.now(), block_time or 0)
 
     def _require_possible(self, reading: SignedReading, seat: Nanogrid) -> None:
         if not self.calendar.is_interval(reading.interval):
@@ -340,6 +359,9 @@ class Ingest:
                 )
             )
             _written(session, Channel.STATUS)
+        if online and message.at > self.now() + self.calendar.time_unit_s // CLOCK_FRACTION:
+            _AHEAD.inc()
+            log.warning("a gateway's clock is ahead", gateway=gateway, ahead_s=message.at - int(self.now()))
         if online:
             self.came(gateway)
 
@@ -367,6 +389,9 @@ class Ingest:
         self, session: Session, topic: str, payload: bytes, refusal: MeritgridError, place: _Place | None = None
     ) -> None:
         _REFUSED.labels(refusal.code).inc()
+        has_place = place is not None and place.gateway is not None
+        if not has_place and not self.kept.admits(_sender_of(topic)):
+            return
         log.warning("message in quarantine", topic=topic[:200], code=refusal.code, why=refusal.sentence)
         session.add(
             Quarantined(
@@ -379,6 +404,14 @@ class Ingest:
                 sequence=place.sequence if place else None,
             )
         )
+
+
+def _sender_of(topic: str) -> str:
+    """Gateway of a topic; of those without one all together."""
+    try:
+        return parse_topic(topic)[0]
+    except MessageRefused:
+        return ""
 
 
 def _written(session: Session, channel: Channel) -> None:

@@ -59,6 +59,7 @@ class Line:
         self._is_wanted = is_wanted
         self._backoff = backoff or Backoff(_FIRST_PAUSE_S, _LONGEST_PAUSE_S)
         self._client: aiomqtt.Client | None = None
+        self._newest: dict[str, int] = {}
         self.connected = asyncio.Event()
         """Set while there is a connection that hears all gateways."""
 
@@ -136,7 +137,21 @@ class Line:
 
     async def _publish_all(self, client: aiomqtt.Client, outgoing: Sequence[Outgoing]) -> None:
         for message in outgoing:
+            if self._is_late(message):
+                log.info("a newer message is with the broker", topic=message.topic)
+                continue
             await client.publish(message.topic, message.payload, qos=1, retain=message.retain)
+
+    def _is_late(self, message: Outgoing) -> bool:
+        """Whether a newer one was published since this one was made, by another thread or before a connection broke: a
+        gateway that comes later would find the older one retained. Called just before publishing, which keeps the
+        order of the calls."""
+        if not message.retain:
+            return False
+        is_late = message.order < self._newest.get(message.topic, 0)
+        if not is_late:
+            self._newest[message.topic] = message.order
+        return is_late
 
 
 def _tls(mqtt: MqttSettings) -> aiomqtt.TLSParameters:

@@ -154,6 +154,18 @@ class SealedMessage(WireMessage):
         return gateway_of(self.seal_digest(domain), bytes.fromhex(self.signature[2:]))
 
 
+class RetainedMessage(SealedMessage):
+    """Base of what the broker keeps for a gateway: a newer one takes the place of all older ones, in whatever order
+    they come. issued_at: the oracle's time when it was sealed [epoch s]."""
+
+    issued_at: EpochS
+
+    @property
+    def order(self) -> int:
+        """Greater than that of an older one of the same gateway and channel."""
+        return self.issued_at
+
+
 class SignedReading(_Part):
     """One meter record: net energy of the interval [Wh, varh], signed as EIP-712 Reading by the gateway.
 
@@ -304,7 +316,7 @@ class DispatchOrder(_Part):
         return signing.recover_message(self.command_message(), signals, bytes.fromhex(self.command.signature[2:]))
 
 
-class DispatchSnapshot(SealedMessage):
+class DispatchSnapshot(RetainedMessage):
     """oracle -> gateway, retained: all dispatches that have not ended. Sealed by the oracle.
 
     revision increases with every snapshot for this gateway: an older one is ignored. A dispatch that is missing in a
@@ -314,8 +326,11 @@ class DispatchSnapshot(SealedMessage):
     CHANNEL = Channel.DISPATCH
 
     revision: Annotated[int, Field(ge=1, lt=2**63)]
-    issued_at: EpochS
     dispatches: Annotated[tuple[DispatchOrder, ...], Field(max_length=MAX_DISPATCHES)]
+
+    @property
+    def order(self) -> int:
+        return self.revision
 
 
 class SignedAcknowledgement(WireMessage):
@@ -390,13 +405,16 @@ class PlanEntry(_Part):
     baseline_varh: Int32 = 0
 
 
-class Plan(SealedMessage):
-    """oracle -> gateway, retained: the baselines that the gateway is expected to follow. Sealed by the oracle."""
+class Plan(RetainedMessage):
+    """oracle -> gateway, retained: the baselines that the gateway is expected to follow. Sealed by the oracle.
+
+    One that was issued earlier than another is ignored after it; a baseline is nominated once, so that two of the same
+    second do not contradict each other.
+    """
 
     CHANNEL = Channel.PLAN
 
     nanogrid: Nanogrid
-    issued_at: EpochS
     entries: Annotated[tuple[PlanEntry, ...], Field(max_length=MAX_PLAN_ENTRIES)]
 
 

@@ -32,6 +32,7 @@ from market.domain.calendar import Moment
 from market.domain.typed_data import checksum_address
 from market.jobs import Duty, Job, Schedule
 from market.observability import serve_metrics
+from market.services import abandoned
 from market.settings import Settings, load_private_key
 from market.store.database import migrate, open_engine, read_scope
 from market.store.leadership import ORACLE_LEADER, Leadership
@@ -148,10 +149,9 @@ class OracleService:
         moved, came = set(self._moved), set(self._came)
         self._moved -= moved
         self._came -= came
-        with read_scope(self._oracle.engine) as session:
-            waiting = {each for each in dispatching.lately_dispatched(session, self._oracle) if each.lower() in came}
-        # To whose dispatches have moved also when nothing is left: what is retained must not come back as new.
-        return dispatching.snapshots(self._oracle, waiting | set(map(checksum_address, moved)))
+        # Also where nothing is left: what is retained must not come back as new, and a gateway that comes is told the
+        # time with it, by which it checks its clock.
+        return dispatching.snapshots(self._oracle, map(checksum_address, came | moved))
 
     def _publish(self, outgoing: Sequence[Outgoing]) -> None:
         """From the jobs thread: publish, and wait until the broker has it; tries again while the broker is away."""
@@ -219,10 +219,14 @@ class OracleService:
         if gateways:
             self._tell(gateways, interval)
 
+    def schedule(self) -> Schedule:
+        """What it does when."""
+        waiting = abandoned.rounds_of(self._oracle.sender, self._clock)
+        return Schedule(self._oracle.calendar.time_unit_s, self._jobs(), waiting)
+
     def _run_jobs(self, ready: Callable[[], None]) -> None:
         try:
-            schedule = Schedule(self._oracle.calendar.time_unit_s, self._jobs())
-            schedule.run(self._clock, self._stop, ready, Duty(self._leadership, self._take_up))
+            self.schedule().run(self._clock, self._stop, ready, Duty(self._leadership, self._take_up))
         except ClockRefused as refusal:
             if not self._stop.is_set():
                 log.error("the clock refused", why=str(refusal))

@@ -99,6 +99,10 @@ CLEARING_AGAIN_HUNDREDTHS: Final = 45
 """Clearing again is possible before gate closure plus this."""
 
 
+CLOCK_FRACTION: Final = 15
+"""A gateway's clock is right while it differs from the oracle's by no more than u / 15."""
+
+
 @dataclass(frozen=True, slots=True)
 class Calendar:
     """Moments and deadlines of intervals for one deployment.

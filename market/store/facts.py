@@ -8,6 +8,7 @@ from typing import Final
 from sqlalchemy import Index, Text, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
+from market.domain.units import NO_BASELINE
 from market.store.base import Address, Base, BigInt, Code, Hash32, JsonValue, Name, Raw, RowId, SmallInt
 
 
@@ -202,8 +203,8 @@ class Baseline(Base):
 
     @property
     def vector(self) -> list[int]:
-        """The values as they are anchored: the contracts know no missing one."""
-        return [0 if value is None else value for value in self.values]
+        """The values as they are anchored."""
+        return [NO_BASELINE if value is None else value for value in self.values]
 
     def value_of(self, index: int) -> int | None:
         """Value of a nanogrid index; None for one without baseline, which can neither sell nor be dispatched."""

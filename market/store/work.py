@@ -75,6 +75,15 @@ class Dispatch(Base):
     ended_at: Mapped[BigInt | None]
 
 
+class SnapshotRevision(Base):
+    """Number of the newest snapshot of dispatches that a gateway was sent, one row (id 1)."""
+
+    __tablename__ = "snapshot_revisions"
+
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    revision: Mapped[BigInt]
+
+
 class TransactionState(StrEnum):
     """Way of a transaction of the sender."""
 

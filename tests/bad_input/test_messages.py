@@ -191,7 +191,7 @@ READINGS: dict[str, tuple[Any, str]] = {
     ),
     "of an interval in the future": (
         lambda scene, meter: batch(meter.draft(scene.now // U * U + U)),
-        "interval-not-over",
+        "interval-not-begun",
     ),
     "physically impossible": (
         lambda scene, meter: batch(meter.draft(scene.now // U * U - 40 * U, 10**6, sequence=meter.sequence + 1)),

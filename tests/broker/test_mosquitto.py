@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 import ssl
+from collections.abc import Iterator
 from pathlib import Path
 
 import aiomqtt
@@ -13,7 +15,7 @@ import pytest
 from market.services.enrolment_ca import EnrolmentCa
 from market.settings import SettingsError
 from oracle.broker.limits import MAX_PACKET_BYTES, TO_GATEWAY, TO_ORACLE
-from oracle.broker.mosquitto import CONTROL_TOPIC, write_folder, write_service
+from oracle.broker.mosquitto import CONTROL_TOPIC, Limits, write_folder, write_service
 from oracle.messages import MAX_PAYLOAD_BYTES, Channel, topic_for
 from tests.broker.mosquitto import GATEWAYS, Mosquitto, heard, to_be_cut
 
@@ -135,6 +137,44 @@ async def test_what_waits_for_a_client_survives_a_restart(mosquitto: Mosquitto) 
     mosquitto.start()
     async with mosquitto.client(GATEWAYS[0], clean_session=False) as gateway:
         assert await heard(gateway) == [(own, b"receipt")]
+
+
+async def test_what_waits_for_a_client_is_bounded_and_the_first_of_it_is_kept(tmp_path: Path, free_port: int) -> None:
+    """Who is away for long fills no broker; what is dropped comes again, for whoever sent it has no receipt."""
+    limits = Limits(max_inflight=5, max_queued=10)
+    own, other = (topic_for(name, Channel.RECEIPTS) for name in GATEWAYS[:2])
+    sent = [f"receipt {number}".encode() for number in range(40)]
+    with running(tmp_path, free_port, limits) as mosquitto:
+        async with mosquitto.client(GATEWAYS[0], clean_session=False) as gateway:
+            await gateway.subscribe(own, qos=1)
+        async with mosquitto.client("oracle") as oracle, mosquitto.client(GATEWAYS[1]) as quiet:
+            await quiet.subscribe(other, qos=1)
+            for payload in sent:
+                await oracle.publish(own, payload, qos=1)
+            await oracle.publish(other, b"to somebody else", qos=1)
+            assert await heard(quiet) == [(other, b"to somebody else")]
+            async with mosquitto.client(GATEWAYS[0], clean_session=False) as gateway:
+                await oracle.publish(own, b"the next one", qos=1)
+                kept = [payload for _, payload in await heard_until(gateway, b"the next one")]
+    assert 10 <= len(kept) - 1 <= 15
+    assert kept[:-1] == sent[: len(kept) - 1]
+
+
+@contextlib.contextmanager
+def running(folder: Path, port: int, limits: Limits) -> Iterator[Mosquitto]:
+    mosquitto = Mosquitto.in_folder(folder, port, limits=limits)
+    mosquitto.start()
+    try:
+        yield mosquitto
+    finally:
+        mosquitto.stop()
+
+
+async def heard_until(listener: aiomqtt.Client, last: bytes) -> list[tuple[str, bytes]]:
+    found: list[tuple[str, bytes]] = []
+    while not found or found[-1][1] != last:
+        found += await heard(listener)
+    return found
 
 
 @pytest.mark.parametrize("name", ["0x" + "a" * 40, "Oracle", "a b", "+", "#", "", "x" * 64])

@@ -75,6 +75,31 @@ async def test_it_comes_back_with_the_broker_and_greets_again(mosquitto: Mosquit
     assert len(greetings) == 2
 
 
+async def test_what_is_late_does_not_take_the_place_of_what_the_broker_has_retained_since(mosquitto: Mosquitto) -> None:
+    """Two threads make snapshots; and one is tried again after the connection that greeted with a newer one."""
+    topic = topic_for(OWN, Channel.DISPATCH)
+
+    def greeting() -> list[Outgoing]:
+        return [Outgoing(topic, b"greeting", retain=True, order=5)]
+
+    line = Line(settings(mosquitto), take=echo, greeting=greeting)
+    async with running(line):
+        await connected(line)
+        await line.publish([Outgoing(topic, b"older", retain=True, order=4)])
+        await line.publish([Outgoing(topic, b"older elsewhere", retain=True, order=4)])
+        async with mosquitto.client(OWN) as gateway:
+            await gateway.subscribe(topic, qos=1)
+            assert await heard(gateway) == [(topic, b"greeting")]
+        await asyncio.gather(
+            line.publish([Outgoing(topic, b"newest", retain=True, order=7)]),
+            line.publish([Outgoing(topic, b"newer", retain=True, order=6)]),
+        )
+        async with mosquitto.client(GATEWAYS[1]) as other, mosquitto.client(OWN) as gateway:
+            await other.subscribe(topic_for(GATEWAYS[1], Channel.DISPATCH), qos=1)
+            await gateway.subscribe(topic, qos=1)
+            assert await heard(gateway) == [(topic, b"newest")]
+
+
 async def test_what_a_gateway_sends_while_the_oracle_is_away_waits_for_it(mosquitto: Mosquitto) -> None:
     taken: asyncio.Queue[bytes] = asyncio.Queue()
     loop = asyncio.get_running_loop()

@@ -66,6 +66,7 @@ async def processes(authority: ClockAuthority, tmp_path: Path) -> AsyncIterator[
         await process.wait()
 
 
+@pytest.mark.alone
 @pytest.mark.processes
 async def test_several_processes_are_woken_each_at_its_own_moments(
     authority: ClockAuthority, processes: Process
@@ -89,6 +90,7 @@ async def test_several_processes_are_woken_each_at_its_own_moments(
     assert advances == [10, 15, 20, 30, 40, 45, 50, 60]
 
 
+@pytest.mark.alone
 @pytest.mark.processes
 async def test_time_stands_still_while_a_killed_process_is_down_and_it_misses_nothing(
     authority: ClockAuthority, processes: Process
@@ -109,6 +111,7 @@ async def test_time_stands_still_while_a_killed_process_is_down_and_it_misses_no
     assert processes.noted("killed") == list(range(10, 2001, 10)) == processes.noted("steady")
 
 
+@pytest.mark.alone
 @pytest.mark.processes
 async def test_time_goes_on_without_who_is_declared_away_and_counts_it_when_it_is_back(
     authority: ClockAuthority, processes: Process
@@ -334,3 +337,21 @@ async def test_the_systems_clock_waits_for_real() -> None:
 def test_a_setting_that_names_no_clock_is_refused(setting: str) -> None:
     with pytest.raises(ValueError, match="clock"):
         clock_from(setting)
+
+
+async def test_who_sleeps_by_the_systems_clock_does_not_sleep_on_when_that_is_set_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """An agent whose clock had been an hour ahead slept for an hour after it was right again."""
+    clock, right = SystemClock(), time.time
+    asleep = asyncio.create_task(clock.sleep_until(right() + 60))
+    await asyncio.sleep(0.1)
+    monkeypatch.setattr(time, "time", lambda: right() - 3600)
+    before = clock.steady()
+    await asyncio.wait_for(asleep, 10)
+    assert clock.steady() - before < 5
+    monkeypatch.undo()
+    asleep = asyncio.create_task(clock.sleep_until(right() + 60))
+    await asyncio.sleep(0.1)
+    monkeypatch.setattr(time, "time", lambda: right() + 3600)
+    await asyncio.wait_for(asleep, 10)

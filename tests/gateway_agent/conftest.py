@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from market.tasks import ended
 from tests.gateway_agent.world import Broker, SmallOracle, eventually
 
 
@@ -25,5 +26,4 @@ async def small_oracle(broker: Broker) -> AsyncIterator[SmallOracle]:
     task = asyncio.create_task(oracle.run())
     await eventually(lambda: oracle._client is not None)
     yield oracle
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)
+    await ended(task)

@@ -53,6 +53,18 @@ def test_each_reading_continues_the_chain(buffer: Buffer) -> None:
     assert buffer.broken_link(SETTLEMENT) is None
 
 
+def test_the_log_beside_the_buffer_stays_small(tmp_path: Path) -> None:
+    """Its default of four megabytes filled a disk that the buffers of thirty gateways share."""
+    path = tmp_path / "buffer.sqlite"
+    buffer = Buffer(path, most_megabytes=10)
+    for number in range(300):
+        with buffer.transaction() as moment:
+            moment.note(number, "event", detail="x" * 10_000)
+    assert path.with_name("buffer.sqlite-wal").stat().st_size < 1_000_000
+    assert len(buffer.journal(300)) == 300
+    buffer.close()
+
+
 def test_a_changed_reading_breaks_the_chain(buffer: Buffer, tmp_path: Path) -> None:
     for step in range(3):
         store(buffer, step)

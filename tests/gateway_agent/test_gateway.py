@@ -44,6 +44,9 @@ class HandClock:
     def now(self) -> float:
         return self.time
 
+    def steady(self) -> float:
+        return self.time
+
     async def sleep_until(self, at_s: float) -> None:
         while self.time < at_s:  # noqa: ASYNC110 - the test moves the time
             await asyncio.sleep(0.01)
@@ -358,7 +361,7 @@ async def test_the_owners_stop_releases_the_devices(tmp_path: Path, broker: Brok
         await eventually(lambda: small_oracle.states_of("a") == ["ACCEPTED"])
         await found.at(start)
         assert found.buffer.value("applied") is not None
-        obeying = asyncio.create_task(found.gateway.obey_owner())
+        obeying = asyncio.create_task(found.gateway.keep_watch())
         await asyncio.sleep(0)
         owner = Buffer(installed.folder / BUFFER_FILE)
         with owner.transaction() as moment:
@@ -384,6 +387,77 @@ async def test_missed_intervals_are_read_and_nothing_is_controlled_in_the_past(
         await eventually(lambda: sorted(small_oracle.readings) == [1, 2, 3, 4])
         assert small_oracle.states_of("a") == ["ACCEPTED", "ABORTED"]
         assert abs(small_oracle.readings[2].active_energy_wh - -300) > 20
+
+
+async def test_an_older_plan_that_comes_late_does_not_replace_a_newer_one(
+    tmp_path: Path, broker: Broker, small_oracle: SmallOracle
+) -> None:
+    installed = install(tmp_path / "gw", broker.port)
+
+    def plan(issued_at: int, baseline_wh: int) -> bytes:
+        entry = PlanEntry(interval=T0, baseline_wh=baseline_wh)
+        fields = {"nanogrid": NANOGRID, "issued_at": issued_at, "entries": (entry,)}
+        return Plan.sealed(ORACLE_KEY, SETTLEMENT, gateway=installed.gateway, **fields).payload()
+
+    async with at_work(installed) as found:
+        await small_oracle.publish(found.address, plan(T0 + 10, -120), Channel.PLAN)
+        await small_oracle.publish(found.address, plan(T0 + 9, -999), Channel.PLAN)
+        await eventually(lambda: found.metrics.value("messages_outdated_total", channel="plan") == 1)
+        assert found.buffer.baseline_wh(T0) == -120
+    async with at_work(installed) as found:  # a restart does not forget which was the newest
+        await small_oracle.publish(found.address, plan(T0 + 9, -999), Channel.PLAN)
+        await eventually(lambda: found.metrics.value("messages_outdated_total", channel="plan") == 1)
+        await small_oracle.publish(found.address, plan(T0 + 11, -130), Channel.PLAN)
+        await eventually(lambda: found.buffer.baseline_wh(T0) == -130)
+
+
+async def test_what_a_version_without_dated_plans_has_kept_goes_on_to_count(
+    tmp_path: Path, broker: Broker, small_oracle: SmallOracle
+) -> None:
+    installed = install(tmp_path / "gw", broker.port)
+    kept = Buffer(installed.folder / BUFFER_FILE)
+    with kept.transaction() as moment:
+        moment.set_value("revision", 5)
+        moment.save_plan([PlanEntry(interval=T0, baseline_wh=-1)])
+    kept.close()
+    async with at_work(installed) as found:
+        await small_oracle.publish(found.address, snapshot(found.address, 4, [order("a", T0 + UNIT_S)]).payload())
+        await eventually(lambda: found.metrics.value("messages_outdated_total", channel="dispatch") == 1)
+        assert found.buffer.dispatches() == {}
+        entries = (PlanEntry(interval=T0, baseline_wh=-2),)
+        fields = {"nanogrid": NANOGRID, "issued_at": 1, "entries": entries}
+        plan = Plan.sealed(ORACLE_KEY, SETTLEMENT, gateway=found.address, **fields)
+        await small_oracle.publish(found.address, plan.payload(), Channel.PLAN)
+        await eventually(lambda: found.buffer.baseline_wh(T0) == -2)
+
+
+async def test_an_order_that_was_withdrawn_never_comes_back_by_a_late_copy_of_its_snapshot(
+    tmp_path: Path, broker: Broker, small_oracle: SmallOracle
+) -> None:
+    """Also where the copy is the first that this gateway sees of the order, and after a restart."""
+    installed = install(tmp_path / "gw", broker.port)
+    known, unknown = order("known", T0 + UNIT_S), order("unknown", T0 + 2 * UNIT_S)
+    first, second = (
+        snapshot(installed.gateway, 1, [known]).payload(),
+        snapshot(installed.gateway, 2, [known, unknown]).payload(),
+    )
+    async with at_work(installed) as found:
+        await found.at(T0)
+        await small_oracle.publish(found.address, first)
+        await eventually(lambda: small_oracle.states_of("known") == ["ACCEPTED"])
+        await small_oracle.publish(found.address, snapshot(found.address, 3, []).payload())
+        await eventually(lambda: small_oracle.states_of("known") == ["ACCEPTED", "REVOKED"])
+        for late in (second, first):
+            await small_oracle.publish(found.address, late)
+        await eventually(lambda: found.metrics.value("messages_outdated_total", channel="dispatch") == 2)
+    async with at_work(installed) as found:
+        await small_oracle.publish(found.address, second)
+        await eventually(lambda: found.metrics.value("messages_outdated_total", channel="dispatch") >= 1)
+        for step in (1, 2, 3):
+            await found.at(T0 + step * UNIT_S)
+        assert found.buffer.value("applied") is None
+        assert {id_: each.state.name for id_, each in found.buffer.dispatches().items()} == {known.id: "REVOKED"}
+        assert small_oracle.states_of("unknown") == []
 
 
 async def test_a_plan_of_the_oracle_is_kept(tmp_path: Path, broker: Broker, small_oracle: SmallOracle) -> None:

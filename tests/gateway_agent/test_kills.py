@@ -16,8 +16,6 @@ from pathlib import Path
 
 import pytest
 
-from gateway_agent.buffer import Buffer
-from gateway_agent.configuration import BUFFER_FILE
 from gateway_agent.drivers import SetPoint
 from gateway_agent.drivers.simulated.driver import SimulatedDriver
 from gateway_agent.drivers.simulated.profile import read_nanogrid
@@ -25,7 +23,6 @@ from market.clock import SimulatedClock
 from market.clock_authority import ClockAuthority
 from oracle.messages import SignedReading
 from tests.gateway_agent.world import (
-    SETTLEMENT,
     T0,
     UNIT_S,
     Broker,
@@ -34,6 +31,7 @@ from tests.gateway_agent.world import (
     eventually,
     install,
     order,
+    own_readings,
     snapshot,
 )
 
@@ -118,15 +116,6 @@ def essence(readings: list[SignedReading]) -> list[tuple[int, int, int, int]]:
     return [(each.sequence, each.interval, each.active_energy_wh, each.reactive_energy_varh) for each in readings]
 
 
-def own_readings(installed: Installed) -> list[SignedReading]:
-    buffer = Buffer(installed.folder / BUFFER_FILE)
-    try:
-        assert buffer.broken_link(SETTLEMENT) is None
-        return buffer.all_readings()
-    finally:
-        buffer.close()
-
-
 async def undisturbed(folder: Path, broker: Broker) -> tuple[list[tuple[int, int, int, int]], dict[int, list[str]]]:
     async with day(folder, broker) as (authority, agent, small):
         agent.start()
@@ -139,6 +128,7 @@ async def undisturbed(folder: Path, broker: Broker) -> tuple[list[tuple[int, int
         return essence(own_readings(agent.installed)), states
 
 
+@pytest.mark.alone
 @pytest.mark.processes
 @pytest.mark.slow
 async def test_a_day_with_kills_ends_like_the_undisturbed_one(tmp_path: Path, broker: Broker) -> None:
@@ -182,6 +172,7 @@ async def reference(folder: Path, followed: dict[int, int], left_running: set[in
     return [after - before for before, after in pairwise(registers)]
 
 
+@pytest.mark.alone
 @pytest.mark.processes
 @pytest.mark.slow
 @pytest.mark.parametrize(

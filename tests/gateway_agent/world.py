@@ -15,7 +15,8 @@ from typing import Any
 
 import aiomqtt
 
-from gateway_agent.configuration import ENROLMENT_FILE, KEY_FILE, SETTINGS_FILE
+from gateway_agent.buffer import Buffer
+from gateway_agent.configuration import BUFFER_FILE, ENROLMENT_FILE, KEY_FILE, SETTINGS_FILE
 from gateway_agent.drivers.simulated.plant import Battery, Plant, Pv, ShiftableLoad, initial_state
 from gateway_agent.drivers.simulated.profile import Series, SimulatedNanogrid, write_nanogrid
 from gateway_agent.identity import load_or_create_identity, write_secret
@@ -28,6 +29,7 @@ from oracle.messages import (
     DispatchKind,
     DispatchOrder,
     DispatchSnapshot,
+    Liveness,
     MessageRefused,
     ReadingBatch,
     Receipt,
@@ -78,6 +80,16 @@ class Installed:
     @property
     def gateway(self) -> str:
         return self.identity.address.lower()
+
+
+def own_readings(installed: Installed) -> list[SignedReading]:
+    """What a gateway that does not run has signed; its chain is whole."""
+    buffer = Buffer(installed.folder / BUFFER_FILE)
+    try:
+        assert buffer.broken_link(SETTLEMENT) is None
+        return buffer.all_readings()
+    finally:
+        buffer.close()
 
 
 def install(
@@ -137,9 +149,11 @@ def dispatch_id(name: str) -> str:
     return "0x" + keccak256(name.encode()).hex()
 
 
-def snapshot(gateway: str, revision: int, orders: Sequence[DispatchOrder], key: bytes = ORACLE_KEY) -> DispatchSnapshot:
+def snapshot(
+    gateway: str, revision: int, orders: Sequence[DispatchOrder], key: bytes = ORACLE_KEY, issued_at: int = T0
+) -> DispatchSnapshot:
     return DispatchSnapshot.sealed(
-        key, SETTLEMENT, gateway=gateway, revision=revision, issued_at=T0, dispatches=tuple(orders)
+        key, SETTLEMENT, gateway=gateway, revision=revision, issued_at=issued_at, dispatches=tuple(orders)
     )
 
 
@@ -177,7 +191,11 @@ class Broker:
 
 @dataclass
 class SmallOracle:
-    """Stores readings, answers with receipts, publishes snapshots, collects acknowledgements and statuses."""
+    """Stores readings, answers with receipts, publishes snapshots, collects acknowledgements and statuses.
+
+    Where it has a clock it does as the real one does by it: a gateway that comes is sent its dispatches with the time,
+    and a reading of an interval that is not over is refused, for good where that has not begun.
+    """
 
     port: int
     answers: bool = True
@@ -188,6 +206,12 @@ class SmallOracle:
     acknowledgements: list[SignedAcknowledgement] = field(default_factory=list)
     statuses: list[Status] = field(default_factory=list)
     refusing: Callable[[SignedReading], str] = lambda _: ""
+    now: Callable[[], float] | None = None
+    unit_s: int = UNIT_S
+    orders: list[DispatchOrder] = field(default_factory=list)
+    refused_early: list[SignedReading] = field(default_factory=list)
+    placed: dict[int, SignedReading] = field(default_factory=dict)
+    """Refused for good, by sequence: they keep their place."""
     _client: aiomqtt.Client | None = None
 
     async def run(self) -> None:
@@ -216,6 +240,9 @@ class SmallOracle:
         elif isinstance(message, Status):
             assert message.sealed_by(SETTLEMENT).lower() == found.gateway
             self.statuses.append(message)
+            if self.now is not None and message.state is Liveness.ONLINE:
+                answer = snapshot(found.gateway, time.time_ns(), self.orders, issued_at=int(self.now()))
+                await client.publish(topic_for(found.gateway, Channel.DISPATCH), answer.payload(), qos=1, retain=True)
         elif isinstance(message, ReadingBatch) and self.losing:
             self.losing -= 1
         elif isinstance(message, ReadingBatch):
@@ -228,7 +255,12 @@ class SmallOracle:
         assert reading.signer(SETTLEMENT).lower() == gateway
         self.received.append(reading)
         reason, code = self.refusing(reading), "revoked"
-        if not reason and reading.sequence > len(self.readings) + 1:
+        if self.now is not None and reading.interval + self.unit_s > self.now():
+            self.refused_early.append(reading)
+            reason, code = "not over", "interval-not-over"
+            if reading.interval > self.now():
+                code, self.placed[reading.sequence] = "interval-not-begun", reading
+        elif not reason and reading.sequence > len(self.readings) + len(self.placed) + 1:
             reason, code = "earlier readings are missing", "out-of-order"
         if reason:
             outcome = ReceiptOutcome.REFUSED

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +29,7 @@ from scripts.demo.supervisor import free_port
 from tests.chain.world import U, World, before, owner_key
 from tests.conftest import TEST_EPOCH
 from tests.gateway_agent.world import Broker, Installed
+from tests.kill_points.conftest import EndOf
 from tests.kill_points.killing import Kill
 from tests.kill_points.stage import Stage, stage_over
 
@@ -97,6 +98,9 @@ class Auction:
         )
         assert promised_by == world.address("relayer")
 
+    async def start(self) -> None:
+        await self.stage.start()
+
     async def play(self) -> Essence:
         await asyncio.gather(*(self.bid_by_hand(index) for index in BY_HAND))
         await self.stage.until(CLEARED)
@@ -150,21 +154,8 @@ async def auction(folder: Path, broker: Broker) -> AsyncIterator[Auction]:
 
 
 @pytest.fixture(scope="module")
-def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
-    found = Broker(tmp_path_factory.mktemp("broker"), free_port())
-    found.start()
-    yield found
-    found.kill()
-
-
-@pytest.fixture(scope="module")
-def undisturbed(broker: Broker, tmp_path_factory: pytest.TempPathFactory) -> Essence:
-    async def play() -> Essence:
-        async with auction(tmp_path_factory.mktemp("calm") / "auction", broker) as calm:
-            await calm.stage.start()
-            return await calm.play()
-
-    return asyncio.run(play())
+def undisturbed(broker: Broker, end_of: EndOf) -> Essence:
+    return end_of(lambda folder: auction(folder, broker))
 
 
 def test_an_auction_without_kills_is_what_it_is_to_be(undisturbed: Essence) -> None:

@@ -4,7 +4,7 @@ those of a day without."""
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +17,6 @@ from gateway_agent.configuration import BUFFER_FILE
 from market.clock import SimulatedClock
 from market.clock_authority import ClockAuthority
 from oracle.messages import Channel, SignedReading
-from scripts.demo.supervisor import free_port
 from tests.gateway_agent.world import (
     SETTLEMENT,
     T0,
@@ -31,6 +30,7 @@ from tests.gateway_agent.world import (
     order,
     snapshot,
 )
+from tests.kill_points.conftest import EndOf
 from tests.kill_points.killing import Kill, Program
 
 pytestmark = pytest.mark.processes
@@ -74,11 +74,14 @@ class Day:
     agent: Program
     oracle: SmallOracle
 
+    async def start(self) -> None:
+        self.agent.start()
+
     async def until(self, at: int) -> None:
         self.authority.stop_at(at)
         await asyncio.wait_for(self.authority.reached(at), 60)
 
-    async def essence(self) -> Essence:
+    async def play(self) -> Essence:
         end = T0 + INTERVALS * UNIT_S
         await self.until(end)
         await eventually(lambda: "SUCCEEDED" in self.oracle.states_of("one"))
@@ -135,22 +138,8 @@ async def day(folder: Path, broker: Broker) -> AsyncIterator[Day]:
 
 
 @pytest.fixture(scope="module")
-def brokers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
-    """One for all days: each has a gateway of its own."""
-    broker = Broker(tmp_path_factory.mktemp("broker"), free_port())
-    broker.start()
-    yield broker
-    broker.kill()
-
-
-@pytest.fixture(scope="module")
-def undisturbed(brokers: Broker, tmp_path_factory: pytest.TempPathFactory) -> Essence:
-    async def play() -> Essence:
-        async with day(tmp_path_factory.mktemp("calm") / "day", brokers) as calm:
-            calm.agent.start()
-            return await calm.essence()
-
-    return asyncio.run(play())
+def undisturbed(broker: Broker, end_of: EndOf) -> Essence:
+    return end_of(lambda folder: day(folder, broker))
 
 
 def test_a_day_without_kills_is_what_it_is_to_be(undisturbed: Essence) -> None:
@@ -164,14 +153,14 @@ def test_a_day_without_kills_is_what_it_is_to_be(undisturbed: Essence) -> None:
 
 @pytest.mark.parametrize("kill", KILLS, ids=str)
 async def test_a_killed_agent_ends_the_day_as_if_nothing_had_happened(
-    tmp_path: Path, brokers: Broker, undisturbed: Essence, kill: Kill
+    tmp_path: Path, broker: Broker, undisturbed: Essence, kill: Kill
 ) -> None:
-    async with day(tmp_path / "day", brokers) as wild:
+    async with day(tmp_path / "day", broker) as wild:
         wild.agent.start(kill)
         wild.authority.stop_at(T0 + INTERVALS * UNIT_S)
         await wild.agent.dies_at(kill)
         wild.agent.start()
-        assert await wild.essence() == undisturbed
+        assert await wild.play() == undisturbed
         said = [each.state for each in wild.oracle.acknowledgements if each.dispatch == dispatch_id("one")]
         assert sorted(set(said), key=STATES.index) == list(dict.fromkeys(said)), "none overtakes another"
 

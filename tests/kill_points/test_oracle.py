@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,7 @@ from scripts.demo.supervisor import free_port
 from tests.chain.world import NANOGRIDS, U, World, before, nanogrid
 from tests.conftest import TEST_EPOCH
 from tests.gateway_agent.world import Installed
+from tests.kill_points.conftest import EndOf
 from tests.kill_points.killing import Kill
 from tests.kill_points.stage import Stage, stage_over
 
@@ -87,6 +89,9 @@ class Day:
     stage: Stage
     gateway: Installed
     is_red: bool = False
+
+    async def start(self) -> None:
+        await self.stage.start()
 
     async def play(self, until: int = T + 3 * U // 2) -> Essence:
         await self.to_dispatch()
@@ -163,25 +168,14 @@ async def day(folder: Path, is_red: bool = False) -> AsyncIterator[Day]:
         world.engine.dispose()
 
 
-def played(folder: Path, is_red: bool) -> Essence:
-    """An undisturbed day."""
-
-    async def play() -> Essence:
-        async with day(folder, is_red) as calm:
-            await calm.stage.start()
-            return await calm.play()
-
-    return asyncio.run(play())
+@pytest.fixture(scope="module")
+def undisturbed(end_of: EndOf) -> Essence:
+    return end_of(day)
 
 
 @pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Essence:
-    return played(tmp_path_factory.mktemp("calm") / "day", is_red=False)
-
-
-@pytest.fixture(scope="module")
-def undisturbed_red(tmp_path_factory: pytest.TempPathFactory) -> Essence:
-    return played(tmp_path_factory.mktemp("red") / "day", is_red=True)
+def undisturbed_red(end_of: EndOf) -> Essence:
+    return end_of(partial(day, is_red=True))
 
 
 def test_a_day_without_kills_is_what_it_is_to_be(undisturbed: Essence, undisturbed_red: Essence) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
@@ -13,9 +14,10 @@ from market.domain.records import BidRecord
 from market.domain.settlement import Outcome
 from market.domain.signing import address_of
 from market.domain.trees import award_range
+from market.domain.units import NO_BASELINE
 from market.store.books import BaselineAnchor, ReadingRoot
 from market.store.database import read_scope, session_scope
-from market.store.facts import Baseline, SignedDecision
+from market.store.facts import Baseline, GatewayStatus, SignedDecision
 from market.store.projections import Award, GridCommand
 from market.store.work import Dispatch, Notice, OutboxState, Transaction
 from oracle import dispatching, nominate, settle
@@ -26,6 +28,7 @@ from oracle.messages import (
     DispatchSnapshot,
     Plan,
     SignedAcknowledgement,
+    StateName,
     topic_for,
 )
 from oracle.outgoing import Outgoing
@@ -54,6 +57,12 @@ FORECAST = NanogridForecast(
     {nanogrid(index): [0] * 60 for index in range(NANOGRIDS)},
 )
 BIDS = [BidRecord(100_000, 900, 0, 0), BidRecord(120_000, 1000, 0, 1), BidRecord(150_000, 700, 0, 2)]
+
+
+def plan_of(outgoing: list[Outgoing]) -> Plan:
+    """That of the first gateway."""
+    topic = topic_for(address_of(gateway_key(0)), Channel.PLAN)
+    return next(Plan.model_validate_json(each.payload) for each in outgoing if each.topic == topic)
 
 
 def nominated(desk: Desk, interval: int = T) -> list[Outgoing]:
@@ -138,6 +147,17 @@ def test_nominating_again_sends_nothing_again_and_tells_the_same(desk: Desk) -> 
     assert sent(desk, "anchorBaselines") == 1
 
 
+def test_a_plan_that_is_made_late_does_not_take_the_place_of_a_newer_one(desk: Desk) -> None:
+    """A step that failed is tried again at later moments, and a restart runs those of the last few intervals again."""
+    nominated(desk)
+    desk.world.at(before(T + U, 410))
+    newer = plan_of(nominate.nominate(desk.oracle, FORECAST, T + U))
+    again = plan_of(nominate.nominate(desk.oracle, FORECAST, T))
+    assert [entry.interval for entry in newer.entries] == [T, T + U]
+    assert again.entries == newer.entries
+    assert again.order >= newer.order
+
+
 def test_what_was_written_stays_when_the_forecast_changes_before_it_is_anchored_again(desk: Desk) -> None:
     nominated(desk)
     other = NanogridForecast(T - 10 * U, U, {nanogrid(0): [0] * 60}, {})
@@ -169,6 +189,7 @@ def test_what_the_forecast_does_not_know_gets_no_baseline(desk: Desk) -> None:
     with read_scope(desk.oracle.engine) as session:
         row = session.get_one(Baseline, (PORTFOLIO, T, 0))
         assert row.values == [BASELINE_WH, BASELINE_WH, None, BASELINE_WH], "ends with the last that is forecast"
+        assert row.vector == [BASELINE_WH, BASELINE_WH, NO_BASELINE, BASELINE_WH]
         assert session.get_one(BaselineAnchor, (PORTFOLIO, T, 0)).count == 4
         assert session.get(Baseline, (PORTFOLIO + 1, T, 0)) is None, "not the other portfolio's values"
 
@@ -226,6 +247,27 @@ def test_an_order_is_told_until_the_gateway_itself_has_ended_it(desk: Desk) -> N
     assert snapshot_of(dispatching.snapshots(desk.oracle, gateways), 0).dispatches == ()
 
 
+def test_a_snapshot_is_newer_than_all_before_it_also_when_the_clock_was_set_back(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Gateways ignore what is numbered below what they have: all of an hour's orders would not have counted."""
+    auction(desk)
+    desk.world.at(before(T, 90))
+    gateways = dispatching.write_dispatches(desk.oracle, T)
+    first = dispatching.snapshots(desk.oracle, gateways)
+    ahead_ns = time.time_ns() + 3600 * 10**9
+    monkeypatch.setattr(time, "time_ns", lambda: ahead_ns)
+    second = dispatching.snapshots(desk.oracle, gateways)
+    monkeypatch.undo()
+    third = dispatching.snapshots(desk.oracle, gateways)
+    revisions = [snapshot_of(each, index).revision for each in (first, second, third) for index in range(3)]
+    orders = [each.order for outgoing in (first, second, third) for each in outgoing]
+    assert revisions[3] >= ahead_ns
+    assert sorted(set(revisions)) == sorted(revisions)
+    assert max(revisions[:3]) < min(revisions[3:6]) <= max(revisions[3:6]) < min(revisions[6:])
+    assert sorted(orders) == sorted(revisions)
+
+
 def test_orders_that_nobody_acknowledges_are_marked_and_a_late_answer_still_counts(desk: Desk) -> None:
     auction(desk)
     desk.world.at(before(T, 90))
@@ -267,6 +309,35 @@ def test_red_takes_awards_back_that_were_dispatched_before(desk: Desk) -> None:
     assert dispatching.write_changes(desk.oracle, T) == gateways
     assert snapshot_of(dispatching.snapshots(desk.oracle, gateways), 1).dispatches == (), "missing means withdrawn"
     assert notices(desk, "dispatches", nanogrid(1)) == ["NEW", "PUBLISHED", "REVOKED"]
+
+
+def test_a_withdrawal_is_waited_for_until_who_carries_the_award_says_that_it_is_over(desk: Desk) -> None:
+    """In played time the delivery began before a slow gateway had heard of it."""
+    internal_award(desk, index=1, price_ueur_kwh=100_000)
+    gateway = address_of(gateway_key(1))
+    with session_scope(desk.oracle.engine) as session:
+        session.add(GatewayStatus(gateway=gateway, nanogrid=nanogrid(1), online=True, received_at=T))
+    desk.world.at(before(T, 90))
+    dispatching.snapshots(desk.oracle, dispatching.write_dispatches(desk.oracle, T))
+    assert dispatching.waiting_for(desk.oracle, T) == {gateway}
+    answered(desk, 1, "ACCEPTED")
+    assert dispatching.waiting_for(desk.oracle, T) == set()
+    desk.world.at(before(T, 60))
+    desk.world.signal(T, Phase.RED, 1)
+    dispatching.snapshots(desk.oracle, dispatching.write_changes(desk.oracle, T))
+    assert dispatching.waiting_for(desk.oracle, T) == {gateway}
+    answered(desk, 1, "REVOKED")
+    assert dispatching.waiting_for(desk.oracle, T) == set()
+
+
+def answered(desk: Desk, index: int, state: StateName) -> None:
+    """The answer of a nanogrid's gateway to the only dispatch."""
+    with read_scope(desk.oracle.engine) as session:
+        dispatch = session.scalars(select(Dispatch.id)).one()
+    message = SignedAcknowledgement.signed(
+        gateway_key(index), desk.oracle.settlement, nanogrid=nanogrid(index), dispatch=dispatch, state=state, at=T
+    )
+    desk.ingest.take(topic_for(address_of(gateway_key(index)), Channel.ACKS), message.payload())
 
 
 def test_red_just_before_the_interval_and_commands_within_it_reach_the_gateways(desk: Desk) -> None:
@@ -354,6 +425,22 @@ def test_a_command_to_a_p256_gateway_is_paid(desk: Desk) -> None:
     with read_scope(desk.oracle.engine) as session:
         row = session.scalars(select(GridCommand)).one()
     assert (row.delivered, row.paid_ueur) == (500, 500 * 300_000 // 1000)
+
+
+def test_an_award_that_a_late_command_interrupts_is_paid_with_the_command_by_one_announced_reading(desk: Desk) -> None:
+    offer = auction(desk)
+    desk.world.at(T + U - 3)
+    desk.world.signal(T, Phase.RED, 2)
+    command(desk, 0, 1200)
+    deliver(desk, {0: 1000, 1: 1000, 2: 300})
+    settle.settle(desk.oracle, T)
+    assert outcomes(desk, offer) == {0: Outcome.REVOKED, 1: Outcome.DELIVERED, 2: Outcome.DELIVERED}
+    assert [awards_of(desk, offer)[index].paid_ueur for index in (0, 1)] == [90_000, 120_000]
+    with read_scope(desk.oracle.engine) as session:
+        row = session.scalars(select(GridCommand)).one()
+    assert (row.delivered, row.paid_ueur) == (1000, 1000 * 300_000 // 1000 - 90_000)
+    settle.settle(desk.oracle, T)
+    assert sent(desk, "announceReading") == 1
 
 
 def test_readings_that_come_late_are_anchored_with_the_others(desk: Desk) -> None:
@@ -481,8 +568,8 @@ def signed_only(desk: Desk, index: int, quantity: int) -> None:
 
 
 @pytest.mark.parametrize("has_award", [False, True])
-def test_a_command_is_dispatched_with_its_proof_and_paid_at_the_higher_price(desk: Desk, has_award: bool) -> None:
-    """Beside an award of the same kind the contract wants to see that award."""
+def test_a_command_is_dispatched_with_its_proof_and_paid_at_the_emergency_price(desk: Desk, has_award: bool) -> None:
+    """Beside an award of the same kind the contract wants to see that award; what an INTERNAL one costs counts not."""
     if has_award:
         internal_award(desk, index=0, price_ueur_kwh=400_000)
     else:
@@ -499,8 +586,7 @@ def test_a_command_is_dispatched_with_its_proof_and_paid_at_the_higher_price(des
     settle.settle(desk.oracle, T)
     with read_scope(desk.oracle.engine) as session:
         [row] = session.scalars(select(GridCommand))
-    price_ueur_kwh = 400_000 if has_award else 300_000
-    assert (row.delivered, row.paid_ueur) == (600, 600 * price_ueur_kwh // 1000)
+    assert (row.delivered, row.paid_ueur) == (600, 600 * EMERGENCY_PRICE_UEUR_KWH // 1000)
 
 
 def internal_award(desk: Desk, index: int, price_ueur_kwh: int) -> str:

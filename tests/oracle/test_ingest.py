@@ -12,11 +12,13 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from prometheus_client import REGISTRY
 from sqlalchemy import event, func, select
 
 from gateway_agent.buffer import PASSING_REFUSALS
 from market.domain.gateway_key import GatewayKey, KeyKind
 from market.domain.hashing import keccak256
+from market.domain.products import Phase
 from market.domain.signing import address_of
 from market.domain.states import DispatchState
 from market.store.database import read_scope, session_scope
@@ -97,6 +99,7 @@ WRONG: dict[str, Any] = {
     "bad-signature": lambda meter: meter.draft(T, key=gateway_key(2)),
     "unknown-gateway": lambda meter: meter.draft(T, nanogrid=nanogrid(2)),
     "interval-not-over": lambda meter: meter.draft(T + 10 * U),
+    "interval-not-begun": lambda meter: meter.draft(T + 11 * U),
     "not-an-interval": lambda meter: meter.draft(T + 1),
     "implausible-reading": lambda meter: meter.draft(T, 2 * 20_000 // 4 + 101),
     "replayed-reading": lambda meter: meter.draft(T + U, sequence=1),
@@ -139,7 +142,9 @@ def test_another_reading_of_the_same_interval_is_evidence_and_the_first_one_stay
     assert json.loads(kept)["active_energy_wh"] == 900
 
 
-@pytest.mark.parametrize("code", ["implausible-reading", "not-an-interval", "contradicting-reading"])
+@pytest.mark.parametrize(
+    "code", ["implausible-reading", "not-an-interval", "contradicting-reading", "interval-not-begun"]
+)
 def test_a_refused_reading_keeps_its_place_so_that_the_next_ones_are_taken(late: Desk, code: str) -> None:
     meter = late.meter(1)
     late.take(meter, meter.read(T))
@@ -147,6 +152,7 @@ def test_a_refused_reading_keeps_its_place_so_that_the_next_ones_are_taken(late:
         "implausible-reading": (T + U, 99_999),
         "not-an-interval": (T + U + 1, 500),
         "contradicting-reading": (T, 501),
+        "interval-not-begun": (T + 11 * U, 500),
     }
     [refused] = late.take(meter, meter.read(*wrong[code]))
     assert refused.code == code
@@ -160,9 +166,48 @@ def test_a_reading_that_comes_too_early_is_taken_when_it_comes_again(late: Desk)
     meter = late.meter(1)
     early = meter.read(T + 10 * U)
     behind = meter.read(T + 11 * U)
-    assert [receipt.code for receipt in late.take(meter, early, behind)] == ["interval-not-over"] * 2
+    assert [receipt.code for receipt in late.take(meter, early, behind)] == ["interval-not-over", "out-of-order"]
     late.world.at(T + 12 * U)
     assert [receipt.outcome for receipt in late.take(meter, early, behind)] == [STORED, STORED]
+
+
+def test_a_reading_that_came_before_its_interval_had_begun_is_never_taken(late: Desk) -> None:
+    """Its gateway's clock was ahead: nobody has measured what it says."""
+    meter = late.meter(1)
+    ahead = [meter.read(T + each * U) for each in (11, 12, 100_000)]
+    assert [receipt.code for receipt in late.take(meter, *ahead)] == ["interval-not-begun"] * 3
+    late.world.at(T + 13 * U)
+    assert [receipt.code for receipt in late.take(meter, *ahead)] == ["replayed-reading"] * 3
+    assert "interval-not-begun" not in PASSING_REFUSALS
+    # Its chain goes on behind them, and the very intervals may be read again.
+    assert late.take(meter, meter.read(T + 11 * U))[0].outcome is STORED
+    assert stored(late) == [(nanogrid(1), T + 11 * U)]
+
+
+def test_while_the_oracles_clock_is_behind_the_chains_no_reading_is_refused_for_good(late: Desk) -> None:
+    late.world.at(T + 20 * U)
+    late.world.signal(T + 24 * U, Phase.GREEN, 1)
+    late.oracle.index()
+    behind = replace(late, ingest=replace(late.ingest, now=lambda: T + 10 * U))
+    meter = late.meter(1)
+    readings = [meter.read(T + each * U) for each in (18, 19)]
+    assert behind.take(meter, *readings)[0].code == "interval-not-over"
+    assert [receipt.outcome for receipt in late.take(meter, *readings)] == [STORED, STORED]
+
+
+def test_a_status_of_a_clock_that_is_ahead_is_counted(late: Desk) -> None:
+    def count() -> float:
+        return REGISTRY.get_sample_value("meritgrid_statuses_ahead_total") or 0.0
+
+    before, key = count(), gateway_key(1)
+    for off_s in (-U, 0, U // 15, U // 15 + 1):
+        at = T + 10 * U + off_s
+        status = Status.sealed(
+            key, late.oracle.settlement, gateway=late.meter(1).gateway, nanogrid=nanogrid(1), state=Liveness.ONLINE,
+            at=at, software_version="1",
+        )  # fmt: skip
+        late.ingest.take(topic_for(late.meter(1).gateway, Channel.STATUS), status.payload())
+    assert count() - before == 1
 
 
 def test_readings_wait_while_the_seats_are_not_known(late: Desk) -> None:

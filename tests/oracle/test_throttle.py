@@ -56,6 +56,24 @@ def test_what_is_too_much_is_let_fall_said_once_and_taken_when_it_comes_again(de
     assert desk.quarantined() == ["too-many-messages"], "said once a minute"
 
 
+def test_quarantine_keeps_so_many_of_a_gateways_messages_and_each_that_keeps_its_place(desk: Desk) -> None:
+    clock = Seconds()
+    ingest = replace(desk.ingest, kept=Throttle(per_s=1 / 60, burst=2, now_s=clock))
+    meter = desk.meter(0)
+    early = ReadingBatch(readings=(meter.draft(TEST_EPOCH),)).payload()
+    for _ in range(5):
+        [refused] = ingest.take(meter.topic, early)
+        assert b"interval-not-over" in refused.payload, "an answer comes to each"
+    assert desk.quarantined() == ["interval-not-over"] * 2
+    implausible = ReadingBatch(readings=(meter.read(TEST_EPOCH - U, active_energy_wh=10**6),)).payload()
+    ingest.take(meter.topic, implausible)
+    assert desk.quarantined() == ["interval-not-over"] * 2 + ["implausible-reading"]
+    clock.now_s += 60
+    for _ in range(2):
+        ingest.take(meter.topic, early)
+    assert desk.quarantined().count("interval-not-over") == 3
+
+
 def test_a_repetition_gets_the_same_receipt_without_being_looked_at_again_but_a_refusal_is_looked_at(
     desk: Desk,
 ) -> None:

@@ -35,6 +35,7 @@ from market.store.work import (
     OutboxState,
     RevocationList,
     SignInNonce,
+    SnapshotRevision,
     WalletSession,
 )
 from oracle.broker.credentials import new_service_account, password_hash
@@ -192,6 +193,7 @@ def _access(world: World) -> list[Any]:
             revoked_at=now_s + 1, reason="by-hand",
         ),
         RevocationList(number=1, pem="a list", issued_at=now_s + 1),
+        SnapshotRevision(id=1, revision=now_s * 10**9),
         Enrolment(
             code_address=world.address("stranger"), nanogrid=nanogrid(0), created_by="operator", created_at=now_s,
             expires_at=now_s + 86_400, gateway=None, used_at=None,

@@ -13,10 +13,12 @@ from sqlalchemy import Engine, text
 
 from market.store.database import open_engine
 from market.store.leadership import FREED_AFTER_S, Leadership
+from tests.waiting import until
 
 KEY = 0x4D475254
 SOON_S = 3.0
 """Longer than the processes ask for the lock, shorter than a silent one may keep it."""
+OFTEN_S = 0.02
 MakeLeadership = Callable[[], Leadership]
 
 HOLDER = """
@@ -67,15 +69,6 @@ def holder(postgresql_database: str) -> Iterator[subprocess.Popen[str]]:
     process.communicate()
 
 
-def until(is_so: Callable[[], bool], within_s: float) -> float:
-    """How long it took [s]."""
-    started_s = time.monotonic()
-    while not is_so():
-        assert time.monotonic() - started_s < within_s
-        time.sleep(0.02)
-    return time.monotonic() - started_s
-
-
 @pytest.mark.postgresql
 def test_one_acts_and_the_next_one_when_it_gives_up(new_leadership: MakeLeadership) -> None:
     first, second = new_leadership(), new_leadership()
@@ -87,7 +80,7 @@ def test_one_acts_and_the_next_one_when_it_gives_up(new_leadership: MakeLeadersh
     assert gained == []
     first.close()
     assert not first.is_held()
-    until(second.is_held, SOON_S)
+    until(second.is_held, SOON_S, every_s=OFTEN_S)
     assert len(gained) == 1
 
 
@@ -96,7 +89,7 @@ def test_a_process_that_dies_is_followed_at_once(holder: subprocess.Popen[str], 
     follower = new_leadership()
     assert not follower.is_held()
     holder.kill()
-    until(follower.is_held, SOON_S)
+    until(follower.is_held, SOON_S, every_s=OFTEN_S)
 
 
 @pytest.mark.slow
@@ -106,7 +99,7 @@ def test_a_process_that_hangs_is_followed_and_knows_it_when_it_goes_on(
 ) -> None:
     follower = new_leadership()
     holder.send_signal(signal.SIGSTOP)
-    took_s = until(follower.is_held, FREED_AFTER_S + SOON_S)
+    took_s = until(follower.is_held, FREED_AFTER_S + SOON_S, every_s=OFTEN_S)
     assert took_s > FREED_AFTER_S / 2, "a short pause costs nobody its place"
     assert holder.stdout is not None
     holder.send_signal(signal.SIGCONT)
@@ -126,8 +119,8 @@ def test_a_connection_that_the_server_ends_is_made_again(engine: Engine, new_lea
             {"key": KEY},
         )
     assert ended
-    until(lambda: not leadership.is_held(), SOON_S)
-    until(leadership.is_held, SOON_S)
+    until(lambda: not leadership.is_held(), SOON_S, every_s=OFTEN_S)
+    until(leadership.is_held, SOON_S, every_s=OFTEN_S)
 
 
 def test_on_sqlite_the_one_process_acts_at_once() -> None:
