@@ -1,4 +1,4 @@
-"""How fast the permissioned network makes things final: `python -m scripts.bench.network` writes network.json.
+"""How fast the permissioned network is: `python -m scripts.bench.network` writes network.json and draws it.
 
 Five validators on this machine in a temporary folder, the product's own contracts, sender and batches. Measured with
 all five and with one killed, by the same key through the node of another.
@@ -34,7 +34,8 @@ from market.domain.typed_data import Message
 from market.domain.units import nanogrid_id
 from market.settings import ChainProfile
 from market.store.database import migrate, open_engine
-from scripts.bench.figures import Row, write_rows
+from scripts.bench.figures import ROOT, Row, write_rows
+from scripts.bench.network_picture import draw
 from scripts.network.build import Programs, build
 from scripts.network.creation import create_network
 from scripts.network.layout import Layout
@@ -221,7 +222,7 @@ def measure(market: Market, validators: Validators, how: str) -> list[Row]:
 
 
 def main() -> None:
-    """Measure once, and write docs/benchmarks/network.json."""
+    """Measure once, and write docs/benchmarks/network.json and its picture."""
     how = (
         f"python -m scripts.bench.network: five validators on one machine; {TRANSACTIONS} small transactions one after "
         f"the other by the product's sender; {SEATS} bids in batches of {BATCH}, all sent at once by one relayer"
@@ -237,6 +238,7 @@ def main() -> None:
         finally:
             engine.dispose()
     write_rows("network.json", rows)
+    draw({row.figure: row.value for row in rows}, ROOT / "docs" / "pictures" / "network.png")
 
 
 if __name__ == "__main__":

@@ -19,11 +19,13 @@ from rich.table import Table
 
 from scripts.build_contracts import ROOT
 from scripts.chaos.options import ChaosOptions
+from scripts.chaos.picture import draw
 from scripts.chaos.run import ChaosResult, run_chaos
 
 console = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
 RESULTS = ROOT / "docs" / "benchmarks" / "chaos.json"
+PICTURE = ROOT / "docs" / "pictures" / "chaos.png"
 
 
 def main(
@@ -31,7 +33,7 @@ def main(
     seed: Annotated[int, typer.Option(help="Of faults and load.")] = 1,
     density: Annotated[float, typer.Option(help="Frequency of the faults against the normal one.")] = 1.0,
     agents: Annotated[int, typer.Option(help="Processes that host the gateways.")] = 3,
-    write: Annotated[bool, typer.Option("--write", help="Write docs/benchmarks/chaos.json.")] = False,
+    write: Annotated[bool, typer.Option("--write", help="Write docs/benchmarks/chaos.json and its picture.")] = False,
     keep: Annotated[bool, typer.Option("--keep", help="Leave the folder with all logs.")] = False,
 ) -> None:
     """Let the parts of a whole market die, hang and lose each other under load; fail where anything was lost."""
@@ -59,6 +61,7 @@ def main(
             shutil.rmtree(folder, ignore_errors=True)
     if write:
         RESULTS.write_text(json.dumps(result.document(), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        draw(result.document(), PICTURE)
     show(result)
     if not result.holds:
         raise typer.Exit(1)
@@ -76,7 +79,7 @@ def show(result: ChaosResult) -> None:
     for finding in [*document["findings"], *document["not_back"]]:
         console.print(f"✗ {finding}", style="red", markup=False, soft_wrap=True)
     console.print(
-        f"{document['kills']} kills, {document['lost']} lost, {document['doubled']} doubled, "
+        f"{document['kills_in_all']} kills, {document['lost']} lost, {document['doubled']} doubled, "
         f"{document['unaccounted']} unaccounted for"
     )
 

@@ -23,7 +23,7 @@ from scripts.chaos.bidder import HandBidder
 from scripts.chaos.disks import SmallDisk, may_mount
 from scripts.chaos.keeper import Keeper
 from scripts.chaos.links import Link, LinkState
-from scripts.chaos.options import DATABASE_DISK, GATEWAYS_DISK, LINKS, ChaosOptions
+from scripts.chaos.options import DATABASE_DISK, GATEWAYS_DISK, VALIDATOR_OF, ChaosOptions, groups_of
 from scripts.chaos.recovery import NotBack, Recoveries, are_online, seconds_until
 from scripts.chaos.replay import replay
 from scripts.chaos.schedule import REST_S, Fault, Kind
@@ -31,14 +31,14 @@ from scripts.demo.scenario import PORTFOLIO
 from scripts.demo.supervisor import ProcessSpec, free_port, http_probe
 from scripts.network.validators import Validator, await_health
 from scripts.rehearsal.options import RehearsalOptions
-from scripts.rehearsal.stage import VALIDATORS, RehearsalStage, opened
+from scripts.rehearsal.stage import RehearsalStage, opened
 
 log = structlog.get_logger(__name__)
 
 BACK_WITHIN_S: Final = 240.0
 """What is not back after so long is a finding."""
-_GATEWAYS_DISK_MB: Final = 96
-_DATABASE_DISK_MB: Final = 384
+_GATEWAYS_DISK_MB: Final = 192
+_DATABASE_DISK_MB: Final = 768
 _ANSWER_S: Final = 5.0
 
 Told = Callable[[str], None]
@@ -69,20 +69,18 @@ class Bed:
     def promises_log(self) -> Path:
         return self.stage.layout.folder / "promises.jsonl"
 
-    def validator(self, name: str) -> Validator:
+    def validator(self, target: str) -> Validator:
         if self.stage.validators is None:
             raise RuntimeError("the network does not run")
-        return self.stage.validators[name]
+        return self.stage.validators[VALIDATOR_OF[target]]
 
     async def endure(self, faults: Sequence[Fault]) -> None:
         """Let all faults happen and be mended; within a group the next waits until the one before is over."""
-        groups: dict[str, list[Fault]] = {}
-        for fault in faults:
-            groups.setdefault(_lane(fault.target), []).append(fault)
         begun_s = time.monotonic()
         async with asyncio.TaskGroup() as tasks:
-            for lane in groups.values():
-                tasks.create_task(self._endure_in_turn(lane, begun_s))
+            for group in groups_of(self.options):
+                own = [fault for fault in faults if fault.target in group.targets]
+                tasks.create_task(self._endure_in_turn(own, begun_s))
 
     async def _endure_in_turn(self, faults: Sequence[Fault], begun_s: float) -> None:
         for fault in faults:
@@ -119,7 +117,7 @@ class Bed:
 
     async def _strike(self, fault: Fault) -> None:
         target, lasts_s = fault.target, fault.lasts_s
-        if target in VALIDATORS:
+        if target in VALIDATOR_OF:
             await self._strike_validator(fault)
         elif target in self.links:
             states = {Kind.CUT: LinkState.CUT, Kind.STALL: LinkState.STALLED, Kind.SLOW: LinkState.SLOW}
@@ -145,10 +143,11 @@ class Bed:
             await self.keeper.kill(target, lasts_s, self._forget if fault.kind is Kind.QUEUE_LOST else None)
 
     async def _strike_validator(self, fault: Fault) -> None:
-        names = [fault.target]
+        targets = [fault.target]
         if fault.kind is Kind.TWO_DOWN:
-            names.append(VALIDATORS[(VALIDATORS.index(fault.target) + 1) % len(VALIDATORS)])
-        validators = [self.validator(name) for name in names]
+            every = list(VALIDATOR_OF)
+            targets.append(every[(every.index(fault.target) + 1) % len(every)])
+        validators = [self.validator(target) for target in targets]
         if fault.kind is Kind.FREEZE:
             for each in validators:
                 each.freeze()
@@ -170,10 +169,10 @@ class Bed:
     # WHO IS BACK
 
     async def _is_back(self, target: str, since_s: float | None) -> bool:
-        if target in VALIDATORS:
-            return await self._all(self._is_healthy, self._market_answers)
+        if target in VALIDATOR_OF:
+            return await self._are_healthy() and await self._market_answers()
         if target in ("market", "database", "database link", "chain link", DATABASE_DISK):
-            return await self._all(self._processes_are_up, self._market_answers)
+            return self._processes_are_up() and await self._market_answers()
         if target in ("dso", "aggregator", "guard"):
             return self.keeper.is_ready(target)
         indices = [each.index for each in self.stage.households]
@@ -183,20 +182,11 @@ class Bed:
         nanogrids = [nanogrid_id(PORTFOLIO, index) for index in indices]
         return await asyncio.to_thread(are_online, self.engine, nanogrids, since_s)
 
-    async def _all(self, *probes: Callable[[], object]) -> bool:
-        for probe in probes:
-            answer = probe()
-            if asyncio.iscoroutine(answer):
-                answer = await answer
-            if not answer:
-                return False
-        return True
-
     def _processes_are_up(self) -> bool:
         return all(self.keeper.is_ready(name) for name in ("market", "database"))
 
-    async def _is_healthy(self) -> bool:
-        return all(await asyncio.gather(*(asyncio.to_thread(self.validator(name).is_healthy) for name in VALIDATORS)))
+    async def _are_healthy(self) -> bool:
+        return all(await asyncio.gather(*(asyncio.to_thread(self.validator(each).is_healthy) for each in VALIDATOR_OF)))
 
     async def _market_answers(self) -> bool:
         try:
@@ -205,18 +195,11 @@ class Bed:
             return False
 
 
-def _lane(target: str) -> str:
-    """Targets that are disturbed one after the other."""
-    if target in VALIDATORS:
-        return "validators"
-    return "links" if target in LINKS else target
-
-
 def class_of(target: str) -> str:
     """Under what name a target's figures are shown."""
-    if target == VALIDATORS[0]:
+    if target == next(iter(VALIDATOR_OF)):
         return "rpc node in use"
-    if target in VALIDATORS:
+    if target in VALIDATOR_OF:
         return "validator"
     return "agent" if target.startswith("agent-") else target
 

@@ -16,10 +16,11 @@ import structlog
 
 from gateway_agent.bidding import MarketApi, MarketRefused, MarketUnreachable
 from gateway_agent.buffer import PlacedBid
-from gateway_agent.configuration import load_enrolled
+from gateway_agent.configuration import Enrolled, load_enrolled
 from gateway_agent.planner import OpenOffer
 from market.domain.messages import Bid
 from market.domain.signing import sign_message
+from market.domain.typed_data import Domain
 from scripts.demo.households import FLOORS_UEUR_KWH, Household
 from scripts.demo.layout import Layout
 
@@ -50,7 +51,7 @@ class HandBidder:
 
     def __init__(self, layout: Layout, owners: Sequence[Household], log_file: Path, seed: int) -> None:
         self._layout = layout
-        self._owners = owners
+        self._owners = [(owner, load_enrolled(layout.gateway(owner.index))) for owner in owners]
         self._log_file = log_file
         self._random = Random(f"{seed} bidders")
         self._sent: set[tuple[str, int, int]] = set()
@@ -61,41 +62,41 @@ class HandBidder:
         """Bid until this task is cancelled."""
         async with httpx.AsyncClient(timeout=20.0) as client:
             while True:
-                for owner in self._owners:
+                for owner, enrolled in self._owners:
                     try:
-                        await self._bid(client, owner)
+                        await self._bid(client, owner, enrolled)
                     except MarketUnreachable as problem:
                         log.info("no bid: the market cannot be reached", problem=str(problem))
                 await asyncio.sleep(_LOOK_EVERY_S)
 
-    async def _bid(self, client: httpx.AsyncClient, owner: Household) -> None:
-        enrolled = load_enrolled(self._layout.gateway(owner.index))
+    async def _bid(self, client: httpx.AsyncClient, owner: Household, enrolled: Enrolled) -> None:
         api = MarketApi(client, enrolled.market_url, enrolled.api_key, _PATIENCE_S)
         for offer in await api.open_offers(enrolled.nanogrid):
             for revision in (0, 1):
                 if (offer.id, owner.index, revision) in self._sent or (revision and self._random.random() > _REVISED):
                     continue
                 try:
-                    await self._send(api, owner, offer, enrolled.nanogrid, revision)
+                    await self._send(api, owner, enrolled, offer, revision)
                 except MarketRefused as problem:
                     self.refused += 1
                     log.info("bid refused", offer=offer.id, problem=str(problem))
                 self._sent.add((offer.id, owner.index, revision))
 
-    async def _send(self, api: MarketApi, owner: Household, offer: OpenOffer, nanogrid: int, revision: int) -> None:
+    async def _send(
+        self, api: MarketApi, owner: Household, enrolled: Enrolled, offer: OpenOffer, revision: int
+    ) -> None:
         key = (offer.id, owner.index, revision)
         if key not in self._signed:  # one that had no answer is sent again as it is
-            self._signed[key] = self._sign(owner, offer, revision)
+            self._signed[key] = self._sign(owner, enrolled.auction, offer, revision)
         bid = self._signed[key]
         answer = await api.send_bid(bid, owner.index)
         if answer.get("accepted"):
             amounts = (bid.price_ueur_kwh, bid.quantity, bid.minimum)
-            self._keep(Promise(offer.id, nanogrid, *amounts, revision, bid.digest, answer["receipt"]))
+            self._keep(Promise(offer.id, enrolled.nanogrid, *amounts, revision, bid.digest, answer["receipt"]))
         else:
             self.refused += 1
 
-    def _sign(self, owner: Household, offer: OpenOffer, revision: int) -> PlacedBid:
-        auction = load_enrolled(self._layout.gateway(owner.index)).auction
+    def _sign(self, owner: Household, auction: Domain, offer: OpenOffer, revision: int) -> PlacedBid:
         price = min(self._random.randint(*FLOORS_UEUR_KWH["pv"]), offer.limit_price_ueur_kwh)
         quantity = self._random.randint(1, max(1, owner.largest_quantity_wh // 4))
         message = Bid(bytes.fromhex(offer.id[2:]), owner.index, price, quantity, 0, revision)

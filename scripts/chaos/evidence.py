@@ -13,16 +13,24 @@ from sqlalchemy.orm import Session
 
 from gateway_agent import buffer_schema
 from gateway_agent.configuration import BUFFER_FILE
-from market.domain.records import BidRecord, split_records, unpack_awards
+from market.domain.errors import BadSignature
+from market.domain.messages import BidRefusal
+from market.domain.records import BidRecord, unpack_bids
+from market.domain.signing import recover_message
+from market.domain.typed_data import Domain
+from market.domain.units import RECORD_BYTES, nanogrid_id
 from market.store.base import projection_tables
 from market.store.facts import BidReceived, Reading
 from market.store.work import Dispatch
 from scripts.chaos.bidder import Promise, promises_in
+from scripts.demo.checker.awards import Offer, awards_of, offers_of, posted_records, red_times
 from scripts.demo.checker.evidence import Evidence
 from scripts.demo.layout import Layout
+from scripts.demo.scenario import PORTFOLIO
 
 INDEXERS_MEMORY: Final = "indexed_blocks"
 """Hashes of the blocks at which the indexer has stopped to look: others, where it looked at other moments."""
+_WORD_BYTES: Final = 32
 Row = tuple[Any, ...]
 Content = tuple[str, int, int, int, int, int]
 """Of a bid: offer, nanogrid, revision, price, quantity, minimum."""
@@ -46,8 +54,8 @@ class Told:
 class Kept:
     """What the database keeps.
 
-    reasons: bid's digest → (state, whether its reason is signed); readings: (nanogrid, interval, digest); dispatches:
-    award → states of its dispatches.
+    reasons: bid's digest → (state, whether it has a refusal that the relayer has signed); readings: (nanogrid,
+    interval, digest); dispatches: award → states of its dispatches.
     """
 
     reasons: Mapping[str, tuple[str, bool]]
@@ -86,7 +94,7 @@ def told_by(layout: Layout, indices: Iterable[int], promises_log: Path) -> Told:
 
 def _promise(row: Any, index: int) -> Promise:
     receipt = json.loads(row.answer)["receipt"]
-    nanogrid = 1 << 16 | index
+    nanogrid = nanogrid_id(PORTFOLIO, index)
     return Promise(
         row.offer, nanogrid, row.price_ueur_kwh, row.quantity, row.minimum, row.revision, row.digest, receipt
     )
@@ -103,8 +111,8 @@ def _beginnings(connection: Connection) -> Iterator[tuple[str, int]]:
             yield order["offer"], order["nanogrid"]
 
 
-def kept_in(engine: Engine) -> Kept:
-    """What the market's database keeps."""
+def kept_in(engine: Engine, relayer: str, auction: Domain) -> Kept:
+    """What the market's database keeps. relayer: whose refusals count; auction: domain in which they are signed."""
     with Session(engine) as session:
         bids = session.scalars(select(BidReceived)).all()
         readings = session.execute(select(Reading.nanogrid, Reading.interval, Reading.digest)).all()
@@ -113,10 +121,22 @@ def kept_in(engine: Engine) -> Kept:
             award = (str(each.offer), int(each.ordinal or 0))
             dispatches[award] = (*dispatches.get(award, ()), each.state)
         return Kept(
-            reasons={bid.digest: (bid.state, bid.refusal_signature is not None) for bid in bids},
+            reasons={bid.digest: (bid.state, is_refused(bid, relayer, auction)) for bid in bids},
             readings=tuple((row[0], row[1], row[2]) for row in readings),
             dispatches=dispatches,
         )
+
+
+def is_refused(bid: BidReceived, relayer: str, auction: Domain) -> bool:
+    """Whether a bid has a refusal, with a reason, that the relayer has signed."""
+    if not bid.reason or bid.refused_at is None or bid.refusal_signature is None:
+        return False
+    digest, offer = (bytes.fromhex(each[2:]) for each in (bid.digest, bid.offer))
+    refusal = BidRefusal(digest, offer, bid.reason.encode().ljust(_WORD_BYTES, b"\0"), bid.refused_at)
+    try:
+        return recover_message(refusal, auction, bid.refusal_signature) == relayer
+    except BadSignature:
+        return False
 
 
 def differing_rows(live: Engine, rebuilt: Engine) -> dict[str, list[Row]]:
@@ -142,15 +162,29 @@ def _hashable(value: Any) -> Any:
 
 def posted_bids(chain: Evidence) -> set[Content]:
     """The contents of all bids that the chain took in."""
-    offers = {event.arguments["offer"]: event.arguments["portfolio"] for event in chain.named("OfferOpened")}
-    found = set()
-    for event in chain.named("BidsPosted"):
-        offer = event.arguments["offer"]
-        for record in split_records(bytes.fromhex(event.arguments["records"][2:])):
-            bid = BidRecord.unpack(record)
-            nanogrid = offers[offer] << 16 | bid.index
-            found.add((offer, nanogrid, bid.revision, bid.price_ueur_kwh, bid.quantity, bid.minimum))
+    offers = offers_of(chain)
+    return {
+        _content(offers[offer], bid.record)
+        for offer, records in posted_records(chain).items()
+        for bid in unpack_bids(records)
+    }
+
+
+def skipped_bids(chain: Evidence) -> set[Content]:
+    """The contents of all bids that the chain was shown and skipped; its event says why."""
+    offers, found = offers_of(chain), set()
+    for event in chain.named("BidSkipped"):
+        try:
+            record = BidRecord.unpack(event.arguments["record"].to_bytes(RECORD_BYTES, "big"))
+        except ValueError:  # it has no value that anybody could have been promised
+            continue
+        found.add(_content(offers[event.arguments["offer"]], record))
     return found
+
+
+def _content(offer: Offer, bid: BidRecord) -> Content:
+    nanogrid = nanogrid_id(offer.portfolio, bid.index)
+    return offer.offer, nanogrid, bid.revision, bid.price_ueur_kwh, bid.quantity, bid.minimum
 
 
 def final_awards(chain: Evidence) -> list[Award]:
@@ -158,5 +192,15 @@ def final_awards(chain: Evidence) -> list[Award]:
     return [
         (event.arguments["offer"], ordinal)
         for event in chain.named("Finalised")
-        for ordinal, _ in enumerate(unpack_awards(bytes.fromhex(event.arguments["awards"][2:])))
+        for ordinal, _ in enumerate(awards_of(event))
     ]
+
+
+def taken_back_by_red(chain: Evidence) -> set[str]:
+    """Offers whose node was RED before their interval began: nobody is dispatched or paid for their awards."""
+    red = red_times(chain)
+    return {
+        offer.offer
+        for offer in offers_of(chain).values()
+        if red.get((offer.portfolio, offer.interval), offer.interval) < offer.interval
+    }

@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from market.store.facts import BidState
-from scripts.chaos.evidence import ChaosEvidence, final_awards, posted_bids
+from market.store.work import OutboxState
+from scripts.chaos.evidence import ChaosEvidence, final_awards, posted_bids, skipped_bids, taken_back_by_red
 from scripts.demo.checker.verdict import check
 
 
@@ -37,18 +37,18 @@ def judge(evidence: ChaosEvidence) -> Verdict:
 
 
 def _lost_bids(evidence: ChaosEvidence) -> Iterator[str]:
-    """Every bid with a receipt is on the chain, was skipped by the chain, or has a signed refusal."""
-    posted = posted_bids(evidence.chain)
+    """Every bid with a receipt is on the chain, was skipped by it, or has a signed refusal, and not two of them."""
+    posted, skipped = posted_bids(evidence.chain), skipped_bids(evidence.chain)
     for promise in evidence.told.promises:
         content = (
             promise.offer, promise.nanogrid, promise.revision, promise.price_ueur_kwh, promise.quantity, promise.minimum
         )  # fmt: skip
+        state, is_refused = evidence.kept.reasons.get(promise.digest, ("none", False))
         if content in posted:
-            continue
-        state, is_signed = evidence.kept.reasons.get(promise.digest, ("none", False))
-        if state == BidState.SKIPPED or (state == BidState.LATE and is_signed):
-            continue
-        yield f"bid {promise.digest} has a receipt, is not on the chain, and its state is {state}"
+            if is_refused:
+                yield f"bid {promise.digest} is on the chain, and the relayer has signed that it is not"
+        elif content not in skipped and not is_refused:
+            yield f"bid {promise.digest} has a receipt, is not on the chain, and its state is {state}"
 
 
 def _lost_readings(evidence: ChaosEvidence) -> Iterator[str]:
@@ -60,10 +60,16 @@ def _lost_readings(evidence: ChaosEvidence) -> Iterator[str]:
 
 
 def _lost_awards(evidence: ChaosEvidence) -> Iterator[str]:
-    """Every final award has a dispatch, with what became of it."""
-    for award in final_awards(evidence.chain):
-        if award not in evidence.kept.dispatches:
-            yield f"award {award[1]} of offer {award[0]} has no dispatch"
+    """Every final award was dispatched, or it is on record that it was not: by the oracle, or as the chain has it that
+    the node was RED before the interval, which revokes them."""
+    revoked = taken_back_by_red(evidence.chain)
+    for offer, ordinal in final_awards(evidence.chain):
+        states = evidence.kept.dispatches.get((offer, ordinal))
+        if states is None:
+            if offer not in revoked:
+                yield f"award {ordinal} of offer {offer} has no dispatch"
+        elif OutboxState.NEW in states:
+            yield f"award {ordinal} of offer {offer} was written down for dispatch, and neither sent nor given up"
 
 
 def _doubled_readings(evidence: ChaosEvidence) -> Iterator[str]:

@@ -12,6 +12,8 @@ from scripts.rehearsal.stage import VALIDATORS
 GATEWAYS_DISK: Final = "gateways' disk"
 DATABASE_DISK: Final = "database's disk"
 LINKS: Final = ("gateways' broker", "oracle's broker", "database link", "chain link")
+VALIDATOR_OF: Final = {f"validator {name}": name for name in VALIDATORS}
+"""Target -> the validator; the aggregator's is another target than its desk."""
 SHORT_S: Final = {
     Kind.KILL: (0.0, 2.0),
     Kind.FREEZE: (15.0, 25.0),
@@ -74,7 +76,7 @@ def groups_of(options: ChaosOptions) -> list[Group]:
         group(("dso",), 180, kill=8, freeze=1),
         group(("aggregator",), 90, kill=8, freeze=1),
         *(group((agent,), 10, kill=10, freeze=1, clock=2) for agent in options.agent_names),
-        group(VALIDATORS, 8, kill=16, freeze=1, two_down=0.5),
+        group(tuple(VALIDATOR_OF), 8, kill=16, freeze=1, two_down=0.5),
         group(LINKS, 45, cut=2, stall=1, slow=1),
         group((GATEWAYS_DISK,), 240, disk_full=1),
         group((DATABASE_DISK,), 300, disk_full=1),

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
-import structlog
 from sqlalchemy import create_engine, make_url, text
 
 from market.domain.calendar import Moment
+from market.domain.messages import BidRefusal
 from scripts.chaos.bed import Bed, Told, all_well, class_of, made
 from scripts.chaos.evidence import ChaosEvidence, differing_rows, kept_in, told_by
 from scripts.chaos.judge import Verdict, judge
@@ -22,8 +22,8 @@ from scripts.chaos.options import LONG_S, SHORT_S, ChaosOptions, groups_of
 from scripts.chaos.schedule import Kind, schedule
 from scripts.rehearsal.stage import play
 
-log = structlog.get_logger(__name__)
-
+_KILLING: Final = (Kind.KILL, Kind.QUEUE_LOST, Kind.TWO_DOWN)
+"""Kinds of faults by which somebody gets SIGKILL; two at once count as one."""
 _REBUILT: Final = "rebuilt"
 _REBUILD_WITHIN_S: Final = 600.0
 
@@ -48,15 +48,14 @@ class ChaosResult:
 
     def document(self) -> dict[str, Any]:
         """As chaos.json has it."""
-        kills = sum(
-            n for kind, n in self.faults.items() if kind.startswith((Kind.KILL, Kind.QUEUE_LOST, Kind.TWO_DOWN))
-        )
+        kills = {kind: times for kind, times in self.faults.items() if kind.startswith(_KILLING)}
         return {
             "seed": self.options.seed,
             "minutes_of_faults": self.options.minutes,
             "time_unit_s": self.options.unit_s,
             "duration_s": round(self.seconds),
             "kills": kills,
+            "kills_in_all": sum(kills.values()),
             "faults": self.faults,
             "lost": len(self.verdict.lost),
             "doubled": len(self.verdict.doubled),
@@ -107,7 +106,8 @@ async def collect(bed: Bed) -> ChaosEvidence:
         chain = await asyncio.to_thread(stage.evidence)
         indices = [each.index for each in stage.households]
         told = await asyncio.to_thread(told_by, stage.layout, indices, bed.promises_log)
-        kept = await asyncio.to_thread(kept_in, bed.engine)
+        relayer, auction = stage.layout.keys.address("relayer"), stage.contracts().domain_of(BidRefusal)
+        kept = await asyncio.to_thread(kept_in, bed.engine, relayer, auction)
         differing = await asyncio.to_thread(differing_rows, bed.engine, rebuilt)
         return ChaosEvidence(chain, told, kept, differing)
     finally:

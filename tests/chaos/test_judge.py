@@ -8,10 +8,15 @@ from typing import Any
 
 import pytest
 
+from market.domain.messages import BidRefusal
+from market.domain.products import Phase, SignalKind
 from market.domain.records import AwardRecord, BidRecord, pack_awards
+from market.domain.signing import address_of, sign_message
+from market.domain.typed_data import Domain
+from market.store.facts import BidReceived
 from scripts.chaos.bidder import Promise
-from scripts.chaos.evidence import ChaosEvidence, Kept, Row, Told
-from scripts.chaos.judge import Verdict, judge
+from scripts.chaos.evidence import ChaosEvidence, Kept, Row, Told, is_refused
+from scripts.chaos.judge import judge
 from scripts.demo.checker.evidence import Event, Evidence
 
 OFFER = "0x" + "11" * 32
@@ -34,6 +39,8 @@ OPENED = event(
     request="0x" + "00" * 32,
 )  # fmt: skip
 POSTED = event("BidsPosted", offer=OFFER, firstPosition=0, records="0x" + BID.pack().hex())
+SKIPPED = event("BidSkipped", offer=OFFER, record=int.from_bytes(BID.pack(signed=True), "big"), reason=1)
+AUCTION = Domain(1, "0x" + "44" * 20)
 FINALISED = event("Finalised", offer=OFFER, awards="0x" + pack_awards([AWARD]).hex())
 
 
@@ -53,21 +60,17 @@ def evidence_of(
     return ChaosEvidence(chain, told or Told((), (), ()), kept, differing or {})
 
 
-def judged(evidence: ChaosEvidence) -> Verdict:
-    return judge(evidence)
-
-
 PROMISED = Told((PROMISE,), (), ())
 
 
 def test_a_promised_bid_that_is_on_the_chain_is_not_lost() -> None:
-    assert judged(evidence_of(OPENED, POSTED, told=PROMISED)).lost == ()
+    assert judge(evidence_of(OPENED, POSTED, told=PROMISED)).lost == ()
 
 
 @pytest.mark.parametrize("change", [{"quantity": 501}, {"price_ueur_kwh": 1}, {"revision": 1}, {"nanogrid": 5}])
 def test_another_bid_on_the_chain_does_not_keep_the_promise(change: dict[str, int]) -> None:
     told = Told((replace(PROMISE, **change),), (), ())
-    [found] = judged(evidence_of(OPENED, POSTED, told=told)).lost
+    [found] = judge(evidence_of(OPENED, POSTED, told=told)).lost
     assert DIGEST in found
 
 
@@ -76,7 +79,7 @@ def test_another_bid_on_the_chain_does_not_keep_the_promise(change: dict[str, in
     [
         ("LATE", True, False),
         ("LATE", False, True),
-        ("SKIPPED", False, False),  # the chain itself says why
+        ("SKIPPED", False, True),  # the chain itself would say why
         ("RECEIVED", False, True),
         ("POSTED", False, True),
     ],
@@ -84,49 +87,106 @@ def test_another_bid_on_the_chain_does_not_keep_the_promise(change: dict[str, in
 def test_a_promised_bid_that_is_not_on_the_chain_needs_a_signed_reason(
     state: str, is_signed: bool, is_lost: bool
 ) -> None:
-    verdict = judged(evidence_of(OPENED, told=PROMISED, reasons={DIGEST: (state, is_signed)}))
+    verdict = judge(evidence_of(OPENED, told=PROMISED, reasons={DIGEST: (state, is_signed)}))
     assert bool(verdict.lost) is is_lost
+
+
+def test_a_bid_that_the_chain_skipped_is_not_lost_whatever_the_database_says() -> None:
+    assert judge(evidence_of(OPENED, SKIPPED, told=PROMISED)).lost == ()
+    told = Told((replace(PROMISE, revision=1),), (), ())
+    assert judge(evidence_of(OPENED, SKIPPED, told=told)).lost != ()
+
+
+def test_a_record_that_no_bid_can_have_keeps_no_promise() -> None:
+    nonsense = event("BidSkipped", offer=OFFER, record=INDEX, reason=1)
+    [found] = judge(evidence_of(OPENED, nonsense, told=PROMISED)).lost
+    assert DIGEST in found
+
+
+def test_a_refusal_of_a_bid_that_is_on_the_chain_is_found() -> None:
+    [found] = judge(evidence_of(OPENED, POSTED, told=PROMISED, reasons={DIGEST: ("LATE", True)})).lost
+    assert "is on the chain, and the relayer has signed that it is not" in found
+
+
+def test_a_refusal_counts_when_the_relayer_has_signed_it_with_its_reason() -> None:
+    refusal = BidRefusal(bytes.fromhex(DIGEST[2:]), bytes.fromhex(OFFER[2:]), b"GATE_CLOSED".ljust(32, b"\0"), 7)
+    relayer, other = b"\1" * 32, b"\2" * 32
+
+    def late(key: bytes, **changed: Any) -> BidReceived:
+        signature = sign_message(key, refusal, AUCTION).to_bytes()
+        fields = {"digest": DIGEST, "offer": OFFER, "reason": "GATE_CLOSED", "refused_at": 7}
+        return BidReceived(**fields | {"refusal_signature": signature} | changed)
+
+    def counts(bid: BidReceived) -> bool:
+        return is_refused(bid, address_of(relayer), AUCTION)
+
+    assert counts(late(relayer))
+    assert not counts(late(other))
+    assert not counts(late(relayer, reason="NODE_IS_RED"))
+    assert not counts(late(relayer, reason=None))
+    assert not counts(late(relayer, refusal_signature=None))
+    assert not counts(late(relayer, refusal_signature=bytes(65)))
 
 
 def test_a_reading_with_a_receipt_must_be_stored_as_it_was() -> None:
     told = Told((), ((NANOGRID, INTERVAL, READING),), ())
-    assert judged(evidence_of(told=told, readings=[(NANOGRID, INTERVAL, READING)])).holds
-    [found] = judged(evidence_of(told=told, readings=[(NANOGRID, INTERVAL, DIGEST)])).lost
+    assert judge(evidence_of(told=told, readings=[(NANOGRID, INTERVAL, READING)])).holds
+    [found] = judge(evidence_of(told=told, readings=[(NANOGRID, INTERVAL, DIGEST)])).lost
     assert READING in found
 
 
 def test_a_reading_that_is_stored_twice_is_doubled() -> None:
     readings = [(NANOGRID, INTERVAL, READING), (NANOGRID, INTERVAL, DIGEST)]
-    [found] = judged(evidence_of(readings=readings)).doubled
+    [found] = judge(evidence_of(readings=readings)).doubled
     assert f"interval {INTERVAL}" in found
 
 
 def test_a_final_award_without_a_dispatch_is_lost() -> None:
     award = (OFFER, 0)
-    assert judged(evidence_of(OPENED, POSTED, FINALISED, dispatches={award: ("ABORTED",)})).lost == ()
-    [found] = judged(evidence_of(OPENED, POSTED, FINALISED)).lost
+    assert judge(evidence_of(OPENED, POSTED, FINALISED, dispatches={award: ("ABORTED",)})).lost == ()
+    [found] = judge(evidence_of(OPENED, POSTED, FINALISED)).lost
     assert found == f"award 0 of offer {OFFER} has no dispatch"
+
+
+def test_an_award_that_red_revoked_before_its_interval_needs_no_dispatch() -> None:
+    registered = event("PortfolioRegistered", portfolio=PORTFOLIO, node=3)
+
+    def lost(at: int, node: int = 3) -> tuple[str, ...]:
+        red = {"node": node, "interval": INTERVAL, "kind": int(SignalKind.FORECAST), "phase": int(Phase.RED)}
+        said = Event(1, 0, "0x", "0x", "SignalSet", red, at)
+        return judge(evidence_of(registered, OPENED, POSTED, FINALISED, said)).lost
+
+    assert lost(INTERVAL - 1) == ()
+    assert lost(INTERVAL) != (), "what had begun is carried out"
+    assert lost(INTERVAL - 1, node=4) != ()
+
+
+def test_an_award_whose_dispatch_was_never_sent_nor_given_up_is_lost() -> None:
+    [found] = judge(evidence_of(OPENED, POSTED, FINALISED, dispatches={(OFFER, 0): ("NEW",)})).lost
+    assert "neither sent nor given up" in found
+    for state in ("PUBLISHED", "UNANSWERED", "SUCCEEDED"):
+        assert judge(evidence_of(OPENED, POSTED, FINALISED, dispatches={(OFFER, 0): (state,)})).lost == ()
 
 
 def test_an_award_that_is_begun_twice_is_doubled() -> None:
     begun = (OFFER, NANOGRID)
-    assert judged(evidence_of(told=Told((), (), (begun,)))).doubled == ()
-    [found] = judged(evidence_of(told=Told((), (), (begun, begun)))).doubled
+    assert judge(evidence_of(told=Told((), (), (begun,)))).doubled == ()
+    [found] = judge(evidence_of(told=Told((), (), (begun, begun)))).doubled
     assert found == f"nanogrid {NANOGRID} has begun offer {OFFER} 2 times"
 
 
 def test_two_dispatches_for_one_award_are_doubled() -> None:
-    [found] = judged(evidence_of(dispatches={(OFFER, 0): ("SUCCEEDED", "STARTED")})).doubled
+    [found] = judge(evidence_of(dispatches={(OFFER, 0): ("SUCCEEDED", "STARTED")})).doubled
     assert "has 2 dispatches" in found
 
 
 def test_a_row_that_the_chain_does_not_give_is_not_accounted_for() -> None:
-    [found] = judged(evidence_of(differing={"accounts": [("0x1", 5)]})).unaccounted
+    [found] = judge(evidence_of(differing={"accounts": [("0x1", 5)]})).unaccounted
     assert "accounts" in found
 
 
 def test_what_the_checker_of_the_money_finds_is_not_accounted_for() -> None:
     evidence = evidence_of()
     short = replace(evidence, chain=replace(evidence.chain, owed=1))
-    assert judged(evidence).unaccounted == ()
-    assert judged(short).unaccounted != ()
+    assert judge(evidence).unaccounted == ()
+    assert judge(short).unaccounted != ()

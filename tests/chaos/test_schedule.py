@@ -58,3 +58,9 @@ def test_a_long_run_has_every_kind_of_fault(tmp_path: Path) -> None:
 @pytest.mark.parametrize("lasting_s", [SHORT_S, LONG_S])
 def test_every_kind_has_its_length(lasting_s: dict[Kind, tuple[float, float]]) -> None:
     assert set(lasting_s) == set(Kind)
+
+
+def test_every_target_is_struck_in_one_group_only(tmp_path: Path) -> None:
+    """The aggregator's desk and its validator bore one name once, and the validator was killed for both."""
+    targets = [target for group in groups_of(ChaosOptions(tmp_path, minutes=5)) for target in group.targets]
+    assert len(targets) == len(set(targets))
