@@ -17,7 +17,7 @@ from market.chain.indexer import Indexer, Progress
 from market.chain.sender import TransactionSender
 from market.clock import Clock, ClockRefused, SimulatedClock
 from market.jobs import Duty, Job, Rounds, Schedule
-from market.services import certificates, permissions, rounds
+from market.services import abandoned, certificates, permissions, rounds
 from market.services.certificates import GatewayCertificates
 from market.services.enrolment_ca import EnrolmentCa
 from market.services.market import Market
@@ -105,6 +105,21 @@ def schedule_of(market: Market) -> Schedule:
     return Schedule(market.calendar.time_unit_s, [partitions], work)
 
 
+def schedules_of(market: Market, clock: Clock) -> dict[str, Schedule]:
+    """The calendar by its name, and beside it what must not wait while a round over the offers waits for the chain: the
+    lists of a chain that has some, certificates, transactions that nobody waits for."""
+    beside: dict[str, Rounds | None] = {"transactions": abandoned.rounds_of(market.relayer, clock)}
+    if market.contracts.profile.lists_senders:
+        beside["permissions"] = permissions.rounds_of(market)
+    if market.certificates is not None:
+        beside["certificates"] = certificates.rounds_of(
+            market.certificates, market.reading, market.sessions, market.index
+        )
+    unit_s = market.calendar.time_unit_s
+    own = {name: Schedule(unit_s, [], work) for name, work in beside.items() if work is not None}
+    return {"calendar": schedule_of(market), **own}
+
+
 def _add_partitions(market: Market, _: int) -> None:
     with market.sessions() as session:
         lock(session, MIGRATION_LOCK)  # a process that starts may be at the same
@@ -119,16 +134,9 @@ def serve(settings: Settings) -> None:
     leadership = Leadership(open_engine(settings.database), MARKET_LEADER, "market")
     duty = Duty(leadership, partial(_take_up, market))
     stop = threading.Event()
-    schedules = {"calendar": schedule_of(market)}
-    if market.contracts.profile.lists_senders:
-        # Of its own: a wallet is listed also while a round over the offers waits for the chain.
-        schedules["permissions"] = Schedule(market.calendar.time_unit_s, [], permissions.rounds_of(market))
-    if market.certificates is not None:
-        shut_out = certificates.rounds_of(market.certificates, market.reading, market.sessions, market.index)
-        schedules["certificates"] = Schedule(market.calendar.time_unit_s, [], shut_out)
     threads = [
         threading.Thread(target=_run_calendar, args=(schedule, clock, stop, duty), name=name, daemon=True)
-        for name, schedule in schedules.items()
+        for name, schedule in schedules_of(market, clock).items()
     ]
     server = http_server(create_app(market, settings.api), settings.api)
     leadership.start()

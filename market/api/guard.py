@@ -14,7 +14,7 @@ from starlette.middleware.base import BaseHTTPMiddleware
 from starlette.requests import ClientDisconnect
 
 from market import checkpoints
-from market.api.problems import problem_document, problem_of, problem_response
+from market.api.problems import NO_ANSWER, no_answer, problem_document, problem_of, problem_response
 from market.checkpoints import BidPoint
 from market.services.access import IdempotencyKeyReused, NotSignedIn, principal_of
 from market.services.market import Market
@@ -40,7 +40,10 @@ def install(app: FastAPI, market: Market) -> None:
         key = request.headers.get("idempotency-key")
         if key is None:
             return await call_next(request)
-        return await _once(market, request, key, call_next)
+        try:
+            return await _once(market, request, key, call_next)
+        except NO_ANSWER as error:
+            return no_answer(request, error)
 
     app.add_middleware(BaseHTTPMiddleware, dispatch=guard)
 

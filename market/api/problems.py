@@ -9,6 +9,7 @@ import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from sqlalchemy import exc
 from starlette.exceptions import HTTPException
 from starlette.routing import compile_path
 
@@ -21,6 +22,8 @@ from market.services.access import NotSignedIn
 log = structlog.get_logger(__name__)
 
 MEDIA_TYPE: Final = "application/problem+json"
+NO_ANSWER: Final = (exc.OperationalError, exc.InterfaceError, exc.TimeoutError, OSError)
+"""What is raised where the database or the chain does not answer, or stops to in the midst of a call."""
 
 _STATUS: Final = {
     Category.INVALID: 422,
@@ -103,6 +106,27 @@ def _methods_at(request: Request) -> list[str]:
     return sorted({method.upper() for methods in found for method in methods})
 
 
+def no_answer(request: Request, error: Exception) -> JSONResponse:
+    """The answer to a call that one of NO_ANSWER broke off: no fault of the market's, and a line of log is enough."""
+    note_no_answer(request, error)
+    detail = (
+        "The database or the chain does not answer now. Send it again; repeating a call with its Idempotency-Key does "
+        "nothing twice."
+    )
+    return problem_response(problem_document("no-answer", "The market waits for an answer itself", 503, detail))
+
+
+def note_no_answer(request: Request, error: Exception) -> None:
+    """One line of log about a call that one of NO_ANSWER broke off."""
+    # The database's own words only: SQLAlchemy adds the statement with its values.
+    why = str(getattr(error, "orig", None) or error).strip()
+    log.warning("no answer", path=request.url.path, method=request.method, why=why, kind=type(error).__name__)
+
+
+async def _unanswered(request: Request, error: Exception) -> JSONResponse:
+    return no_answer(request, error)
+
+
 async def _unexpected(request: Request, error: Exception) -> JSONResponse:
     log.error("request failed", path=request.url.path, method=request.method, exc_info=error)
     return problem_response(
@@ -117,4 +141,6 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(MeritgridError, _refused)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)
+    for kind in NO_ANSWER:
+        app.add_exception_handler(kind, _unanswered)
     app.add_exception_handler(Exception, _unexpected)

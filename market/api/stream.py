@@ -14,6 +14,7 @@ from sse_starlette import EventSourceResponse, ServerSentEvent
 
 from market.api.bodies import Number
 from market.api.context import Credentials, CurrentMarket, OptionalCaller, signed_in
+from market.api.problems import NO_ANSWER, note_no_answer
 from market.domain.errors import ValidationFailed, Violation
 from market.services.access import NotSignedIn, Principal
 from market.services.market import Market
@@ -62,7 +63,9 @@ async def stream(
         # Before the answer begins: what its caller does next must not be missed.
         start = await asyncio.to_thread(_head, market)
     again = partial(signed_in, request, market, credentials)
-    return EventSourceResponse(_events(request, market, wanted, caller, again, start), ping=15)
+    return EventSourceResponse(
+        _until_no_answer(request, _events(request, market, wanted, caller, again, start)), ping=15
+    )
 
 
 def _known(topics: str) -> list[str]:
@@ -74,6 +77,15 @@ def _known(topics: str) -> list[str]:
     if wrong:
         raise ValidationFailed(wrong)
     return named
+
+
+async def _until_no_answer(request: Request, events: AsyncIterator[ServerSentEvent]) -> AsyncIterator[ServerSentEvent]:
+    """Events as long as the database answers. Then the stream ends, and its listener comes again with its last id."""
+    try:
+        async for event in events:
+            yield event
+    except NO_ANSWER as error:
+        note_no_answer(request, error)
 
 
 async def _events(

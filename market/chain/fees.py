@@ -9,6 +9,7 @@ from web3.contract.contract import ContractFunction
 
 from market.chain.bindings import Contracts, encode_call
 from market.chain.profiles import RpcError, rpc
+from market.domain.errors import MeritgridError
 
 log = structlog.get_logger(__name__)
 
@@ -16,20 +17,26 @@ _EMPTIED_SLOTS_GAS: Final = 60_000
 """Three slots of storage that others have emptied between the estimate and the block: each costs 17,100 more to set."""
 
 
-def gas_limit(contracts: Contracts, sender: str, to: str, data: bytes) -> int:
+def gas_limit(contracts: Contracts, sender: str, to: str, data: bytes, at_s: int) -> int:
     """Gas limit of a call that has been tried: the node's estimate with a quarter and some slots more, or the
-    profile's."""
+    profile's.
+
+    A node estimates at its last block's time: where none was made for long, a deadline may be over since and the call
+    do more. So the limit is tried at the present time (`at_s` [epoch s]).
+    """
     profile = contracts.profile
     if not profile.estimates_gas:
         return profile.gas_limit
     call = {"from": sender, "to": to, "data": "0x" + data.hex()}
     try:
         estimate = int(rpc(contracts.web3, "eth_estimateGas", call), 16)
-    except RpcError as error:
-        # The trial passed, so the estimate was made at the time of an old block: the limit is enough for all calls.
-        log.warning("gas could not be estimated", reason=error.message)
+        limit = min(estimate * 5 // 4 + _EMPTIED_SLOTS_GAS, profile.gas_limit)
+        contracts.try_raw(to, data, sender, at_s=at_s, gas=limit)
+    except (RpcError, MeritgridError) as error:
+        # The trial passed, so the estimate is of another time: the profile's limit is enough for all calls.
+        log.warning("gas could not be estimated", reason=str(error))
         return profile.gas_limit
-    return min(estimate * 5 // 4 + _EMPTIED_SLOTS_GAS, profile.gas_limit)
+    return limit
 
 
 def max_fee_wei(contracts: Contracts) -> int:
@@ -59,7 +66,7 @@ def unsigned(contracts: Contracts, function: ContractFunction, sender: str, at_s
         "to": to,
         "data": "0x" + data.hex(),
         "value": 0,
-        "gas": gas_limit(contracts, sender, to, data),
+        "gas": gas_limit(contracts, sender, to, data, at_s),
         "maxFeePerGas": fee_wei,
         "maxPriorityFeePerGas": min(contracts.profile.priority_fee_wei, fee_wei),
     }

@@ -163,7 +163,7 @@ class TransactionSender:
             return known
         to, data = str(function.address), encode_call(function)
         self.check(function)
-        gas = gas_limit or fees.gas_limit(self._contracts, self.address, to, data)
+        gas = gas_limit or fees.gas_limit(self._contracts, self.address, to, data, int(self._now()))
         max_fee_wei = fees.max_fee_wei(self._contracts)
         first_nonce = self._mined_nonces()
         with session_scope(self._engine) as session:

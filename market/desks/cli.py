@@ -78,8 +78,8 @@ def run_dso(
         desk = Desk(client, key)
     with client:
         policy = DeskPolicy(price_ueur_kwh=price, margin_percent=margin_percent)
-        jobs = DsoDesk(desk, node, node_grid, policy).jobs()
         own_clock = clock_from(clock, "dso", clock_token)
+        jobs = DsoDesk(desk, node, node_grid, policy, own_clock.now).jobs()
         serve_metrics(metrics_port, metrics_host, own_clock.now)
         run_desk(desk, jobs, own_clock, ready_file)
 

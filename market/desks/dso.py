@@ -6,7 +6,8 @@ decided from the market's public record and the grid, so that a desk that is sta
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import structlog
@@ -30,6 +31,7 @@ log = structlog.get_logger(__name__)
 
 _ALREADY_DONE = frozenset({"stale-sequence", "request-exists", "verdict-already-given", "command-exists"})
 _ACTUAL_AFTER_END_HUNDREDTHS = 10
+_COMMANDS_AT_ONCE = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,10 +56,19 @@ def facts_of(state: GridState) -> GridFacts:
 
 
 class DsoDesk:
-    """Decides for one node."""
+    """Decides for one node. now_s: the time by the process's clock [epoch s]."""
 
-    def __init__(self, desk: Desk, node: int, grid: NodeGrid, policy: DeskPolicy, limits: Limits | None = None) -> None:
+    def __init__(
+        self,
+        desk: Desk,
+        node: int,
+        grid: NodeGrid,
+        policy: DeskPolicy,
+        now_s: Callable[[], float],
+        limits: Limits | None = None,
+    ) -> None:
         self._desk = desk
+        self._now_s = now_s
         self._node = node
         self._grid = grid
         self._policy = policy
@@ -87,6 +98,9 @@ class DsoDesk:
         light = light_by_forecast(self._light_before(interval), facts_of(state), self._light_limits)
         self._signal(interval, light, SignalKind.FORECAST, state)
         if light.phase is not Phase.YELLOW or not state.converged:
+            return
+        if self._now_s() > self._desk.calendar.reclaimable_at(interval):
+            log.info("too late for a request", interval=interval)
             return
         wanted = need(
             self._grid.power_flow,
@@ -136,6 +150,9 @@ class DsoDesk:
             if light.phase is not Phase.RED:
                 return
             self._signal(interval, light, SignalKind.FORECAST, after)
+        if self._now_s() >= self._desk.calendar.last_command(interval):
+            log.info("too late for commands", interval=interval)
+            return
         self._command(interval, baseline)
 
     def assess_actual(self, interval: int) -> None:
@@ -267,11 +284,8 @@ class DsoDesk:
             return
         reason = {"element": commands.violation.element, "text": "RED: direct command", "solved": commands.solved}
         hours = self._desk.calendar.time_unit_s / SECONDS_PER_HOUR
-        for nanogrid, delta_w in commands.delta_w.items():
-            quantity = int(abs(delta_w) * hours)
-            if quantity == 0:
-                continue
-            command = Command(
+        given = [
+            Command(
                 nanogrid=nanogrid,
                 interval=interval,
                 product=Product.VC_EMERGENCY_P,
@@ -279,7 +293,13 @@ class DsoDesk:
                 quantity=quantity,
                 reason=document_hash(reason),
             )
-            self._decide("/v1/commands", command, reason=reason)
+            for nanogrid, delta_w in commands.delta_w.items()
+            if (quantity := int(abs(delta_w) * hours)) > 0
+        ]
+        # The market answers each when it is in a block: one after the other they would reach the last homes too late.
+        with ThreadPoolExecutor(_COMMANDS_AT_ONCE) as posting:
+            for posted in [posting.submit(self._decide, "/v1/commands", each, reason=reason) for each in given]:
+                posted.result()
 
     def _decide(self, path: str, message: Signal | Request | Verdict | Command, **documents: Json) -> None:
         try:

@@ -388,7 +388,7 @@ def post(market: Market, offer: str) -> None:
         try:
             market.relay(function, f"post:{key}")
             checkpoints.passed(BidPoint.POSTED)
-        except ContractRefused as refusal:  # closed, paused or RED meanwhile: `mark_late` tells the bidders
+        except ContractRefused as refusal:  # closed, paused or RED meanwhile: `end_promises` tells the bidders
             log.warning("bids not posted", offer=offer, bids=len(group), why=refusal.sentence)
     record_posted(market, offer)
 
@@ -444,7 +444,11 @@ def _content(bid: BidReceived | PostedBid | SkippedBid) -> tuple[int, ...]:
 
 
 def end_promises(market: Market) -> None:
-    """Bids that wait although their offer takes none any more: it was cancelled, or cleared by somebody else."""
+    """Bids that wait although their offer takes none any more are late; the reason is kept for their bidder.
+
+    It takes none when it was cleared, cancelled or has expired. That the gate's time is over is not enough: a node that
+    is behind, or a chain that stood still, may show bids later that were in time.
+    """
     with market.reading() as session:
         offers = session.scalars(
             select(BidReceived.offer)
@@ -453,11 +457,10 @@ def end_promises(market: Market) -> None:
             .distinct()
         ).all()
     for offer in offers:
-        mark_late(market, offer)
+        _end_promises_of(market, offer)
 
 
-def mark_late(market: Market, offer: str) -> None:
-    """Bids that the chain has not seen when the gate is closed are late; the reason is kept for their bidder."""
+def _end_promises_of(market: Market, offer: str) -> None:
     record_posted(market, offer)
     with market.sessions() as session:
         row = session.get_one(Offer, offer)

@@ -29,6 +29,7 @@ def main() -> None:
     values: dict[str, tuple[float, str]] = {}
     with tempfile.TemporaryDirectory(prefix="meritgrid-clean-") as name:
         folder = Path(name)
+        folder.chmod(0o755)  # the database of the tests runs as another account, and reads files of the clone
         caches = {tool: str(folder / "caches" / tool) for tool in ("uv", "npm", "pip")}
         environment = os.environ | {
             "UV_CACHE_DIR": caches["uv"],

@@ -11,6 +11,8 @@ import httpx
 import pytest
 from eth_account import Account
 from eth_account.messages import encode_defunct
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from market.api.app import create_app
 from market.api.description import EXAMPLES
@@ -411,6 +413,38 @@ async def test_ready_says_what_is_missing(room: Room) -> None:
     async with httpx.AsyncClient(transport=transport, base_url=room.url) as alone:
         answer = await alone.get("/health/ready")
     assert (answer.status_code, list(answer.json()["missing"])) == (503, ["chain"])
+
+
+class Away(Exception):
+    """What a driver says of its server."""
+
+
+AWAY: dict[str, Exception] = {
+    "no connection": OperationalError("SELECT token_hash", {"token": "secret"}, Away("connection failed")),
+    "no connection of the pool": PoolTimeout("QueuePool limit reached"),
+    "no chain": ConnectionRefusedError("connection refused"),
+}
+
+
+@pytest.mark.parametrize("method", ["GET", "POST", "POST once"])
+@pytest.mark.parametrize("why", AWAY)
+async def test_a_call_that_database_or_chain_break_off_is_to_be_sent_again(room: Room, why: str, method: str) -> None:
+    """It was answered as a fault of the market's (500), which no client sends again, with a page of log each."""
+
+    def away() -> Any:
+        raise AWAY[why]
+
+    # No exception is let through: the server would log it as one of its own.
+    transport = httpx.ASGITransport(create_app(replace(room.market, sessions=away, reading=away)))
+    once = {"Idempotency-Key": "a"} if method == "POST once" else {}
+    async with httpx.AsyncClient(transport=transport, base_url=room.url) as alone:
+        path = "/v1/offers" if method == "GET" else "/v1/auth/nonce"
+        answer = await alone.request(method.split(maxsplit=1)[0], path, headers=once)
+        unhurt = await alone.get("/health/live")
+    document = problem(answer, 503, "no-answer")
+    assert "secret" not in answer.text
+    assert "Send it again" in document["detail"]
+    assert unhurt.status_code == 200
 
 
 @pytest.mark.parametrize(("waits_s", "code"), [(STANDSTILL_S - 1, 200), (STANDSTILL_S, 503)])

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import httpx
 import pytest
 from sqlalchemy import select
+from sqlalchemy.exc import OperationalError
 
 from market.api import stream as stream_route
+from market.api.app import create_app
 from market.domain.messages import Bid
 from market.domain.signing import address_of, sign_message
 from market.domain.states import DispatchState
@@ -274,3 +277,20 @@ def test_a_key_that_may_not_read_hears_nothing(http: httpx.Client, caller: Calle
     made = caller("owner-0").post("/v1/api-keys", {"label": "x", "scopes": ["bids"]})
     refused = http.get("/v1/stream?topics=bids", headers={"Authorization": f"Bearer {made['key']}"})
     assert refused.status_code == 403
+
+
+async def test_a_stream_whose_database_goes_away_ends_and_does_not_break(room: Room) -> None:
+    """Its listener comes again with its last id; an exception in its midst was a fault of the market's in the log."""
+    asked = 0
+
+    def once() -> Any:
+        nonlocal asked
+        asked += 1
+        if asked > 1:
+            raise OperationalError("SELECT", {}, ConnectionError("connection failed"))
+        return room.market.reading()
+
+    transport = httpx.ASGITransport(create_app(replace(room.market, reading=once)))
+    async with httpx.AsyncClient(transport=transport, base_url=room.url) as http:
+        answer = await http.get("/v1/stream")
+    assert (answer.status_code, asked) == (200, 2)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
@@ -20,7 +21,7 @@ from tests.chain.world import EUR, NANOGRIDS, NO_REASON, NODE, Part, World, nano
 
 NO_LEAF = (0, b"", [])
 DEBTOR: Final = 2
-"""The nanogrid that does not deliver, and takes its bond away before that is found out."""
+"""The nanogrid whose bond goes for an award that is annulled, so that nothing is left for the next, which fails."""
 LEAD_HUNDREDTHS: Final = 315
 """From the beginning to the first interval: the first offers are made 3.05 units before it."""
 
@@ -45,11 +46,16 @@ class Story:
 
     @property
     def debt_interval(self) -> int:
-        return self.first + self.world.unit_s
+        return self.first + 3 * self.world.unit_s
 
     @property
     def sale_interval(self) -> int:
         return self.first + 2 * self.world.unit_s
+
+    @property
+    def annulled_interval(self) -> int:
+        """The debtor's award in it is annulled, and takes the bond that the one of `debt_interval` would need."""
+        return self.first + self.world.unit_s
 
     @property
     def can_wait_for_months(self) -> bool:
@@ -67,15 +73,29 @@ class Story:
         world = self.world
         active_from = world.next_interval(100)
         world.register(active_from)
-        world.fund()
+        self.fund()
+        self.begin_unbonding()
         self.reserve_capacity()
         self.first = world.next_interval(LEAD_HUNDREDTHS, active_from)
-        intervals = range(self.commanded_interval, self.sale_interval + 1, world.unit_s)
-        world.anchor_all(intervals, [0] * NANOGRIDS)
+        self.anchor()
         world.play([self.answer_a_request(), self.command(), self.sell_internally(), self.run_into_debt()])
         self.pay_debts()
         self.take_money_out()
         world.indexer.index_now()
+
+    def fund(self) -> None:
+        """The debtor's bond is as much as an upheld hold takes."""
+        self.world.fund(bonds_ueur={DEBTOR: self.world.contracts.deployment.parameters.hold_bond_ueur})
+
+    def anchor(self) -> None:
+        """Baselines of all parts, but for intervals that parts before them have left."""
+        world = self.world
+        intervals = range(self.commanded_interval, self.debt_interval + 1, world.unit_s)
+        world.anchor_all([each for each in intervals if each not in world.baselines], [0] * NANOGRIDS)
+
+    def begin_unbonding(self) -> None:
+        """Nanogrid 1 takes a part of its bond out: it gets it at the end."""
+        unbond(self.world, 1, 30 * EUR)
 
     def reserve_capacity(self) -> None:
         """Nanogrid 3 is reserved for the next month."""
@@ -172,24 +192,29 @@ class Story:
         world.send("dso", settlement.deposit(world.address("dso"), 50 * EUR))
 
     def run_into_debt(self) -> Part:
-        """The debtor unbonds what covers its bid, and no reading comes: the rest of its bond is too little."""
+        """A hold that is upheld takes the debtor's bond; then no reading comes, and nothing is left for the penalty."""
         world, at = self.world, self.debt_interval
         settlement = world.contracts.settlement.functions
+        annulled = yield from self.award_debtor(self.annulled_interval)
+        awards = yield from self.award_debtor(at)
+        self.hold(*annulled, ordinal=0, by="aggregator")
+        world.send("referee", settlement.decideHold(annulled[0], 0, True))
+        yield at + world.contracts.deployment.parameters.reading_deadline_s + 2
+        expire = settlement.expireAwards(awards[0], award_range(awards[1], 0, 0).argument())
+        world.send("stranger", expire)
+        world.send("stranger", expire)  # skipped: it is settled
+
+    def award_debtor(self, at: int) -> Generator[int, None, tuple[bytes, bytes]]:
+        """An offer and its one award, of as much as the debtor's bond covers."""
+        world = self.world
         yield world.before(at, 405)
-        offer = world.offer(at, 4000, limit_price_ueur_kwh=1_500_000)
-        world.post(offer, [world.wire(offer, BidRecord(1_400_000, 4000, 0, DEBTOR))])
-        unbond(world, DEBTOR, 75 * EUR)
-        parameters = world.contracts.deployment.parameters
-        unbonded_at, deadline = world.now() + parameters.unbonding_s, at + parameters.reading_deadline_s
+        offer = world.offer(at, 1000, limit_price_ueur_kwh=500_000)
+        world.post(offer, [world.wire(offer, BidRecord(400_000, 1000, 0, DEBTOR))])
         yield world.before(at, 345)
         awards = world.clear(offer)
         yield world.before(at, 305) + 1
         world.finalise(offer, awards)
-        yield max(unbonded_at, deadline) + 2
-        world.send("stranger", settlement.withdrawBond(nanogrid(DEBTOR)))
-        expire = settlement.expireAwards(offer, award_range(awards, 0, 0).argument())
-        world.send("stranger", expire)
-        world.send("stranger", expire)  # skipped: it is settled
+        return offer, awards
 
     # AFTERWARDS
 
@@ -204,13 +229,15 @@ class Story:
         world.send("operator", world.contracts.registry.functions.reinstateSeat(nanogrid(DEBTOR)))
 
     def take_money_out(self) -> None:
-        """Availability, a seat's balance, a part of a bond, a new owner and a burn."""
+        """Availability, a seat's balance, the part of a bond that was taken out, a new owner and a burn."""
         world = self.world
         settlement, registry = world.contracts.settlement.functions, world.contracts.registry.functions
         if self.can_wait_for_months:
             self.pay_availability()
         world.send("stranger", settlement.payOut(nanogrid(1)))
-        unbond(world, 1, 30 * EUR)
+        _, _, available_at = world.contracts.call(settlement.bondOf(nanogrid(1)))
+        world.at(max(available_at, world.now() + 1))
+        world.send("stranger", settlement.withdrawBond(nanogrid(1)))
         world.give_nanogrid(3, owner_key(3), address_of(owner_key(9)))
         announced = [registry.announceSeatTransfer(nanogrid(index), world.address("stranger")) for index in (1, DEBTOR)]
         world.send_all("operator", announced)

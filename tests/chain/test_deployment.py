@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from eth_account import Account
 from web3 import Web3
+from web3.exceptions import ContractPanicError
 
 from market.chain.bindings import artifact
 from market.chain.deployment import (
@@ -38,6 +39,8 @@ DEPLOYER = Account.from_key("0x" + "11" * 32)
 DEMO = DeploymentParameters(
     admin_delay_s=0, reading_deadline_s=3600, hold_window_s=900, hold_term_s=900, unbonding_s=20_000
 )
+
+DEFAULTS = DeploymentParameters()
 
 
 def test_the_plan_is_that_of_the_constructors() -> None:
@@ -82,7 +85,8 @@ def test_contracts_are_created_where_the_plan_says_and_found_again(ground: Groun
     "wrong",
     [
         {"reading_deadline_s": 900},
-        {"unbonding_s": 3 * 86_400},
+        {"unbonding_s": DEFAULTS.longest_settlement_s},
+        {"unbonding_s": DEFAULTS.unbonding_s - DEFAULTS.offer_horizon_s + 4 * DEFAULTS.time_unit_s - 1},
         {"time_unit_s": 0},
         {"hold_bond_ueur": -1},
         {"hold_term_s": 2**32},
@@ -91,6 +95,33 @@ def test_contracts_are_created_where_the_plan_says_and_found_again(ground: Groun
 def test_parameters_that_contradict_each_other_are_refused(wrong: dict[str, int]) -> None:
     with pytest.raises(ValueError, match=r"\w+"):
         DeploymentParameters(**wrong)
+
+
+def test_offers_open_up_to_two_days_ahead_by_default_and_tight_parameters_just_let_them() -> None:
+    assert DEFAULTS.offer_horizon_s == 2 * 86_400
+    tightest = replace(DEFAULTS, unbonding_s=DEFAULTS.unbonding_s - DEFAULTS.offer_horizon_s + 4 * DEFAULTS.time_unit_s)
+    assert tightest.offer_horizon_s == 4 * DEFAULTS.time_unit_s
+
+
+@pytest.mark.parametrize(("more_s", "deployed"), [(0, True), (-1, False)])
+def test_settlement_is_not_deployed_with_bonds_that_could_be_gone_too_early(
+    ground: Ground, more_s: int, deployed: bool
+) -> None:
+    """Also by whoever deploys without this product: the constructor fails."""
+    web3, deployment = ground.web3(), ground.deploy(DEMO)
+    others = ("ParticipantRegistry", "GridSignals", "CapacityRegister", "MeritOrderAuction", "MeteringOracle")
+    places = [deployment.addresses[name] for name in (*others, "SettlementToken")]
+    *rest, unbonding_s = plan(DEPLOYER.address, 0, DEMO)[CONTRACT_NAMES.index("Settlement")].arguments[-1]
+    given = (*places, (*rest, unbonding_s - DEMO.offer_horizon_s + more_s))
+    contract = web3.eth.contract(abi=artifact("Settlement")["abi"], bytecode=artifact("Settlement")["bytecode"])
+    creation = contract.constructor(*given).build_transaction(
+        {"from": deployment.deployer, "gas": 10**7, "gasPrice": 0}
+    )
+    if deployed:
+        assert len(web3.eth.call(creation)) > 0
+    else:
+        with pytest.raises(ContractPanicError, match="overflow"):
+            web3.eth.call(creation)
 
 
 def test_variables_stand_over_the_file_and_the_file_over_the_defaults(tmp_path: Path) -> None:

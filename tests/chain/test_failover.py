@@ -48,6 +48,7 @@ class EmbeddedNode:
 
     def freeze(self) -> None:
         os.kill(self.chain.process.pid, signal.SIGSTOP)
+        os.waitid(os.P_PID, self.chain.process.pid, os.WSTOPPED)  # on a busy machine it goes on for a moment
 
     def thaw(self) -> None:
         os.kill(self.chain.process.pid, signal.SIGCONT)

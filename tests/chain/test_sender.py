@@ -151,6 +151,22 @@ def test_gas_is_enough_though_another_transaction_makes_the_call_dearer(world: W
     assert [receipt.event("Approval")["value"] for receipt in receipts] == [0, 5]
 
 
+def test_gas_is_enough_though_the_call_does_more_than_at_the_last_block(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A node estimates at its last block's time, when a deadline may not have been over."""
+
+    def estimating_little(web3: Web3, method: str, *parameters: Any) -> Any:
+        return hex(24_000) if method == "eth_estimateGas" else rpc(web3, method, *parameters)
+
+    monkeypatch.setattr("market.chain.fees.rpc", estimating_little)
+    monkeypatch.setattr("market.chain.fees._EMPTIED_SLOTS_GAS", 0)
+    world.contracts.profile = replace(world.contracts.profile, estimates_gas=True)
+    world.send("operator", mint(world))
+    assert minted(world) == 5
+    assert transactions(world)[-1].gas_limit == world.contracts.profile.gas_limit
+
+
 def test_threads_and_senders_of_one_key_give_each_nonce_once(world: World) -> None:
     senders = [
         TransactionSender(world.contracts, world.engine, world.keys["operator"], now=world.now) for _ in range(3)
@@ -291,20 +307,20 @@ def test_many_sent_together_are_given_to_the_node_once_each(world: World, monkey
 
 
 def test_a_replacement_offers_a_higher_tip_too(world: World) -> None:
-    """Nodes refuse one whose cap alone has grown as underpriced: it was never taken. Which one is mined is the
-    proposer's choice: it may have built its block before."""
-    hurried = replace(world.contracts.profile, priority_fee_wei=4, resend_after_s=60.0, replace_after_s=0.5)
-    world.contracts.profile = hurried
+    """Nodes refuse one whose cap alone has grown as underpriced: it was never taken. Here it waits behind a nonce that
+    nobody has sent, so that no proposer can have put it into a block meanwhile."""
+    world.contracts.profile = replace(world.contracts.profile, priority_fee_wei=4)
     sender = TransactionSender(world.contracts, world.engine, world.keys["operator"], now=world.now)
-    sender._prepared(mint(world), "mint", "stuck", None)  # what comes before the sending takes its time
-    with world.standing_still(6):
-        sender.send(mint(world), "mint", "stuck")
-    (row,) = transactions(world)
-    assert row.state == TransactionState.MINED
-    assert row.replaced_hashes
-    assert row.attempts > 1, "the node has taken a replacement"
+    missing, waiting = (sender._prepared(mint(world), "mint", key, None) for key in ("missing", "waiting"))
+    sender._send_raw(sender._load(waiting))
+    sender._replace(waiting)
+    sender._send_raw(sender._load(waiting))
+    row = sender._load(waiting)
+    assert (row.attempts, len(row.replaced_hashes)) == (2, 1), "the node has taken the first replacement"
     assert TypedTransaction.from_bytes(HexBytes(row.raw)).as_dict()["maxPriorityFeePerGas"] > 4
-    assert minted(world) == 5
+    assert len(sender.recover()) == 2
+    assert [sender._load(id_).state for id_ in (missing, waiting)] == [TransactionState.MINED] * 2
+    assert minted(world) == 10
 
 
 @pytest.mark.parametrize("fee", ["gasPrice", "maxFeePerGas"])

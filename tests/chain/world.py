@@ -267,14 +267,18 @@ class World:
         gateways = [(nanogrid(index), address_of(gateway_key(index))) for index in range(NANOGRIDS)]
         self.send_all("operator", [settlement.setGateway(*gateway) for gateway in gateways])
 
-    def fund(self, dso_ueur: int = 1000 * EUR, bond_ueur: int = 80 * EUR) -> None:
+    def fund(
+        self, dso_ueur: int = 1000 * EUR, bond_ueur: int = 80 * EUR, bonds_ueur: Mapping[int, int] | None = None
+    ) -> None:
+        """Deposits and bonds; bonds_ueur: of the nanogrids by their index that have another than the rest."""
         settlement, token = self.contracts.settlement, self.contracts.token.functions
-        needed = dso_ueur + 1000 * EUR + NANOGRIDS * bond_ueur
+        bonds = dict.fromkeys(range(NANOGRIDS), bond_ueur) | dict(bonds_ueur or {})
+        needed = dso_ueur + 1000 * EUR + sum(bonds.values())
         self.send("operator", token.mint(self.address("operator"), needed, keccak256(b"bank")))
         self.send("operator", token.approve(settlement.address, needed))
         deposits = {"dso": dso_ueur, "aggregator": 1000 * EUR}
         given = [settlement.functions.deposit(self.address(name), ueur) for name, ueur in deposits.items()]
-        given += [settlement.functions.fundBond(nanogrid(index), bond_ueur) for index in range(NANOGRIDS)]
+        given += [settlement.functions.fundBond(nanogrid(index), ueur) for index, ueur in bonds.items()]
         self.send_all("operator", given)
 
     # AN AUCTION

@@ -47,6 +47,9 @@ class WorldClock:
     def now(self) -> float:
         return self.world.now_s
 
+    def steady(self) -> float:
+        return self.world.now_s
+
     async def sleep_until(self, at_s: float) -> None:
         self.wait_until(at_s)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -32,7 +33,7 @@ def dso(room: Room, desk_of: Callable[[str], Desk]) -> Callable[[int], DsoDesk]:
 
     def open_dso(passive_w: int) -> DsoDesk:
         policy = DeskPolicy(price_ueur_kwh=REQUEST_PRICE_UEUR_KWH, margin_percent=3.0)
-        return DsoDesk(desk_of("dso"), NODE, node_grid(passive_w), policy)
+        return DsoDesk(desk_of("dso"), NODE, node_grid(passive_w), policy, room.market.now_s)
 
     return open_dso
 
@@ -106,13 +107,38 @@ def test_a_desk_that_is_started_again_says_nothing_twice(
     assert (len(signals(everybody)), len(requests(everybody))) == (1, 1)
 
 
-def test_a_desk_that_comes_too_late_gives_up_without_failing(
-    room: Room, dso: Callable[[int], DsoDesk], desk_of: Callable[[str], Desk]
+def never(*_: object, **__: object) -> None:
+    raise AssertionError("this is worked out for nothing")
+
+
+def test_a_desk_that_comes_too_late_for_a_request_sets_the_light_and_works_no_request_out(
+    room: Room, dso: Callable[[int], DsoDesk], desk_of: Callable[[str], Desk], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     desk = dso(OVERLOADING_W)
-    room.world.at(before(T, 100))
+    room.world.at(before(T, 189))
+    monkeypatch.setattr("market.desks.dso.need", never)
     desk.assess_forecast(T)
-    assert requests(desk_of("aggregator")) == []
+    everybody = desk_of("aggregator")
+    assert [signal["phase"] for signal in signals(everybody)] == [Phase.YELLOW]
+    assert requests(everybody) == []
+
+
+@pytest.mark.parametrize("early_s", [0, 1])
+def test_a_desk_that_comes_too_late_for_commands_goes_red_and_works_none_out(
+    room: Room,
+    dso: Callable[[int], DsoDesk],
+    desk_of: Callable[[str], Desk],
+    monkeypatch: pytest.MonkeyPatch,
+    early_s: int,
+) -> None:
+    desk = dso(OVERLOADING_W)
+    desk.assess_forecast(T)
+    room.world.at(room.market.calendar.last_command(T) - early_s)
+    if not early_s:
+        monkeypatch.setattr("market.desks.dso.choose_commands", never)
+    desk.decide_red(T)
+    assert signals(desk_of("aggregator"))[-1]["phase"] == Phase.RED
+    assert bool(commands(room)) is bool(early_s)
 
 
 def auction(room: Room, bids: list[BidRecord]) -> str:
@@ -150,6 +176,27 @@ def test_without_enough_flexibility_the_node_goes_red_and_the_desk_commands_what
     assert len({command.nanogrid for command in given}) == len(given), "each commanded once"
 
 
+def test_commands_do_not_wait_for_each_others_blocks(
+    room: Room, dso: Callable[[int], DsoDesk], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    post, posted, second = MarketClient.post, [], threading.Event()
+
+    def beside_another(client: MarketClient, path: str, *rest: Any) -> Json:
+        if path == "/v1/commands":
+            posted.append(path)
+            if len(posted) > 1:
+                second.set()
+            assert second.wait(20), "the second is posted when the first is in its block"
+        return post(client, path, *rest)
+
+    desk = dso(OVERLOADING_W + 2 * NANOGRID_W)
+    desk.assess_forecast(T)
+    room.world.at(before(T, 96))
+    monkeypatch.setattr(MarketClient, "post", beside_another)
+    desk.decide_red(T)
+    assert len(commands(room)) == len(posted) > 1
+
+
 def test_a_nanogrid_that_the_grids_forecast_does_not_know_stops_none_of_the_others(
     room: Room, desk_of: Callable[[str], Desk]
 ) -> None:
@@ -158,7 +205,8 @@ def test_a_nanogrid_that_the_grids_forecast_does_not_know_stops_none_of_the_othe
     room.world.at(before(T, 300))
     grid = node_grid(OVERLOADING_W + NANOGRID_W)
     known = tuple(point for point in grid.forecast.points if point.nanogrid != nanogrid(0))
-    desk = DsoDesk(desk_of("dso"), NODE, replace(grid, forecast=replace(grid.forecast, points=known)), DeskPolicy())
+    partly = replace(grid, forecast=replace(grid.forecast, points=known))
+    desk = DsoDesk(desk_of("dso"), NODE, partly, DeskPolicy(), room.market.now_s)
     desk.assess_forecast(T)
     room.world.at(before(T, 96))
     desk.decide_red(T)
@@ -204,7 +252,8 @@ def test_a_verdict_counts_what_the_other_results_of_the_interval_bring(
     world.at(before(T, 120))
     rounds.run_due(room.market)
     world.at(before(T, 110))
-    DsoDesk(desk_of("dso"), NODE, node_grid(NEARLY_TOO_MUCH_DRAWN_W), DeskPolicy()).give_verdicts(T)
+    grid = node_grid(NEARLY_TOO_MUCH_DRAWN_W)
+    DsoDesk(desk_of("dso"), NODE, grid, DeskPolicy(), room.market.now_s).give_verdicts(T)
     left = list(desk_of("aggregator").client.items(f"/v1/offers/0x{offer.hex()}/awards"))
     # This result by itself is within the limits; beside the other one it is not.
     assert len(left) == (0 if others else 2)

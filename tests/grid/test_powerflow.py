@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import time
+import subprocess
+import sys
 from copy import deepcopy
 from pathlib import Path
 
@@ -104,15 +105,24 @@ def test_a_grid_without_transformer_and_a_rating_of_zero_are_refused(tmp_path: P
         load_network(tmp_path / "missing.json")
 
 
-def test_a_power_flow_takes_well_under_fifteen_milliseconds(
-    power_flow: PowerFlow, exporting: dict[int, Injection]
-) -> None:
-    power_flow.solve(exporting)
-    fastest_s = min(_seconds(power_flow, exporting) for _ in range(20))
-    assert fastest_s < 0.015
+_WITHOUT_NEW_CODE = """
+import ctypes, sys
+from pathlib import Path
+from market.grid.network import load_network
+from market.grid.powerflow import Injection, PowerFlow
+PR_SET_MDWE, REFUSE_EXEC_GAIN = 65, 1
+if ctypes.CDLL(None).prctl(PR_SET_MDWE, REFUSE_EXEC_GAIN, 0, 0, 0):
+    sys.exit("this kernel (before 6.3) cannot refuse memory that becomes code")
+network = load_network(Path(sys.argv[1]))
+assert PowerFlow(network).solve({bus: Injection(3_000, 100) for bus in network.buses}).converged
+"""
 
 
-def _seconds(power_flow: PowerFlow, injections: dict[int, Injection]) -> float:
-    start = time.perf_counter()
-    power_flow.solve(injections)
-    return time.perf_counter() - start
+def test_it_solves_where_no_memory_may_become_code(rural: Extract) -> None:
+    """As the desk's unit has it (MemoryDenyWriteExecute): a solver that compiles itself would die there."""
+    ended = subprocess.run(
+        [sys.executable, "-c", _WITHOUT_NEW_CODE, str(rural.grid_path)], capture_output=True, text=True, check=False
+    )
+    if "before 6.3" in ended.stderr:
+        pytest.skip(ended.stderr.strip())
+    assert ended.returncode == 0, ended.stderr

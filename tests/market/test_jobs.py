@@ -107,6 +107,9 @@ class Stopped:
     def now(self) -> float:
         return self.time
 
+    def steady(self) -> float:
+        return self.time
+
     async def sleep_until(self, at_s: float) -> None:
         raise NotImplementedError
 
