@@ -33,7 +33,7 @@ timed = @started=$$SECONDS; $(2) || exit 1; echo "── $(1): $$((SECONDS - sta
 beside = { $(MAKE) --no-print-directory $(1) >build/$(1).log 2>&1 && tail -2 build/$(1).log; } || { cat build/$(1).log; exit 1; }
 
 .PHONY: help setup demo test test-fast test-postgresql lint bench bench-gas invariants stateful contracts brownie-env brownie-lock brownie-test
-.PHONY: network-build network network-stop network-remove test-network chaos
+.PHONY: network-build network network-stop network-remove test-network chaos few-faults
 .PHONY: clean clean-all analysis-env analysis-lock analyse mutate prove pytest-light beside
 .PHONY: security-env security-lock fuzz-api audit
 
@@ -49,23 +49,23 @@ demo: setup ## Play one day of a real grid and watch it; ONCE=1 ends by itself, 
 
 test: setup brownie-env security-env .stamp-test-packages lint analyse prove ## Set up, lint and run every test (what .ci/run does)
 	@$(MAKE) --no-print-directory -j2 beside pytest-light
-	$(call timed,pytest of the processes,$(RUN) pytest -m "processes and not network" $(PYTEST_ARGS))
+	$(call timed,pytest of what wants the machine for itself,$(RUN) pytest -m "alone and not network" $(PYTEST_ARGS))
 
-# Side by side, file by file: what starts several processes of the product wants the machine for itself, the rest does not.
+# Side by side, file by file.
 pytest-light:
-	$(call timed,pytest,$(RUN) pytest -m "not processes and not network" -n 2 --dist loadfile --max-worker-restart 0 $(PYTEST_ARGS))
+	$(call timed,pytest,$(RUN) pytest -m "not alone and not network" -n 2 --dist loadfile --max-worker-restart 0 $(PYTEST_ARGS))
 
-# Brownie's tests, then those of the network, which wait for blocks more than they work.
+# Brownie's tests, then what waits for blocks more than it works.
 beside:
-	@mkdir -p build; echo "Beside run Brownie's tests, the build of the network's programs and the network's tests: build/*.log"
-	@$(call beside,brownie-test); $(call beside,network-build); $(call beside,test-network)
+	@mkdir -p build; echo "Beside run Brownie's tests, the build of the network's programs, the network's tests and a few faults: build/*.log"
+	@$(call beside,brownie-test); $(call beside,network-build); $(call beside,test-network); $(call beside,few-faults)
 
 test-fast: setup ## Run the tests that take seconds: no browser, no network of nodes, no swarm of processes
 	$(call timed,pytest,$(RUN) pytest -q -m "not slow and not browser and not network and not processes and not postgresql" $(PYTEST_ARGS))
 
 test-postgresql: setup .stamp-test-packages ## Run what is tested on PostgreSQL: store, market, oracle, migrations, backups, several processes
-	$(call timed,pytest on PostgreSQL,$(RUN) pytest -m "postgresql and not processes" -n 2 --dist loadfile --max-worker-restart 0 $(PYTEST_ARGS))
-	$(call timed,pytest of several processes,$(RUN) pytest -m "postgresql and processes" $(PYTEST_ARGS))
+	$(call timed,pytest on PostgreSQL,$(RUN) pytest -m "postgresql and not alone and not network" -n 2 --dist loadfile --max-worker-restart 0 $(PYTEST_ARGS))
+	$(call timed,pytest of what wants the machine for itself,$(RUN) pytest -m "postgresql and alone" $(PYTEST_ARGS))
 
 lint: setup ## Check style, types, import rules, and that the committed artifacts are what the contracts give
 	$(call timed,ruff,$(RUN) ruff check . && $(RUN) ruff format --check .)
@@ -150,6 +150,9 @@ test-network: network-build .stamp-test-packages ## Run the tests of the chain a
 
 chaos: network-build .stamp-test-packages ## Kill, freeze and cut off the parts of a whole market; fails where anything is lost
 	$(call timed,chaos,$(RUN) python -m scripts.chaos $(CHAOS_ARGS))
+
+few-faults: CHAOS_ARGS := --minutes 2 --density 1.5
+few-faults: chaos
 
 clean: ## Remove what builds and tests leave (not the environments)
 	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import pwd
 import shutil
 import subprocess
 import tempfile
@@ -19,7 +17,7 @@ import pytest
 from sqlalchemy import create_engine, make_url, text
 
 from market.store.database import migrate
-from scripts.rehearsal.postgresql import server_program
+from scripts.rehearsal.postgresql import as_servers_account, make_cluster, server_program
 
 _START_WITHIN_S: Final = 60.0
 
@@ -35,11 +33,6 @@ class Cluster:
     _server: subprocess.Popen[bytes] | None = None
 
     @property
-    def user(self) -> str | None:
-        """The server refuses to run as root: then it runs as the account that its package made."""
-        return "postgres" if os.geteuid() == 0 else None
-
-    @property
     def data(self) -> Path:
         return self.folder / "data"
 
@@ -48,20 +41,14 @@ class Cluster:
         return f"postgresql+psycopg://{role}@/{database}?host={self.folder}"
 
     def create(self) -> None:
-        if self.user is not None:
-            account = pwd.getpwnam(self.user)
-            os.chown(self.folder, account.pw_uid, account.pw_gid)
-        self._run("initdb", "-A", "trust", "-U", "meritgrid", "-E", "UTF8", "--locale", "C.UTF-8", "--no-sync")
+        make_cluster(self.folder, "--no-sync")
 
     def start(self, *settings: str) -> None:
         """`settings`: more of them, NAME=VALUE."""
         own = ["listen_addresses=", f"unix_socket_directories={self.folder}", *settings]
         command = [server_program("postgres"), "-D", str(self.data), *(part for each in own for part in ("-c", each))]
-        # A change of account clears the signal by which a process ends with its parent: both are said at once.
-        account = [f"--reuid={self.user}", f"--regid={self.user}", "--clear-groups"] if self.user else []
         with (self.folder / "log").open("ab") as log:
-            ending_with_parent = ["setpriv", *account, "--pdeathsig=INT", "--"]
-            self._server = subprocess.Popen([*ending_with_parent, *command], cwd=self.folder, stdout=log, stderr=log)
+            self._server = subprocess.Popen([*as_servers_account(), *command], cwd=self.folder, stdout=log, stderr=log)
         answers = [server_program("pg_isready"), "-q", "-h", str(self.folder), "-d", "postgres"]
         deadline_s = time.monotonic() + _START_WITHIN_S
         while subprocess.run(answers, check=False).returncode != 0:
@@ -72,13 +59,10 @@ class Cluster:
     def stop(self, mode: str = "fast") -> None:
         """Where it runs."""
         if self._server is not None:
-            self._run("pg_ctl", "-w", "-m", mode, "stop")
+            stop = [server_program("pg_ctl"), "-D", str(self.data), "-w", "-m", mode, "stop"]
+            subprocess.run([*as_servers_account(), *stop], check=True, stdout=subprocess.DEVNULL, cwd=self.folder)
             self._server.wait(30)
             self._server = None
-
-    def _run(self, program: str, *arguments: str) -> None:
-        command = [server_program(program), "-D", str(self.data), *arguments]
-        subprocess.run(command, check=True, user=self.user, stdout=subprocess.DEVNULL, cwd=self.folder)
 
 
 @contextmanager

@@ -1,5 +1,5 @@
-"""One permissioned network for all tests of a session, in a temporary folder that is removed: it would leave hundreds
-of megabytes."""
+"""Permissioned networks in temporary folders that are removed: they would leave hundreds of megabytes. One is for all
+tests of a session that can share it."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -55,8 +56,8 @@ class Network:
         return CASTS[self.casts_given - 1]
 
 
-@pytest.fixture(scope="session")
-def network() -> Iterator[Network]:
+@contextmanager
+def running_network() -> Iterator[Network]:
     """Five validators in good health; the chain is empty."""
     folder = Path(tempfile.mkdtemp(prefix="meritgrid-network-"))
     try:
@@ -71,3 +72,10 @@ def network() -> Iterator[Network]:
             yield Network(layout, validators, created - started, time.monotonic() - created)
     finally:
         shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="session")
+def network() -> Iterator[Network]:
+    """The session's network."""
+    with running_network() as running:
+        yield running

@@ -18,6 +18,7 @@ _OWNER: Final = "postgres"
 """Account of Debian's package: the server refuses to run as root."""
 _BINARIES: Final = "/usr/lib/postgresql"
 _DATABASE: Final = "meritgrid"
+_SUPERUSER: Final = "meritgrid"
 
 
 def server_program(name: str) -> str:
@@ -31,6 +32,30 @@ def server_program(name: str) -> str:
     if found is None:
         raise FileNotFoundError(f"{name} is not installed: apt-get install postgresql")
     return found
+
+
+def servers_account() -> str | None:
+    """Whose the server's folder and processes are; None: whoever runs this."""
+    return _OWNER if os.geteuid() == 0 else None
+
+
+def as_servers_account() -> list[str]:
+    """What a command of the server begins with: the change of account, and its end with its parent. The change clears
+    the signal for that end, so that both are said at once."""
+    account = servers_account()
+    change = ["--reuid", account, "--regid", account, "--clear-groups"] if account else []
+    return ["setpriv", *change, "--pdeathsig", "INT", "--"]
+
+
+def make_cluster(folder: Path, *options: str) -> None:
+    """Make the files of a server in `data` of a folder, which becomes its account's; its superuser is `meritgrid`, by
+    whom everybody on this machine may enter. options: more of initdb's."""
+    account = servers_account()
+    if account is not None:
+        shutil.chown(folder, account, pwd.getpwnam(account).pw_gid)
+    command = [server_program("initdb"), "-D", str(folder / "data"), "-A", "trust", "-U", _SUPERUSER, "-E", "UTF8"]
+    command += ["--locale", "C.UTF-8", *options]
+    subprocess.run([*as_servers_account(), *command], check=True, cwd=folder, stdout=subprocess.DEVNULL)
 
 
 @dataclass(frozen=True)
@@ -47,18 +72,22 @@ class PostgresqlServer:
     @property
     def url(self) -> str:
         """SQLAlchemy URL of the market's database."""
-        return f"postgresql+psycopg://meritgrid@127.0.0.1:{self.port}/{_DATABASE}"
+        return f"postgresql+psycopg://{_SUPERUSER}@127.0.0.1:{self.port}/{_DATABASE}"
 
     def create(self) -> None:
         """Make the cluster, with an empty database."""
         self.folder.mkdir(mode=0o755, parents=True, exist_ok=True)
-        if os.geteuid() == 0:
-            account = pwd.getpwnam(_OWNER)
-            os.chown(self.folder, account.pw_uid, account.pw_gid)
-        options = ["-A", "trust", "-U", "meritgrid", "-E", "UTF8", "--locale", "C.UTF-8"]
-        self._run([server_program("initdb"), "-D", str(self.data), *options])
+        make_cluster(self.folder)
         single = [server_program("postgres"), "--single", "-D", str(self.data), "postgres"]
-        self._run(single, said=f"CREATE DATABASE {_DATABASE}\n")
+        subprocess.run(
+            [*as_servers_account(), *single],
+            check=True,
+            cwd=self.folder,
+            input=f"CREATE DATABASE {_DATABASE}\n",
+            text=True,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,  # it tells of its start and end
+        )
 
     def spec(self, name: str = "database") -> ProcessSpec:
         """The server as a process: durable, as in production."""
@@ -67,41 +96,14 @@ class PostgresqlServer:
         options = ("listen_addresses=127.0.0.1", "max_connections=200", "max_wal_size=96MB", "min_wal_size=32MB")
         command += [part for option in options for part in ("-c", option)]
         # SIGTERM would wait for everybody who is connected.
-        return ProcessSpec(name, [*self._as_owner(), *command], ready=self._probe(), stop_by=signal.SIGINT)
+        return ProcessSpec(name, [*as_servers_account(), *command], ready=self._probe(), stop_by=signal.SIGINT)
 
     def _probe(self) -> Probe:
-        ready = [
-            server_program("pg_isready"),
-            "-q",
-            "-h",
-            "127.0.0.1",
-            "-p",
-            str(self.port),
-            "-U",
-            "meritgrid",
-            "-d",
-            _DATABASE,
-        ]
+        where = ["-h", "127.0.0.1", "-p", str(self.port), "-U", _SUPERUSER, "-d", _DATABASE]
+        ready = [server_program("pg_isready"), "-q", *where]
 
         async def probe() -> bool:
             asked = await asyncio.create_subprocess_exec(*ready)
             return await asked.wait() == 0
 
         return probe
-
-    def _run(self, command: list[str], said: str | None = None) -> None:
-        subprocess.run(
-            [*self._as_owner(), *command],
-            check=True,
-            cwd=self.folder,
-            input=said,
-            text=True,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL if said else None,  # the single server tells of its start and end
-        )
-
-    def _as_owner(self) -> list[str]:
-        if os.geteuid() != 0:
-            return []
-        # A change of account clears the signal by which a process ends with its parent: said anew.
-        return ["setpriv", "--reuid", _OWNER, "--regid", _OWNER, "--clear-groups", "--pdeathsig", "TERM", "--"]

@@ -27,7 +27,7 @@ from market.domain.enrolment_code import EnrolmentCode
 from market.domain.intervals import next_interval
 from market.settings import ChainProfile
 from market.store.database import migrate, open_engine
-from scripts.demo.checker.awards import check_awards_end
+from scripts.demo.checker.awards import check_awards_end, commands_not_ended
 from scripts.demo.checker.evidence import Evidence
 from scripts.demo.enrolment import Registrar, enrol_gateways
 from scripts.demo.extract import extract_folder, read_extract
@@ -298,11 +298,11 @@ def _moved(stage: RehearsalStage) -> Scenario:
 
 
 async def play(stage: RehearsalStage, told: Told) -> None:
-    """Wait until every award of the played intervals has ended.
+    """Wait until every award and every command of the played intervals has ended.
 
     Raises:
         ProcessFailed: a process ended by itself.
-        RehearsalStalled: the reading deadline of the last interval is over, and an award has not ended.
+        RehearsalStalled: the reading deadline of the last interval is over, and an award or a command has not ended.
     """
     unit_s = stage.options.unit_s
     await _until(stage, stage.calendar.at(Moment.SETTLED, stage.scenario.intervals[-1]), told)
@@ -322,4 +322,5 @@ async def _until(stage: RehearsalStage, moment_s: int, told: Told) -> None:
 
 
 def _not_ended(stage: RehearsalStage) -> list[str]:
-    return list(check_awards_end(stage.evidence()))
+    evidence = stage.evidence()
+    return [*check_awards_end(evidence), *commands_not_ended(evidence)]

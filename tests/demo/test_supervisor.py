@@ -14,7 +14,7 @@ import pytest
 
 from scripts.demo.supervisor import ProcessFailed, ProcessSpec, Supervisor, file_probe
 
-pytestmark = pytest.mark.processes
+pytestmark = [pytest.mark.alone, pytest.mark.processes]
 
 SLEEPER = (sys.executable, "-c", "import time; time.sleep(600)")
 

@@ -21,7 +21,7 @@ from scripts.demo.run import collect_evidence, opened, play_day
 from scripts.demo.stage import Stage, spec
 from tests.end_to_end.conftest import AMOUNTS, CalmDay, part_of_the_day, quiet, settlements
 
-pytestmark = [pytest.mark.processes, pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.alone, pytest.mark.processes, pytest.mark.slow, pytest.mark.timeout(900)]
 
 
 def _chosen(calm: CalmDay) -> tuple[str, int, set[int]]:

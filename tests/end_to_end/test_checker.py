@@ -21,7 +21,7 @@ from scripts.demo.options import DemoOptions
 from scripts.demo.run import collect_evidence, findings_of, opened, play_day
 from scripts.demo.stage import Stage
 
-pytestmark = [pytest.mark.processes, pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.alone, pytest.mark.processes, pytest.mark.slow, pytest.mark.timeout(600)]
 
 
 def _transfer_to_settlement(stage: Stage, folder: Path) -> None:

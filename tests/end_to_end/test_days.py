@@ -20,7 +20,7 @@ from scripts.demo.scenario import play
 from scripts.demo.stage import SET_UP_STEPS
 
 ROOT = Path(__file__).resolve().parents[2]
-pytestmark = [pytest.mark.processes, pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.alone, pytest.mark.processes, pytest.mark.slow, pytest.mark.timeout(600)]
 
 
 def _quiet(_step: Step) -> None:

@@ -18,7 +18,7 @@ from scripts.demo.stage import Stage, spec
 from scripts.demo.supervisor import ProcessFailed
 from tests.end_to_end.conftest import CalmDay, part_of_the_day, payments, quiet
 
-pytestmark = [pytest.mark.processes, pytest.mark.slow, pytest.mark.timeout(1200)]
+pytestmark = [pytest.mark.alone, pytest.mark.processes, pytest.mark.slow, pytest.mark.timeout(1200)]
 
 KILLS = 20
 SEED = 20

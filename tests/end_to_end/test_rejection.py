@@ -15,7 +15,7 @@ from scripts.demo.extract import GRIDS_FOLDER
 from scripts.demo.options import DEFAULT_GRID, DemoOptions
 from scripts.demo.run import collect_evidence, opened, play_day, scenario_of
 
-pytestmark = [pytest.mark.processes, pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.alone, pytest.mark.processes, pytest.mark.slow, pytest.mark.timeout(600)]
 
 LEAF_BUS, LEAF_LINE = 3, 0
 """A bus at the end of one line, with two nanogrids."""

@@ -11,7 +11,7 @@ from scripts.demo.manifest import noted_time, read_manifest
 from scripts.demo.run import collect_evidence, opened, play_day
 from tests.end_to_end.conftest import CalmDay, part_of_the_day, payments, quiet
 
-pytestmark = [pytest.mark.processes, pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.alone, pytest.mark.processes, pytest.mark.slow, pytest.mark.timeout(900)]
 
 
 async def test_a_resumed_day_pays_what_the_undisturbed_one_does(tmp_path: Path, calm_day: CalmDay) -> None:

@@ -22,7 +22,13 @@ from scripts.demo.supervisor import ProcessSpec, free_port, http_probe
 from tests.databases import Cluster
 from tests.end_to_end.conftest import CalmDay, part_of_the_day, payments, quiet
 
-pytestmark = [pytest.mark.processes, pytest.mark.slow, pytest.mark.postgresql, pytest.mark.timeout(1200)]
+pytestmark = [
+    pytest.mark.alone,
+    pytest.mark.processes,
+    pytest.mark.slow,
+    pytest.mark.postgresql,
+    pytest.mark.timeout(1200),
+]
 
 ROLES = ("market", "oracle")
 TAKES_OVER_WITHIN_S = 15.0

@@ -9,8 +9,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -28,6 +27,7 @@ from scripts.network.build import ROOT
 from scripts.network.layout import VALIDATORS, Layout
 from scripts.network.registration import HOLDERS, KeyRing
 from scripts.network.supervision import supervisor_pid
+from tests.waiting import until
 
 pytestmark = [pytest.mark.network, pytest.mark.slow, pytest.mark.timeout(300)]
 
@@ -55,13 +55,6 @@ def node_pid(layout: Layout, name: str) -> int | None:
     except (OSError, ValueError):
         return None
     return pid if ours else None
-
-
-def until(what: Callable[[], object], within_s: float) -> None:
-    deadline = time.monotonic() + within_s
-    while not what():
-        assert time.monotonic() < deadline
-        time.sleep(0.2)
 
 
 def environment(layout: Layout) -> dict[str, str]:

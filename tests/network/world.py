@@ -27,7 +27,7 @@ PARAMETERS = DeploymentParameters(
     hold_window_s=1,
     hold_term_s=UNIT_S // 2,
     hold_bond_ueur=5 * EUR,
-    unbonding_s=4 * UNIT_S,
+    unbonding_s=9 * UNIT_S,
 )
 """As short as they may be: whatever waits for one of them waits in real time."""
 NETWORK = PROFILES[ChainProfile.NETWORK]

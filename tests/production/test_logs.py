@@ -27,6 +27,7 @@ def test_logrotate_takes_the_file_and_it_names_where_nginx_writes(run: Run, tmp_
     assert "dayly" in run(LOGROTATE, "-d", own, ok=False).stderr, "the check can fail"
 
 
+@pytest.mark.alone
 @pytest.mark.processes
 def test_after_a_rotation_nginx_writes_on_in_a_new_file_and_no_line_is_lost(
     run: Run, tmp_path: Path, free_port: int

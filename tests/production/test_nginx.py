@@ -22,7 +22,7 @@ from market.domain.problems import PROBLEM_TYPE
 from tests.production.conftest import Running
 from tests.production.proxy import CONFIGURATION, HOST, Proxy, nginx
 
-pytestmark = [pytest.mark.processes, pytest.mark.slow]
+pytestmark = [pytest.mark.alone, pytest.mark.processes, pytest.mark.slow]
 
 
 @pytest.fixture

@@ -20,8 +20,9 @@ from market.chain.indexer import Indexer
 from market.store.database import migrate, open_engine, session_scope
 from market.store.facts import Document
 from market.store.models import projection_tables
+from scripts.rehearsal.postgresql import servers_account
 from tests.chain.story import LEAD_HUNDREDTHS, Story
-from tests.chain.world import NANOGRIDS, Part, World
+from tests.chain.world import Part, World
 from tests.databases import ROLES, Cluster, new_cluster, run_sql
 from tests.store.old_market import Rows, require_the_same_projections, rows_of
 
@@ -75,7 +76,7 @@ class Site:
             "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", **variables,
         }  # fmt: skip
         command = ["bash", "-euo", "pipefail", "-c", block]
-        user = None if own else self.cluster.user
+        user = None if own else servers_account()
         done = subprocess.run(
             command, env=environment, user=user, cwd=self.folder if own else ROOT, check=False, text=True,
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
@@ -99,7 +100,7 @@ class Site:
 def site(anvil: EmbeddedChain, tmp_path: Path) -> Iterator[Site]:
     with new_cluster() as cluster:
         backups = cluster.folder / "backups" / "wal"
-        subprocess.run(["mkdir", "-p", str(backups)], check=True, user=cluster.user)
+        subprocess.run(["mkdir", "-p", str(backups)], check=True, user=servers_account())
         site = Site(cluster, None, tmp_path)  # type: ignore[arg-type]
         site.start()
         run_sql(cluster, "roles.sql", "-v", "database=meritgrid")
@@ -120,7 +121,7 @@ def play(story: Story, *parts: Part) -> None:
     """Parts of the story in intervals that are still to come."""
     world = story.world
     story.first = world.next_interval(LEAD_HUNDREDTHS)
-    world.anchor_all(range(story.commanded_interval, story.sale_interval + 1, world.unit_s), [0] * NANOGRIDS)
+    story.anchor()
     world.play(parts)
 
 
@@ -128,8 +129,9 @@ def begin(site: Site) -> None:
     """The first days of the market."""
     world = site.world
     world.register()
-    world.fund()
     story = Story(world)
+    story.fund()
+    story.begin_unbonding()
     story.reserve_capacity()
     play(story, story.answer_a_request())
     world.indexer.index_now()

@@ -92,6 +92,7 @@ def test_every_alert_says_how_grave_it_is_and_where_it_stands_what_to_do() -> No
         assert rule["annotations"]["runbook"] in anchors, rule["alert"]
 
 
+@pytest.mark.alone
 @pytest.mark.processes
 @pytest.mark.slow
 def test_every_metric_of_a_rule_is_exported_by_a_real_process(exported: set[str]) -> None:
@@ -100,6 +101,7 @@ def test_every_metric_of_a_rule_is_exported_by_a_real_process(exported: set[str]
     assert asked <= exported
 
 
+@pytest.mark.alone
 @pytest.mark.processes
 @pytest.mark.slow
 def test_every_label_of_a_rule_is_one_that_its_metric_has(families: list[Metric]) -> None:
@@ -124,6 +126,7 @@ def test_every_label_of_a_rule_is_one_that_its_metric_has(families: list[Metric]
     assert checked > 15
 
 
+@pytest.mark.alone
 @pytest.mark.processes
 @pytest.mark.slow
 def test_every_metric_of_the_dashboard_is_exported_by_a_real_process(exported: set[str]) -> None:
@@ -132,6 +135,7 @@ def test_every_metric_of_the_dashboard_is_exported_by_a_real_process(exported: s
     assert asked <= exported
 
 
+@pytest.mark.alone
 @pytest.mark.processes
 @pytest.mark.slow
 def test_every_job_that_an_alert_names_is_scraped_where_the_units_serve_it(running: Running) -> None:

@@ -112,6 +112,7 @@ def measurements_told(database: Path, log: str) -> list[str]:
     return told
 
 
+@pytest.mark.alone
 @pytest.mark.processes
 @pytest.mark.slow
 @pytest.mark.timeout(600)

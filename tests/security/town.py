@@ -40,10 +40,10 @@ PARAMETERS = DeploymentParameters(
     hold_window_s=U,
     hold_term_s=3 * U,
     hold_bond_ueur=5 * EUR,
-    unbonding_s=10 * U + 1,
+    unbonding_s=19 * U,
 )
 SETTLED, LAPSING, HOLDABLE, HELD, COMMANDED, VERDICT, BIDDING, OFFERABLE, EARLY, LATER, RED = (
-    TEST_EPOCH + place * U for place in (5, 6, 7, 8, 9, 12, 13, 14, 16, 17, 18)
+    TEST_EPOCH + place * U for place in (15, 16, 17, 18, 19, 22, 23, 24, 26, 27, 28)
 )
 """Intervals, by what can be done about them when the clock stands."""
 TRADED = (SETTLED, LAPSING, HOLDABLE, HELD, VERDICT)

@@ -13,7 +13,7 @@ from scripts.demo.run import opened
 from scripts.demo.stage import Stage
 from tests.web.browser import page_of
 
-pytestmark = [pytest.mark.browser, pytest.mark.processes, pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.browser, pytest.mark.alone, pytest.mark.processes, pytest.mark.slow, pytest.mark.timeout(600)]
 
 
 def let_one_wait(stage: Stage) -> None:
