@@ -9,15 +9,17 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 import structlog
 from sqlalchemy import and_, func, or_, select
 from sqlalchemy.orm import Session
 
 from market.domain.errors import ContractRefused
-from market.domain.products import Kind, Product
+from market.domain.products import Direction, Kind, Product, Side
 from market.domain.settled_records import ANNOUNCED, SettlementReading, pack_readings
+from market.domain.settlement import delivered, tolerated
+from market.domain.settlement_batches import EXPIRING, batches, load_of_expiry, load_of_reading, settling
 from market.domain.states import OfferStatus
 from market.domain.trees import award_range, baseline_leaf, baseline_vector, reading_leaf, readings_root
 from market.domain.units import index_of, portfolio_of
@@ -31,20 +33,21 @@ from oracle.context import Oracle
 
 log = structlog.get_logger(__name__)
 
-BATCH: Final = 200
-"""Awards in a transaction: far below its 131,072 bytes and its gas."""
-
 
 @dataclass(frozen=True, slots=True)
 class _Open:
     """An offer's awards that are neither ended nor on hold, all its awards as packed, and its baseline values.
 
     with_baseline: indices of nanogrids that have one; gateways: nanogrid → its gateway's address now; released: ordinal
-    of an award that was on hold → when the hold ended [epoch s].
+    of an award that was on hold → when the hold ended [epoch s]; may_be_commanded: its node was RED for the interval.
     """
 
     offer: str
+    side: Side
+    direction: Direction
+    kind: Kind
     interval: int
+    may_be_commanded: bool
     packed: bytes
     awards: tuple[Award, ...]
     baseline: tuple[int, ...]
@@ -52,9 +55,9 @@ class _Open:
     gateways: Mapping[int, str | None]
     released: Mapping[int, int]
 
-    def key_of(self, awards: Sequence[Award]) -> list[str]:
+    def key_of(self, ordinals: Sequence[int]) -> list[str]:
         """Names awards for a purpose; those that come back from a hold are new to it."""
-        return [f"{award.ordinal}:{self.released.get(award.ordinal, '')}" for award in awards]
+        return [f"{ordinal}:{self.released.get(ordinal, '')}" for ordinal in ordinals]
 
 
 def settle(oracle: Oracle, interval: int) -> None:
@@ -65,8 +68,7 @@ def settle(oracle: Oracle, interval: int) -> None:
         readings = _readings(oracle, opened.interval)
         # What has no baseline cannot be settled, and would have the contract refuse the others with it.
         ready = [award for award in opened.awards if award.nanogrid in readings and award.index in opened.with_baseline]
-        for start in range(0, len(ready), BATCH):
-            _settle_batch(oracle, opened, ready[start : start + BATCH], readings)
+        _settle_awards(oracle, opened, ready, readings)
     for command in _open_commands(oracle, interval):
         _settle_command(oracle, command)
     for each in _not_anchored(oracle, interval):
@@ -81,8 +83,7 @@ def expire(oracle: Oracle, _: int) -> None:
     settle(oracle, latest)
     for opened in _open_offers(oracle, latest):
         due = [award for award in opened.awards if opened.released.get(award.ordinal, 0) <= latest]
-        for start in range(0, len(due), BATCH):
-            _expire_batch(oracle, opened, due[start : start + BATCH])
+        _expire_awards(oracle, opened, due)
     for command in _open_commands(oracle, latest):
         function = oracle.contracts.settlement.functions.expireCommand(command.nanogrid, command.interval)
         _send(oracle, function, "expireCommand", command.nanogrid, command.interval)
@@ -122,17 +123,34 @@ def anchor_readings(oracle: Oracle, interval: int) -> None:
     _send(oracle, function, "anchorReadings", interval, len(rows))
 
 
-def _settle_batch(oracle: Oracle, opened: _Open, awards: Sequence[Award], readings: Mapping[int, Reading]) -> None:
-    signed = pack_readings(_reading(opened.gateways, readings[award.nanogrid], award.ordinal) for award in awards)
-    settlement, offer = oracle.contracts.settlement.functions, _bytes32(opened.offer)
-    binding = settlement.bindingOf(offer).call()
-    function = settlement.settle(offer, binding, baseline_vector(opened.baseline), _range(opened, awards), signed)
-    _send(oracle, function, "settle", opened.offer, *opened.key_of(awards))
+def _settle_awards(oracle: Oracle, opened: _Open, awards: Sequence[Award], readings: Mapping[int, Reading]) -> None:
+    settlement, offer, vector = oracle.contracts.settlement.functions, _bytes32(opened.offer), opened.baseline
+    signed = {award.ordinal: _reading(opened.gateways, readings[award.nanogrid], award.ordinal) for award in awards}
+    loads = [
+        load_of_reading(award.ordinal, reading.signature, _is_plain(opened, award, reading))
+        for award, reading in zip(awards, signed.values(), strict=True)
+    ]
+    for ordinals in batches(settling(len(vector)), loads):
+        shown, packed = _range(opened, ordinals), pack_readings(signed[ordinal] for ordinal in ordinals)
+        binding = settlement.bindingOf(offer).call()
+        function = settlement.settle(offer, binding, baseline_vector(vector), shown, packed)
+        _send(oracle, function, "settle", opened.offer, *opened.key_of(ordinals))
 
 
-def _expire_batch(oracle: Oracle, opened: _Open, awards: Sequence[Award]) -> None:
-    function = oracle.contracts.settlement.functions.expireAwards(_bytes32(opened.offer), _range(opened, awards))
-    _send(oracle, function, "expireAwards", opened.offer, *opened.key_of(awards))
+def _is_plain(opened: _Open, award: Award, reading: SettlementReading) -> bool:
+    """Whether the contract books an award by its signed reading without looking further."""
+    if opened.may_be_commanded or opened.side is not Side.BUY or reading.signature == ANNOUNCED:
+        return False
+    metered = reading.reactive_energy_varh if opened.kind is Kind.REACTIVE else reading.active_energy_wh
+    energy = delivered(award.quantity, opened.direction, opened.baseline[award.index], metered)
+    return energy >= tolerated(award.quantity)
+
+
+def _expire_awards(oracle: Oracle, opened: _Open, awards: Sequence[Award]) -> None:
+    offer = _bytes32(opened.offer)
+    for ordinals in batches(EXPIRING, [load_of_expiry(award.ordinal) for award in awards]):
+        function = oracle.contracts.settlement.functions.expireAwards(offer, _range(opened, ordinals))
+        _send(oracle, function, "expireAwards", opened.offer, *opened.key_of(ordinals))
 
 
 def _settle_command(oracle: Oracle, command: GridCommand) -> None:
@@ -263,7 +281,11 @@ def _open(session: Session, offer: Offer) -> _Open:
     held = {hold.ordinal for hold in holds if hold.decided_at is None}
     return _Open(
         offer=offer.offer,
+        side=Side(offer.side),
+        direction=Direction(offer.direction),
+        kind=Kind(offer.kind),
         interval=offer.interval,
+        may_be_commanded=red_since(session, offer.node, offer.interval) is not None,
         packed=b"".join(award.record for award in awards),
         awards=tuple(award for award in awards if award.outcome is None and award.ordinal not in held),
         baseline=() if baseline is None else tuple(baseline.vector),
@@ -292,9 +314,9 @@ def _readings(oracle: Oracle, interval: int) -> dict[int, Reading]:
     return {nanogrid: min(found, key=lambda row: row.sequence) for nanogrid, found in by_nanogrid.items()}
 
 
-def _range(opened: _Open, awards: Sequence[Award]) -> tuple[int, bytes, list[bytes]]:
-    """The leaves from the first to the last of the awards, which are in ascending ordinals."""
-    return award_range(opened.packed, awards[0].ordinal, awards[-1].ordinal).argument()
+def _range(opened: _Open, ordinals: Sequence[int]) -> tuple[int, bytes, list[bytes]]:
+    """The leaves from the first to the last of some awards, in ascending ordinals."""
+    return award_range(opened.packed, ordinals[0], ordinals[-1]).argument()
 
 
 def _reading(gateways: Mapping[int, str | None], reading: Reading, ordinal: int) -> SettlementReading:

@@ -42,6 +42,7 @@ LINES: Final = (
     Line("clear 1000 posts of which 50 are revisions", "gas_clear_with_a_twentieth_revised", 1000, "at most 600,000"),
     Line("bids cleared in one transaction", "bids_cleared_in_one_transaction", None, "at least 10,000"),
     Line("settle, per award, 500 in batches of up to 200", "gas_settle_per_award", 500, "at most 12,500"),
+    Line("settle, per award, 10,000 in full batches", "gas_settle_per_award_in_full_batches", 10_000),
     Line("settle one award alone, by anyone, 1000 seats", "gas_settle_award_alone", 1000, "at most 85,000"),
 )
 

@@ -8,13 +8,15 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select
 
+from market.domain import settlement_batches
 from market.domain.messages import Command, Hold
 from market.domain.products import Direction, Phase, Product
 from market.domain.records import BidRecord
+from market.domain.settled_records import READING_BYTES
 from market.domain.settlement import Outcome
 from market.domain.signing import address_of
-from market.domain.trees import award_range
-from market.domain.units import NO_BASELINE
+from market.domain.trees import award_range, baseline_vector
+from market.domain.units import NO_BASELINE, RECORD_BYTES, SIGNATURE_BYTES
 from market.store.books import BaselineAnchor, ReadingRoot
 from market.store.database import read_scope, session_scope
 from market.store.facts import Baseline, GatewayStatus, SignedDecision
@@ -483,13 +485,27 @@ def test_settling_again_after_a_restart_pays_nobody_twice(desk: Desk) -> None:
     assert set(outcomes(desk, offer).values()) == {Outcome.DELIVERED}
 
 
-def test_many_awards_are_settled_in_batches(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(settle, "BATCH", 2)
+def test_awards_that_one_transaction_has_no_room_for_are_settled_in_batches(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    two = len(baseline_vector([0] * NANOGRIDS)) + 2 * (RECORD_BYTES + READING_BYTES + SIGNATURE_BYTES)
+    monkeypatch.setattr(settlement_batches, "MAX_BATCH_BYTES", two)
     offer = auction(desk)
     deliver(desk, {0: 900, 1: 1000, 2: 300})
     settle.settle(desk.oracle, T)
     assert sent(desk, "settle") == 2
     assert set(outcomes(desk, offer).values()) == {Outcome.DELIVERED}
+
+
+def test_awards_that_one_transaction_has_no_room_for_expire_in_batches(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(settlement_batches, "MAX_BATCH_BYTES", 2 * RECORD_BYTES)
+    offer = auction(desk)
+    desk.world.at(T + 4 * U + 1)
+    settle.expire(desk.oracle, T)
+    assert sent(desk, "expireAwards") == 2
+    assert set(outcomes(desk, offer).values()) == {Outcome.FAILED}
 
 
 def test_a_reading_that_came_in_time_is_settled_before_its_award_could_expire(desk: Desk) -> None:

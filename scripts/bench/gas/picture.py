@@ -89,7 +89,8 @@ PANELS: Final = (
         "awards of one offer; alone: seats of the portfolio",
         (
             Curve("gas_settle_award_alone", "alone, by\nanyone", OURS_BESIDE, dashed=True),
-            Curve("gas_settle_per_award", "in batches of\nup to 200", OURS),
+            Curve("gas_settle_per_award", "in batches of\nup to 200", OURS_BESIDE, above=6),
+            Curve("gas_settle_per_award_in_full_batches", "in full batches", OURS, above=-8),
         ),
         (Target(500, 12_500, 10_000), Target(1000, 85_000, 45_000)),
     ),

@@ -56,6 +56,8 @@ def _steps_of_small(study: Study, portfolios: list[Portfolio]) -> list[Step]:
     return [
         *((f"settling, n = {n}", partial(sizes.settlement_rows, study, each)) for n, each in sized.items()),
         *((f"auction, n = {n}", partial(sizes.auction_rows, study, each)) for n, each in sized.items()),
+        *((f"full batches, n = {n}", partial(sizes.full_batch_rows, study, each)) for n, each in sized.items()),
+        ("expiry between", partial(sizes.expiry_between_rows, study, sized[1000])),
         ("half awarded", partial(single.half_awarded_rows, study, sized[1000], 500)),
         ("claims", partial(single.claim_rows, study, sized[1000])),
         ("a revision", partial(single.revision_rows, study, sized[1000])),
@@ -68,6 +70,7 @@ def _steps_of_large(study: Study, portfolios: list[Portfolio]) -> list[Step]:
     return [
         *((f"settling, n = {each.seats}", partial(sizes.settlement_rows, study, each)) for each in portfolios),
         *((f"auction, n = {each.seats}", partial(sizes.auction_rows, study, each)) for each in portfolios),
+        *((f"full batches, n = {each.seats}", partial(sizes.full_batch_rows, study, each)) for each in portfolios),
     ]
 
 
@@ -142,6 +145,9 @@ def growth_rows(how: str, rows: list[Row]) -> Iterator[Row]:
             yield row_of(how, f"{prefix}bids_cleared_in_one_transaction", fitting, fitting, "bids", note)
     posts = [(row.n, row.value * row.n) for row in rows if row.figure == "gas_post_per_bid" and row.n in SIZES]
     yield from _line_rows(how, "gas_post", posts)
+    settled = "gas_settle_per_award_in_full_batches"
+    settlements = [(row.n, row.value * row.n) for row in rows if row.figure == settled and row.n in SIZES]
+    yield from _line_rows(how, "gas_settle_in_full_batches", settlements)
     yield from _group_rows(how, posts)
 
 

@@ -14,6 +14,8 @@ from market.domain.messages import Hold, Reading, Withdrawal
 from market.domain.products import Direction
 from market.domain.records import AwardRecord
 from market.domain.settled_records import ANNOUNCED, SettlementReading, pack_readings
+from market.domain.settlement_batches import batches as full_batches
+from market.domain.settlement_batches import load_of_reading, settling
 from market.domain.trees import award_proof, award_range, baseline_leaf, baseline_vector
 from scripts.bench.gas.auction import BASELINE_WH, Auction
 from scripts.bench.gas.node import GasBenchError, Sent, batches
@@ -39,6 +41,12 @@ class Settling:
         """The oracle submits readings of awards. delivered: the share of each award that was delivered."""
         self._after_interval()
         return [self._settle_batch(part, delivered) for part in batches(ordinals, batch)]
+
+    def settle_full(self, ordinals: Sequence[int]) -> list[Sent]:
+        """The same, all delivered, in batches that are as large as the oracle makes them."""
+        self._after_interval()
+        loads = [load_of_reading(each, self._signed_reading(each, 1.0).signature, is_plain=True) for each in ordinals]
+        return [self._settle_batch(part, 1.0) for part in full_batches(settling(len(self.baselines)), loads)]
 
     def announce(self, ordinal: int) -> Sent:
         """Anybody announces a reading."""

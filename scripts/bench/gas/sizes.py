@@ -92,16 +92,41 @@ def settlement_rows(study: Study, portfolio: Portfolio) -> Iterator[Row]:
     yield study.row("gas_settle_per_award", n, settled / n, "gas/award", note)
 
 
+def full_batch_rows(study: Study, portfolio: Portfolio) -> Iterator[Row]:
+    """The same in batches that take all that a transaction has room for."""
+    n = portfolio.seats
+    settling = all_awarded(study, portfolio)
+    sent = settling.settle_full(range(len(settling.auction.awards)))
+    note = f"full batches, by the oracle: {transactions(sent)}; {n} awards in a portfolio of {n} seats, all delivered"
+    yield study.row("gas_settle_per_award_in_full_batches", n, gas_of(sent) / n, "gas/award", note)
+
+
+def expiry_between_rows(study: Study, portfolio: Portfolio) -> Iterator[Row]:
+    """Two awards at the ends of an offer that expire, with all that lies between, which is judged and skipped."""
+    settling = all_awarded(study, portfolio)
+    last = len(settling.auction.awards) - 1
+    settling.settle(range(1, last))
+    gas = settling.expire([0, last]).gas / (last - 1)
+    note = f"2 awards expire at the ends of {last + 1}, of which the others have ended"
+    yield study.row("gas_expire_per_award_between", portfolio.seats, gas, "gas/award", note)
+
+
 def settled_whole(
     study: Study, portfolio: Portfolio, delivered: float = 1.0, gateway_of: Callable[[int], GatewayKey] = gateway
 ) -> list[Sent]:
     """An auction that asks for all that is bid, up to its settlement."""
+    settling = all_awarded(study, portfolio, gateway_of)
+    return settling.settle(range(len(settling.auction.awards)), delivered=delivered)
+
+
+def all_awarded(study: Study, portfolio: Portfolio, gateway_of: Callable[[int], GatewayKey] = gateway) -> Settling:
+    """An auction that asks for all that is bid, up to its final result."""
     bids = random_bids(portfolio.seats, study.seed)
     auction = open_auction(study.scene, portfolio, bids, clear_greedy(supply(bids), Side.BUY, bids))
     auction.post_all()
     auction.clear()
     auction.finalise()
-    return Settling(auction, gateway_of).settle(range(len(auction.awards)), delivered=delivered)
+    return Settling(auction, gateway_of)
 
 
 def chunked_rows(study: Study, portfolio: Portfolio) -> Iterator[Row]:

@@ -1,0 +1,91 @@
+"""How many awards one transaction of a settlement takes.
+
+A batch bears the portfolio's whole baseline vector, and all award records from its first award to its last one, also
+those between that are none of its own. So it takes as many awards as there is room for: then settling grows in
+proportion to awards. And awards that lie far apart come in batches of their own where one would take too much.
+
+Gas is bounded from above by figures of docs/benchmarks/gas.json, a tenth and more below what a transaction may take:
+16,777,216 gas (EIP-7825), 131,072 bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from market.domain.settled_records import READING_BYTES
+from market.domain.units import RECORD_BYTES, SIGNATURE_BYTES
+
+MAX_BATCH_GAS: Final = 14_000_000
+MAX_BATCH_BYTES: Final = 120_000
+"""Of vector, award records and readings; proofs, binding and signature have what remains."""
+
+_START_GAS: Final = 250_000
+_VALUE_BYTES: Final = 4
+_VALUE_GAS: Final = 100
+_PASSED_RECORD_GAS: Final = 300
+_PLAIN_GAS: Final = 13_000
+_OTHER_GAS: Final = 70_000
+_EXPIRED_GAS: Final = 50_000
+_SKIPPED_GAS: Final = 12_000
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What an award that is to be ended adds to its transaction [gas; bytes], its record apart."""
+
+    ordinal: int
+    gas: int
+    length_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """What a transaction takes without awards, and for each award record from its first to its last [gas; bytes]."""
+
+    start_gas: int
+    start_bytes: int
+    record_gas: int
+
+
+def settling(values: int) -> Call:
+    """`settle` in a portfolio of so many baseline values."""
+    return Call(_START_GAS + values * _VALUE_GAS, values * _VALUE_BYTES, _PASSED_RECORD_GAS)
+
+
+EXPIRING: Final = Call(_START_GAS, 0, _SKIPPED_GAS)
+"""`expireAwards`: whatever lies between its awards is judged, and skipped, with them."""
+
+
+def load_of_reading(ordinal: int, signature: bytes, is_plain: bool) -> Load:
+    """A reading for `settle`. is_plain: it delivers a BUY award without penalty, and no command can exist, so that the
+    contract books it in its tight loop. A P-256 signature leaves that loop, too."""
+    is_plain = is_plain and len(signature) == SIGNATURE_BYTES
+    return Load(ordinal, _PLAIN_GAS if is_plain else _OTHER_GAS, READING_BYTES + len(signature))
+
+
+def load_of_expiry(ordinal: int) -> Load:
+    """An award for `expireAwards`."""
+    return Load(ordinal, _EXPIRED_GAS, 0)
+
+
+def batches(call: Call, loads: Sequence[Load]) -> list[list[int]]:
+    """Cuts awards, in ascending ordinals, into the ordinals of transactions: each takes all that it has room for, and
+    one at least."""
+    cut: list[list[int]] = []
+    gas = length_bytes = 0
+    for load in loads:
+        gas, length_bytes = gas + load.gas, length_bytes + load.length_bytes
+        if not cut or not _has_room(call, gas, length_bytes, load.ordinal - cut[-1][0] + 1):
+            cut.append([])
+            gas, length_bytes = load.gas, load.length_bytes
+        cut[-1].append(load.ordinal)
+    return cut
+
+
+def _has_room(call: Call, gas: int, length_bytes: int, records: int) -> bool:
+    return (
+        call.start_gas + gas + records * call.record_gas <= MAX_BATCH_GAS
+        and call.start_bytes + length_bytes + records * RECORD_BYTES <= MAX_BATCH_BYTES
+    )
