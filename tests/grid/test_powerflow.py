@@ -34,7 +34,8 @@ def test_the_reused_network_gives_what_a_fresh_one_gives(
 ) -> None:
     injections = {bus: Injection(*power) for bus, power in zip(network.buses, powers, strict=True)}
     state, net = power_flow.solve(injections), _plainly(network, injections)
-    assert state.transformer_loading_percent == pytest.approx(net.res_trafo.loading_percent[0], abs=1e-5)
+    # A tenth of a watt is 6e-5 % of 160 kVA.
+    assert state.transformer_loading_percent == pytest.approx(net.res_trafo.loading_percent[0], abs=1e-4)
     assert state.transformer_p_w == pytest.approx(net.res_trafo.p_hv_mw[0] * 1e6, abs=0.1)
     assert state.transformer_q_var == pytest.approx(net.res_trafo.q_hv_mvar[0] * 1e6, abs=0.1)
     assert state.vm_pu == pytest.approx({bus: net.res_bus.vm_pu[bus] for bus in network.buses}, abs=1e-8)

@@ -127,11 +127,14 @@ def test_a_rebuild_that_was_begun_is_finished(index: Index, kill: Kill, next_wor
 
 
 def pause(world: World, product: int, paused: bool) -> None:
-    """By the node's own account: the product's sender would have what a fork has lost mined again."""
+    """By the node's own account: the product's sender would have what a fork has lost mined again. Returns when it is
+    mined: the gas of one that follows is estimated without those that still wait."""
     function = world.contracts.registry.functions.setPaused(NODE, product, paused)
     data = "0x" + encode_call(function).hex()
     sent = {"from": world.address("operator"), "to": function.address, "data": data, "gasPrice": hex(10**9)}
-    rpc(world.contracts.web3, "eth_sendTransaction", sent)
+    transaction = rpc(world.contracts.web3, "eth_sendTransaction", sent)
+    receipt = world.contracts.web3.eth.wait_for_transaction_receipt(transaction, timeout=30, poll_latency=0.01)
+    assert receipt["status"] == 1
 
 
 def only_the_last_blocks_change(index: Index) -> None:
