@@ -81,6 +81,20 @@ class SystemClock:
             time.sleep(min(left, self._STEP_S))
 
 
+class LatestTime:
+    """The time by a clock that may be set back: by the latest that it has shown here, and what has passed since."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._ahead_s = clock.now() - clock.steady()
+
+    def now(self) -> float:
+        """The least that it can be now [epoch s], unless the clock was ahead."""
+        steady_s = self._clock.steady()
+        self._ahead_s = max(self._ahead_s, self._clock.now() - steady_s)
+        return steady_s + self._ahead_s
+
+
 def clock_from(setting: str, name: str = "", token: str = "") -> Clock:
     """The clock of a settings string: 'system', or 'simulated:host:port' with the participant's name and token."""
     if setting == "system":

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final, cast
 
 import structlog
-from sqlalchemy import Select, case, func, select, update
+from sqlalchemy import Select, select, update
 from sqlalchemy.orm import Session
 
 from market import checkpoints
@@ -176,13 +176,13 @@ def waiting_for(oracle: Oracle, interval: int) -> set[str]:
 
 def _still_carrying(interval: int) -> Select[str]:
     """Gateways that have taken an order which is withdrawn, and have not said that it is over for them."""
-    said = (
-        select(Acknowledgement.dispatch)
-        .group_by(Acknowledgement.dispatch)
-        .having(func.max(case((Acknowledgement.state.in_(_OVER), 1), else_=0)) == 0)
-    )
+    # Asked of each withdrawn order, of which there are few; not of all answers there have ever been.
+    answer = select(Acknowledgement.id).where(Acknowledgement.dispatch == Dispatch.id)
     return select(Dispatch.gateway).where(
-        Dispatch.interval == interval, Dispatch.state == OutboxState.REVOKED, Dispatch.id.in_(said)
+        Dispatch.interval == interval,
+        Dispatch.state == OutboxState.REVOKED,
+        answer.exists(),
+        ~answer.where(Acknowledgement.state.in_(_OVER)).exists(),
     )
 
 

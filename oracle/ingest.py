@@ -101,7 +101,7 @@ class _Place:
 class Ingest:
     """Takes messages in. now: the market's time [epoch s]; changed: is told whose dispatches moved; came: who is online
     (again); takes_p256: the chain can check signatures of P-256 keys; throttle: how many of a gateway are taken; kept:
-    how many of its refused ones quarantine keeps."""
+    how many of its refused ones quarantine keeps; latest: the time by the latest that the clock has shown [epoch s]."""
 
     engine: Engine
     settlement: Domain
@@ -114,6 +114,7 @@ class Ingest:
     throttle: Throttle = field(default_factory=lambda: Throttle(DEFAULT_MESSAGES_PER_S, DEFAULT_MESSAGE_BURST))
     kept: Throttle = field(default_factory=lambda: Throttle(_KEPT_PER_S, _KEPT_BURST))
     answers: Answers = field(default_factory=Answers)
+    latest: Callable[[], float] = lambda: 0.0
 
     def take(self, topic: str, payload: bytes) -> list[Outgoing]:
         """Handle one message; what it returns is published after the commit."""
@@ -232,9 +233,10 @@ class Ingest:
         return ReceiptOutcome.STORED
 
     def _has_begun(self, session: Session, interval: int) -> bool:
-        """By this clock or by the chain's: a clock of ours that is behind must not cost all gateways their readings."""
+        """By this clock, by the latest that it has shown, or by the chain's: a clock of ours that is behind or was set
+        back must not cost all gateways their readings, and where nothing happens the chain does not tell."""
         block_time = session.scalar(select(ChainEvent.block_time).order_by(ChainEvent.block.desc()).limit(1))
-        return interval <= max(self.now(), block_time or 0)
+        return interval <= max(self.now(), self.latest(), block_time or 0)
 
     def _require_possible(self, reading: SignedReading, seat: Nanogrid) -> None:
         if not self.calendar.is_interval(reading.interval):

@@ -27,7 +27,7 @@ from market.chain.bindings import open_contracts
 from market.chain.indexer import Indexer
 from market.chain.precompiles import can_check_p256
 from market.chain.sender import TransactionSender
-from market.clock import ClockRefused, SimulatedClock
+from market.clock import ClockRefused, LatestTime, SimulatedClock
 from market.domain.calendar import Moment
 from market.domain.typed_data import checksum_address
 from market.jobs import Duty, Job, Schedule
@@ -87,6 +87,7 @@ class OracleService:
             self._came.add,
             can_check_p256(contracts.web3),
             Throttle(settings.mqtt.gateway_messages_per_s, settings.mqtt.gateway_message_burst),
+            latest=LatestTime(self._clock).now,
         )
         self._stop = threading.Event()
         self._line = Line(

@@ -97,6 +97,60 @@ def test_the_check_finds_commands_and_options_that_do_not_exist() -> None:
     assert found == ["offer list has no option --colour", "there is no command nothing", "dso has no command stop"]
 
 
+def scripts_in(text: str) -> Iterator[tuple[str, list[str]]]:
+    """(module, words after it) of every script of ours that is shown with options, by Python or by make."""
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    passed_on = {name: module for module, name in re.findall(r"python -m ([\w.]+) .*?\$\(([A-Z]+_ARGS)\)", makefile)}
+    for line in lines_of_code(text):
+        for module, words in re.findall(r"python -m (scripts[\w.]*)([^|&;#]*)", line):
+            yield module, shlex.split(words)
+        for name, words in re.findall(r'make [a-z-]+ ([A-Z]+_ARGS)="([^"]*)"', line):
+            if name in passed_on:
+                yield passed_on[name], shlex.split(words)
+
+
+def wrong_in_script(module: str, words: list[str]) -> str | None:
+    """What of a script's command does not exist; None when all of it does."""
+    path = ROOT / module.replace(".", "/")
+    if not (path.is_dir() or path.with_suffix(".py").is_file()):
+        return f"there is no {module}"
+    script = import_module(f"{module}.__main__" if path.is_dir() else module)
+    part = vars(script).get("app", vars(script).get("main"))
+    if part is None or "typer" not in vars(script):
+        text = Path(str(script.__file__)).read_text(encoding="utf-8")
+        unknown = [word for word in words if word.startswith("--") and f'"{word.partition("=")[0]}"' not in text]
+        return f"{module} has no option {unknown[0]}" if unknown else None
+    if not isinstance(part, typer.Typer):
+        single = typer.Typer()
+        single.command()(part)
+        part = single
+    return wrong_in([module, *words], {module: typer.main.get_command(part)})
+
+
+def test_every_script_that_is_shown_exists_with_its_options() -> None:
+    shown = {(module, *words): words for page in PAGES for module, words in scripts_in(page.read_text("utf-8"))}
+    assert {"scripts.chaos", "scripts.network"} <= {module for module, *_ in shown}
+    found = {key: wrong_in_script(key[0], words) for key, words in shown.items()}
+    assert not {" ".join(key): problem for key, problem in found.items() if problem}
+
+
+def test_the_check_finds_scripts_and_options_that_do_not_exist() -> None:
+    page = """```sh
+make chaos CHAOS_ARGS="--minutes 1 --loud"
+python -m scripts.network admit tso
+python -m scripts.network add-validator tso --at x
+python -m scripts.security.dependencies --read
+python -m scripts.nothing --write
+```"""
+    assert [wrong_in_script(*script) for script in scripts_in(page)] == [
+        "scripts.chaos --minutes has no option --loud",
+        "scripts.network has no command admit",
+        "scripts.network add-validator has no option --at",
+        "scripts.security.dependencies has no option --read",
+        "there is no scripts.nothing",
+    ]
+
+
 def leaves(command: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, Any]]:
     """(name, command) of everything that does something."""
     if not hasattr(command, "commands"):

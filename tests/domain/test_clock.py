@@ -16,8 +16,9 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from market.clock import ClockRefused, SimulatedClock, SystemClock, clock_from
+from market.clock import ClockRefused, LatestTime, SimulatedClock, SystemClock, clock_from
 from market.clock_authority import ClockAuthority
+from tests.clock import SettableClock
 
 TOKEN = "shared secret of the test"
 PARTICIPANT = Path(__file__).with_name("clock_participant.py")
@@ -355,3 +356,16 @@ async def test_who_sleeps_by_the_systems_clock_does_not_sleep_on_when_that_is_se
     await asyncio.sleep(0.1)
     monkeypatch.setattr(time, "time", lambda: right() + 3600)
     await asyncio.wait_for(asleep, 10)
+
+
+def test_the_latest_time_goes_on_where_the_clock_is_set_back() -> None:
+    clock = SettableClock(1_000.0)
+    latest = LatestTime(clock)
+    clock.passed_s = 10
+    assert latest.now() == 1_010
+    clock.set_by(-500)
+    assert latest.now() == 1_010
+    clock.passed_s = 70
+    assert latest.now() == 1_070
+    clock.set_by(800)
+    assert latest.now() == clock.now() == 1_370

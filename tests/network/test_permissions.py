@@ -131,6 +131,21 @@ def test_a_registered_sender_that_is_no_deployer_creates_no_contract(world: Netw
     assert web3.eth.get_code(receipt["contractAddress"]) == b""
 
 
+def test_who_becomes_an_operator_deploys_until_the_role_is_revoked(world: NetworkWorld) -> None:
+    account = Account.create()
+    web3 = world.contracts.web3
+    role_call(world, True, account.address, "OPERATOR")
+    listed = [Change(name, account.address, Listing.ENABLED) for name in ListName]
+    assert sorted(world.reconcile(), key=str) == sorted(listed, key=str)
+    sent = rpc(web3, "eth_sendRawTransaction", signed(web3, account, data=STORES_NOTHING))
+    created = web3.eth.wait_for_transaction_receipt(sent, timeout=60)
+    assert created["status"] == 1
+    assert len(web3.eth.get_code(created["contractAddress"])) == 10
+    role_call(world, False, account.address, "OPERATOR")
+    delisted = [Change(name, account.address, Listing.NONE) for name in ListName]
+    assert sorted(world.reconcile(), key=str) == sorted(delisted, key=str)
+
+
 def test_of_a_replacement_the_nodes_want_more_tip_too(world: NetworkWorld) -> None:
     """As the sender offers it. The nonce is not due yet, so that no block takes it meanwhile."""
     web3, oracle = world.contracts.web3, Account.from_key(KEYS["oracle"])

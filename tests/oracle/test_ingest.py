@@ -16,6 +16,7 @@ from prometheus_client import REGISTRY
 from sqlalchemy import event, func, select
 
 from gateway_agent.buffer import PASSING_REFUSALS
+from market.clock import LatestTime
 from market.domain.gateway_key import GatewayKey, KeyKind
 from market.domain.hashing import keccak256
 from market.domain.products import Phase
@@ -39,6 +40,7 @@ from oracle.messages import (
     topic_for,
 )
 from tests.chain.world import U, gateway_key, nanogrid
+from tests.clock import SettableClock
 from tests.conftest import TEST_EPOCH
 from tests.domain.test_gateway_key import FORGED, parts
 from tests.oracle.conftest import Desk, Meter
@@ -192,6 +194,24 @@ def test_while_the_oracles_clock_is_behind_the_chains_no_reading_is_refused_for_
     meter = late.meter(1)
     readings = [meter.read(T + each * U) for each in (18, 19)]
     assert behind.take(meter, *readings)[0].code == "interval-not-over"
+    assert [receipt.outcome for receipt in late.take(meter, *readings)] == [STORED, STORED]
+
+
+def test_where_nothing_happens_on_the_chain_an_oracle_whose_clock_is_set_back_refuses_no_reading_for_good(
+    late: Desk,
+) -> None:
+    """It had refused every reading of every gateway for as long as its clock was behind, and nobody measured again."""
+    clock = SettableClock(T + 10 * U)
+    late.world.at(T + 20 * U)
+    behind = replace(late, ingest=replace(late.ingest, now=clock.now, latest=LatestTime(clock).now))
+    clock.set_by(-10 * U)
+    clock.passed_s = 10 * U
+    assert clock.now() == T + 10 * U
+    meter = late.meter(1)
+    readings = [meter.read(T + each * U) for each in (18, 19)]
+    assert behind.take(meter, *readings)[0].code == "interval-not-over"
+    another = late.meter(2)
+    assert behind.take(another, another.read(T + 21 * U))[0].code == "interval-not-begun"
     assert [receipt.outcome for receipt in late.take(meter, *readings)] == [STORED, STORED]
 
 
