@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from string import Formatter
 from typing import Any
 
@@ -11,6 +12,7 @@ from market.chain.bindings import artifact, artifacts_folder, decode_error
 from market.domain.errors import CONTRACT_EXCEPTIONS, ContractRefused
 from tests.attacks.arena import Arena
 from tests.attacks.refusals import TABLE, Row, auction, registry, settlement, signals
+from tests.attacks.refusals.libraries import LIBRARY_TABLE, NEVER, REACHED_ELSEWHERE
 
 ROWS = (auction, registry, settlement, signals)
 """Importing them enters their rows into the table."""
@@ -38,6 +40,23 @@ def test_a_custom_error_is_reached_with_its_arguments(arena: Arena, place: tuple
     assert set(error.fields) == {parameter["name"] for parameter in errors_of(interface)[name]}
     assert type(error) is CONTRACT_EXCEPTIONS[name]
     assert type(error).__name__ == name
+    assert "{" not in error.sentence
+
+
+def test_every_error_of_openzeppelins_parts_has_a_row_or_cannot_be_reached() -> None:
+    ours = {error for _, error in TABLE}
+    rows = [*LIBRARY_TABLE, *REACHED_ELSEWHERE, *NEVER]
+    assert sorted(rows) == sorted({error for name in ARTIFACTS for error in errors_of(name)} - ours)
+    for file, test in REACHED_ELSEWHERE.values():
+        assert f"def {test}(" in (Path(__file__).parent / f"{file}.py").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(("name", "row"), LIBRARY_TABLE.items(), ids=list(LIBRARY_TABLE))
+def test_an_error_of_openzeppelins_parts_is_reached_with_its_arguments(arena: Arena, name: str, row: Row) -> None:
+    refused = row(arena)
+    error = arena.refusal(refused.call, refused.caller)
+    assert (error.name, error.fields) == (name, refused.arguments)
+    assert type(error) is CONTRACT_EXCEPTIONS[name]
     assert "{" not in error.sentence
 
 

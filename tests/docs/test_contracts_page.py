@@ -13,6 +13,34 @@ from scripts.bench.gas_table import LINES, NOT_MEASURED, PAGE, measured, table, 
 ATTACKS = PAGE.parents[1] / "tests" / "attacks"
 TEXT = PAGE.read_text(encoding="utf-8")
 NAMED = re.findall(r"`(test_\w+\.py)::(test_\w+)`", TEXT)
+LARGE = (500, 1000, 2000, 4000, 10_000)
+SAID = (
+    (
+        "takes {} gas among 500 nanogrids, {} among 1,000, {} among 2,000, {} among 4,000 and {} among 10,000",
+        [("gas_settle_per_award", n) for n in LARGE],
+    ),
+    (
+        "120,000 bytes ([settlement_batches.py](../market/domain/settlement_batches.py)): {}, {}, {}, {} and {}, on a",
+        [("gas_settle_per_award_in_full_batches", n) for n in LARGE],
+    ),
+    ("on a straight line of {} an award", [("gas_settle_in_full_batches_slope", 10_000)]),
+    ("One award alone takes {}, {}, {}, {} and {}, for", [("gas_settle_award_alone", n) for n in LARGE]),
+    ("an expiry judges and skips each ({}, ", [("gas_expire_per_award_between", 1000)]),
+    (
+        "clearing {} instead of {} and posting and clearing {} a bid, 50 revisions among 1,000 posts {} and {} ",
+        [
+            ("gas_clear_with_a_revision", 1000),
+            ("gas_clear", 1000),
+            ("gas_post_and_clear_per_bid_with_a_revision", 1000),
+            ("gas_clear_with_a_twentieth_revised", 1000),
+            ("gas_post_and_clear_per_bid_with_a_twentieth_revised", 1000),
+        ],
+    ),
+    ("Clearing 1,000 bids again after a verdict takes {} ", [("gas_clear_again", 1000)]),
+    ("The largest claim, of 16 passed over, takes {} ", [("gas_clear_passing_over_16", 1000)]),
+    ("({} an award, 100 in a batch, seats credited before", [("gas_settle_per_award_p256", 100)]),
+)
+"""Text with a place for each figure -> the figures, in the order of their places."""
 
 
 def names_in(path: Path) -> set[str]:
@@ -39,6 +67,17 @@ def test_every_file_of_attacks_is_named() -> None:
 def test_the_gas_table_is_what_was_measured() -> None:
     """`python -m scripts.bench.gas_table` writes it after a measurement."""
     assert with_table(TEXT, measured()) == TEXT
+
+
+@pytest.mark.parametrize(("text", "figures"), SAID, ids=lambda each: each if isinstance(each, str) else "")
+def test_the_figures_in_the_text_are_those_that_were_measured(text: str, figures: list[tuple[str, int]]) -> None:
+    """Rounded to four digits, or to three."""
+    said = re.findall(re.escape(text).replace(r"\{\}", r"([\d,]+\d)"), TEXT)
+    assert len(said) == 1, text
+    numbers = [said[0]] if isinstance(said[0], str) else said[0]
+    by_figure = {(row["figure"], row["n"]): row["value"] for row in measured()}
+    for number, figure in zip(numbers, figures, strict=True):
+        assert float(number.replace(",", "")) == pytest.approx(by_figure[figure], rel=0.002), figure
 
 
 def test_a_gas_table_shows_what_it_is_given() -> None:
