@@ -95,7 +95,9 @@ contract MeteringOracle is IMeteringOracle {
             GatewayReadings.pack(0, reading.activeEnergyWh, reading.reactiveEnergyVarh, reading.sequence),
             block.timestamp
         );
-        emit ReadingAnnounced(nanogrid, interval, keccak256(abi.encode(reading)), msg.sender);
+        emit ReadingAnnounced(
+            nanogrid, interval, reading.activeEnergyWh, reading.reactiveEnergyVarh, reading.sequence, msg.sender
+        );
     }
 
     /// @inheritdoc IMeteringOracle

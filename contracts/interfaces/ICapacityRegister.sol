@@ -47,6 +47,7 @@ interface ICapacityRegister {
     /// @notice The DSO forfeits a month's pay of a resource that was not available, before it is paid.
     function forfeitAvailability(bytes32 id, uint16 month, bytes calldata signature) external;
 
+    /// @notice A registered contract, and the DSO that answers for its pay.
     function contractOf(bytes32 id) external view returns (CapacityContract memory, address dso);
     /// @notice One word (256 nanogrid indices from word * 256 on) of who is reserved.
     function reservedWord(uint32 portfolio, uint8 product, uint16 month, uint8 word) external view returns (uint256);
@@ -54,5 +55,6 @@ interface ICapacityRegister {
     function reservationOf(uint32 portfolio, uint8 product, uint32 interval) external pure returns (bytes32);
     /// @notice The same as `reservedWord`, for whoever asks for many words.
     function reservedIn(bytes32 reservation, uint8 word) external view returns (uint256);
+    /// @notice Whether a contract that is in force reserves a nanogrid for a product in an interval.
     function isReserved(uint48 nanogrid, uint8 product, uint32 interval) external view returns (bool);
 }

@@ -106,5 +106,6 @@ interface IGridSignals {
     function redSince(uint32 node, uint32 interval) external view returns (uint256);
     /// @notice keccak256 of the verdict's bitmap, and when it was given (0: none).
     function verdictOf(bytes32 offer) external view returns (bytes32 rejectedHash, uint256 givenAt);
+    /// @notice The RED command to a nanogrid for an interval; quantity 0: none.
     function commandOf(uint48 nanogrid, uint32 interval) external view returns (Command memory);
 }

@@ -236,9 +236,13 @@ interface IMeritOrderAuction {
     /// anyone may.
     function expireOffer(bytes32 offer) external;
 
+    /// @notice A published request, who published it, and when.
     function requestOf(bytes32 request) external view returns (Request memory, address dso, uint64 publishedAt);
+    /// @notice What of a request no offer has taken for an interval yet. [Wh or varh]
     function availableOf(bytes32 request, uint32 interval) external view returns (uint40);
+    /// @notice An offer as its aggregator signed it.
     function offerOf(bytes32 offer) external view returns (Offer memory);
+    /// @notice How far an offer has come.
     function stateOf(bytes32 offer) external view returns (OfferState memory);
     /// @notice What settlement needs of an offer, in one call.
     /// @dev The payer is the request's DSO, or the aggregator for INTERNAL.
@@ -246,8 +250,11 @@ interface IMeritOrderAuction {
         external
         view
         returns (OfferTerms terms, bytes32 awardsRoot, address aggregator, address payer);
+    /// @notice The offer of a session that has not ended yet; 0: none, so that another may open unless energy was sold in it.
     function pendingOffer(uint32 portfolio, uint32 interval, uint8 kind) external view returns (bytes32);
+    /// @notice Whether a nanogrid has an award of a kind in an interval, in whatever session: it cannot win another.
     function hasWon(uint48 nanogrid, uint32 interval, uint8 kind) external view returns (bool);
+    /// @notice How often a nanogrid has posted in an offer: bid, revision, withdrawal.
     function postsOf(bytes32 offer, uint16 index) external view returns (uint8);
     /// @notice When a cleared result can be made final: after the last second for a verdict, at once after one that rejects nothing,
     /// and after one that rejects something when it is cleared again, or can be no more.

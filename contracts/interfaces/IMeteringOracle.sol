@@ -26,7 +26,14 @@ interface IMeteringOracle {
 
     event BaselineAnchored(uint32 indexed portfolio, uint32 indexed interval, uint8 kind, uint16 count, bytes32 root);
     event ReadingsAnchored(uint32 indexed interval, bytes32 root, uint32 count);
-    event ReadingAnnounced(uint48 indexed nanogrid, uint32 indexed interval, bytes32 readingHash, address by);
+    event ReadingAnnounced(
+        uint48 indexed nanogrid,
+        uint32 indexed interval,
+        int32 activeEnergyWh,
+        int32 reactiveEnergyVarh,
+        uint32 sequence,
+        address by
+    );
     event ReadingsAnnulled(uint48 indexed nanogrid, uint32 indexed interval, address by);
 
     error AlreadyAnchored(uint32 portfolio, uint32 interval, uint8 kind);
@@ -46,6 +53,8 @@ interface IMeteringOracle {
     function anchorBaselines(BaselineAnchor[] calldata anchors) external;
     /// @notice The oracle anchors the root of all readings of an interval that is over.
     function anchorReadings(uint32 interval, bytes32 root, uint32 count) external;
+    /// @notice Anyone makes a gateway's reading of an interval known on the chain, once, until the reading deadline: from the end of the hold
+    /// window on anyone may settle by it.
     /// @param signature The gateway's: see GatewaySignature
     function announceReading(Reading calldata reading, bytes calldata signature) external;
     /// @notice Anyone shows two readings of one gateway for one interval whose energies differ: the interval is annulled, the gateway unseated,
@@ -60,11 +69,14 @@ interface IMeteringOracle {
     /// @notice Reverts unless the baselines were anchored before the second `knownSince`, in which the need for them became known: later
     /// they could have been inflated for it.
     function requireBaseline(uint32 portfolio, uint32 interval, uint8 kind, uint256 knownSince) external view;
+    /// @notice What was anchored of a portfolio's interval for a kind of energy; all zero: nothing.
     function baselineOf(uint32 portfolio, uint32 interval, uint8 kind)
         external
         view
         returns (bytes32 root, uint64 anchoredAt, uint16 count);
+    /// @notice What was announced of a nanogrid's interval: energies, sequence, when, and whether it was annulled.
     function announcedOf(uint48 nanogrid, uint32 interval) external view returns (Announcement);
+    /// @notice Whether a gateway signed two readings of the interval that differ.
     function isAnnulled(uint48 nanogrid, uint32 interval) external view returns (bool);
     /// @notice Which nanogrids' readings are annulled: bit i stands for the portfolio's index 256 word + i.
     function annulledWord(uint32 portfolio, uint32 interval, uint256 word) external view returns (uint256 indices);

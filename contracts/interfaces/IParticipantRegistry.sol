@@ -158,9 +158,13 @@ interface IParticipantRegistry {
 
     /// @notice Market time unit u: the length of an interval [s].
     function timeUnitS() external view returns (uint32);
+    /// @notice A node: its DSO (0: not registered), and whether it takes part.
     function nodeOf(uint32 node) external view returns (Node memory);
+    /// @notice A portfolio, its node and its aggregator.
     function portfolioOf(uint32 portfolio) external view returns (Portfolio memory);
+    /// @notice The seat of a nanogrid: owner (0: none), term, rated power, emergency price, cover, suspension.
     function seatOf(uint48 nanogrid) external view returns (Seat memory);
+    /// @notice Who may sign bids for a nanogrid, within what limits.
     function signerOf(uint48 nanogrid) external view returns (Signer memory);
     /// @notice The signers' slots of the seats whose bids these are, in their order, 32 bytes each (SeatSigner).
     /// @param records Bid records, one at the beginning of each `stride` bytes
@@ -172,6 +176,7 @@ interface IParticipantRegistry {
     function ownerNonce(uint48 nanogrid) external view returns (uint32);
     /// @notice The transfer that the operator announced; all zero without one.
     function announcedTransferOf(uint48 nanogrid) external view returns (address owner, uint256 possibleFrom);
+    /// @notice Whether new requests, offers and bids of a product are paused at a node.
     function isPaused(uint32 node, uint8 product) external view returns (bool);
     /// @notice Whether a nanogrid takes part in the market for an interval: within [activeFrom, activeUntil) and not suspended.
     function isSeatActive(uint48 nanogrid, uint32 interval) external view returns (bool);

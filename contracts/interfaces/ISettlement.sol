@@ -302,13 +302,21 @@ interface ISettlement {
     function lapseHold(bytes32 offer, uint32 ordinal) external;
 
     /* READERS */
+    /// @notice The gateway whose readings count for a nanogrid; 0: none.
     function gatewayOf(uint48 nanogrid) external view returns (address);
+    /// @notice What a nanogrid's owner may be paid out. [micro-euro]
     function seatBalance(uint48 nanogrid) external view returns (uint256);
+    /// @notice A nanogrid's bond, what of it is being taken out, and from when on that may be paid. [micro-euro; s]
     function bondOf(uint48 nanogrid) external view returns (uint256 bondUeur, uint256 unbondingUeur, uint64 availableAt);
+    /// @notice What a nanogrid owes in all. [micro-euro]
     function seatDebt(uint48 nanogrid) external view returns (uint256);
+    /// @notice What an account (DSO, aggregator) may withdraw or put into escrow. [micro-euro]
     function balanceOf(address account) external view returns (uint256);
+    /// @notice What an account owes in all. [micro-euro]
     function debtOf(address account) external view returns (uint256);
+    /// @notice The next nonce of an account's withdrawals.
     function nonceOf(address account) external view returns (uint32);
+    /// @notice The next nonce of a nanogrid's unbondings.
     function unbondingNonce(uint48 nanogrid) external view returns (uint32);
     /// @notice From the start of an unbonding until it is paid. [s]
     function unbondingS() external view returns (uint32);
@@ -317,6 +325,7 @@ interface ISettlement {
     function offerHorizonS() external view returns (uint32);
     /// @notice Reverts with OfferTooEarly while an offer for the interval may not open yet.
     function requireWithinHorizon(uint32 interval) external view;
+    /// @notice What is set aside for an offer, a request, a hold or a command. [micro-euro]
     function escrowOf(bytes32 id) external view returns (uint256);
     /// @notice Who holds an award and until when it is to be decided (0: no hold, or none any more).
     function holdOf(bytes32 offer, uint32 ordinal) external view returns (address holder, uint64 decideBy);
@@ -324,6 +333,7 @@ interface ISettlement {
     function commandEscrowId(uint48 nanogrid, uint32 interval) external pure returns (bytes32);
     /// @notice What a settlement of the offer must give; its terms are final only when the offer is.
     function bindingOf(bytes32 offer) external view returns (Binding memory);
+    /// @notice Whether an award has ended.
     function isSettled(bytes32 offer, uint32 ordinal) external view returns (bool);
     /// @notice Everything that the contract owes; never above the tokens that it holds.
     function totalOwed() external view returns (uint256);

@@ -9,7 +9,10 @@ interface ISettlementToken {
 
     error NotOperator(address caller);
 
+    /// @notice The operator makes tokens for money that has arrived.
     /// @param reference_ Reference of the bank transfer behind it
     function mint(address to, uint256 amountUeur, bytes32 reference_) external;
+    /// @notice The operator destroys tokens of its own balance, for money that it has paid out.
+    /// @param reference_ Reference of the bank transfer behind it
     function burn(uint256 amountUeur, bytes32 reference_) external;
 }

@@ -273,6 +273,11 @@ class Reading(Message):
     reactive_energy_varh: int
     sequence: int
 
+    def announcement_hash(self) -> str:
+        """By which an announced reading is known: keccak256 of its fields, a word of 32 bytes each."""
+        words = (value.to_bytes(32, "big", signed=True) for value in self.arguments())
+        return "0x" + keccak256(b"".join(words)).hex()
+
 
 @dataclass(frozen=True, slots=True)
 class Enrolment(Message):

@@ -48,6 +48,14 @@ class ChaosOptions:
     agents: int = 3
 
     @property
+    def command(self) -> str:
+        """With which this run is played again."""
+        return (
+            f"python -m scripts.chaos --minutes {self.minutes:g} --seed {self.seed} --agents {self.agents} "
+            f"--density {self.density:g}"
+        )
+
+    @property
     def intervals(self) -> int:
         """As many as begin while there are faults, and one after them."""
         return int(self.minutes * 60 // self.unit_s) + 2

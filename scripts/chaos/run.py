@@ -50,6 +50,7 @@ class ChaosResult:
         """As chaos.json has it."""
         kills = {kind: times for kind, times in self.faults.items() if kind.startswith(_KILLING)}
         return {
+            "how": self.options.command,
             "seed": self.options.seed,
             "minutes_of_faults": self.options.minutes,
             "time_unit_s": self.options.unit_s,

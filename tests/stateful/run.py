@@ -10,6 +10,7 @@ import json
 import sys
 import time
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from market.chain.embedded import start_anvil
+from scripts.bench.figures import machine
 from scripts.demo.supervisor import free_port
 from tests.stateful.machine import MarketMachine
 from tests.stateful.player import Player, Tally
@@ -33,15 +35,19 @@ class Run:
     """What a run was, and what it reached."""
 
     tally: Tally
+    asked: int
     seed: int
     examples: int
     seconds: float
 
     def report(self) -> dict[str, Any]:
-        """For docs/benchmarks: the figures that another run with the same seed gives again."""
+        """For docs/benchmarks: another run with the same seed gives the same, its time apart."""
         tally = self.tally
         kinds = sorted({*tally.accepted, *(call for call, _ in tally.refused)})
         return {
+            "how": f"python -m tests.stateful.run --calls {self.asked} --seed {self.seed}",
+            "machine": machine(),
+            "date": datetime.now(UTC).date().isoformat(),
             "calls": tally.calls,
             "accepted": tally.accepted.total(),
             "refused": tally.refused.total(),
@@ -77,7 +83,7 @@ def play(calls: int, first_seed: int, *, shrink: bool = False) -> Run:
                 raise
             rounds += 1
             print(f"\r{stage.tally.calls} calls", end="", file=sys.stderr, flush=True)  # noqa: T201
-    return Run(stage.tally, first_seed, rounds * EXAMPLES_PER_ROUND, time.monotonic() - started)
+    return Run(stage.tally, calls, first_seed, rounds * EXAMPLES_PER_ROUND, time.monotonic() - started)
 
 
 def _play_round(stage: Player, round_seed: int, *, shrink: bool) -> None:

@@ -6,6 +6,7 @@ from typing import Final
 
 from market.chain.bindings import Event
 from market.chain.indexer.projecting import Projecting, on
+from market.domain.messages import Reading
 from market.store.models import BaselineAnchor, ReadingNotice, ReadingRoot
 
 _CONTRACT: Final = "MeteringOracle"
@@ -52,7 +53,9 @@ def _notice(run: Projecting, event: Event) -> ReadingNotice:
 @on(_CONTRACT, "ReadingAnnounced")
 def _announce_reading(run: Projecting, event: Event) -> None:
     notice = _notice(run, event)
-    notice.reading_hash = event["readingHash"]
+    energies = event["activeEnergyWh"], event["reactiveEnergyVarh"]
+    reading = Reading(event["nanogrid"], event["interval"], *energies, event["sequence"])
+    notice.reading_hash = reading.announcement_hash()
     notice.announced_by, notice.announced_at = event["by"], event.block_time
 
 

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from functools import partial
 
-from eth_abi.abi import encode
-from eth_utils import keccak
-
 from market.domain.messages import CapacityContract
 from market.domain.products import Product
 from market.domain.trees import baseline_root
@@ -77,8 +74,8 @@ def _(arena: Arena) -> Emitted:
 def _(arena: Arena) -> Emitted:
     arena.at(arena.interval + U)
     reading = arena.reading(1, 5)
-    content = encode(["uint48", "uint32", "int32", "int32", "uint32"], reading.arguments())
-    told = {"nanogrid": nanogrid(1), "interval": arena.interval, "readingHash": keccak(content)}
+    energies = {"activeEnergyWh": reading.active_energy_wh, "reactiveEnergyVarh": reading.reactive_energy_varh}
+    told = {"nanogrid": nanogrid(1), "interval": arena.interval, **energies, "sequence": reading.sequence}
     return emitted(arena.announcing(reading, gateway_key(1)), arena.relayer, **told, by=arena.relayer)
 
 

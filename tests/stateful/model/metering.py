@@ -6,10 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from eth_abi.abi import encode
-
 from market.domain.calendar import Calendar
-from market.domain.hashing import keccak256
 from market.domain.messages import Reading
 from tests.stateful.model.refusal import Context, Refused
 from tests.stateful.model.registry import ORACLE, RegistryModel
@@ -18,7 +15,6 @@ if TYPE_CHECKING:
     from tests.stateful.model.settlement import SettlementModel
 
 LATEST_CLOSURE_HUNDREDTHS = 140
-_READING_TYPES = ("uint48", "uint32", "int32", "int32", "uint32")
 
 
 @dataclass(frozen=True)
@@ -76,7 +72,7 @@ class MeteringModel:
             raise Refused("ReadingAlreadyAnnounced", *place)
         self._require_gateway(given, signature)
         self.announced[place] = Announcement(given, self.context.now)
-        self.context.emit("ReadingAnnounced", *place, keccak256(encode(_READING_TYPES, reading)), sender)
+        self.context.emit("ReadingAnnounced", *reading, sender)
 
     def annul_readings(
         self,
