@@ -41,6 +41,25 @@ def test_a_gateway_that_signs_twice_is_paid_nothing_and_fined(arena: Arena, hone
     arena.assert_solvent()
 
 
+@pytest.mark.parametrize("settle", [settle_call, settle_alone_call])
+def test_a_gateway_that_signed_twice_and_is_seated_again_is_paid_nothing(
+    arena: Arena, settle: Callable[..., ContractFunction]
+) -> None:
+    """The operator lets it sign again; of the annulled interval no reading counts, in whatever way it is settled."""
+    offer = arena.final()
+    arena.at(arena.interval + U)
+    lies = (arena.reading(1, 400), arena.reading(1, 100, sequence=2))
+    gateway = arena.settlement.functions.gatewayOf(nanogrid(1)).call()
+    arena.send(arena.annulling(*lies, gateway_key(1)), arena.anyone)
+    arena.send(arena.settlement.functions.setGateway(nanogrid(1), gateway), arena.operator)
+    before = arena.money(offer)
+    arena.send(settle(arena.settlement, arena.submission(offer, {1: 400})), arena.oracle)
+    after = arena.money(offer)
+    assert after["seat 1"] == before["seat 1"]
+    assert after["bond 1"] == before["bond 1"] - PENALTY
+    arena.assert_solvent()
+
+
 def test_a_gateway_that_signed_twice_signs_no_more(arena: Arena) -> None:
     arena.final()
     arena.at(arena.interval + U)
