@@ -91,14 +91,16 @@ def _measure_alternative(design: Design, how: str, told: Told) -> list[Row]:
 
 def measure_snapshot(told: Told) -> dict[str, float]:
     """The compact set: figure and size → gas."""
-    portfolios = [Portfolio(100, 100, with_gateways=True), Portfolio(1000, 1000), _DELEGATED, _NEW]
+    sizes_of_bounds = [Portfolio(n, n, with_gateways=True) for n in (100, 500, 1000)]
+    portfolios = [*sizes_of_bounds, _DELEGATED, _NEW]
     rows = _measure(portfolios, _steps_of_snapshot, "", told)
     return {f"{row.figure}, n = {row.n}": row.value for row in rows if row.unit.startswith("gas")}
 
 
 def _steps_of_snapshot(study: Study, portfolios: list[Portfolio]) -> list[Step]:
-    hundred, thousand, *_ = portfolios
+    hundred, five_hundred, thousand, *_ = portfolios
     return [
+        ("settling, n = 500", partial(sizes.settlement_rows, study, five_hundred)),
         ("auction, n = 100", partial(sizes.auction_rows, study, hundred)),
         ("auction, n = 1000", partial(sizes.auction_rows, study, thousand)),
         ("claims", partial(single.claim_rows, study, thousand)),
