@@ -1,4 +1,7 @@
-"""The product's contracts with plain twins in place of all libraries that hold assembly, within EIP-170."""
+"""The product's contracts with plain twins in place of all libraries that hold assembly.
+
+Their code may be longer than EIP-170 allows: their node is one without `limited`.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,7 @@ __all__ = ["deploy_plain", "plain_bytecode", "twins"]
 @cache
 def plain_bytecode() -> Mapping[str, str]:
     """Creation code of the affected contracts."""
-    compiled = compile_with(twins(), optimizer_runs=1)  # plain code is longer, and must keep within EIP-170
+    compiled = compile_with(twins(), optimizer_runs=1)  # plain code is longer: it must be created within CREATION_GAS
     return {name: compiled[name].creation for name in AFFECTED}
 
 
