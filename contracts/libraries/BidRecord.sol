@@ -27,7 +27,7 @@ library BidRecords {
     /// @notice The record that starts at `offset` of `data`. The caller keeps `offset` + 12 within `data`.
     function read(bytes calldata data, uint256 offset) internal pure returns (BidRecord bid) {
         assembly ("memory-safe") {
-            // Slices check both of their ends, which costs a tenth of a clearing.
+            // Slices check both of their ends.
             bid := shr(160, calldataload(add(data.offset, offset)))
         }
     }

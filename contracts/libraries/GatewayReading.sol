@@ -35,7 +35,7 @@ library GatewayReadings {
         }
         if (next > data.length) revert ISettlement.MalformedReadings(data.length);
         assembly ("memory-safe") {
-            // Within the data, as was checked: slices would check each part again, which costs 1 % of a settlement each.
+            // Within the data, as was checked: slices would check each part again: 3 % of a settlement with P-256 keys.
             signature.offset := add(add(data.offset, offset), BYTES)
             // slither-disable-next-line write-after-write -- two parts of one reference
             signature.length := size

@@ -32,7 +32,7 @@ library ReadingDigest {
         returns (bytes32 hash)
     {
         assembly ("memory-safe") {
-            // The draft's six words are the ABI encoding of the message; to write and hash them here saves 4 % of a settlement.
+            // The draft's six words are the ABI encoding of the message; to write and hash them here saves 2 % of a settlement with P-256 keys.
             mstore(add(draft, 0x20), nanogrid)
             mstore(add(draft, 0x60), signextend(3, shr(64, reading)))
             mstore(add(draft, 0x80), signextend(3, shr(32, reading)))

@@ -133,6 +133,7 @@ def start_anvil(
     block_gas_limit: int = BLOCK_GAS_LIMIT,
     hardfork: str = HARDFORK,
     states_kept: int = STATES_KEPT,
+    limited: bool = True,
     log: IO[bytes] | None = None,
 ) -> EmbeddedChain:
     """Starts a node that mines each transaction at once, and waits until it answers.
@@ -148,6 +149,8 @@ def start_anvil(
         block_gas_limit: gas of a block.
         hardfork: EVM rules, as anvil names them.
         states_kept: how many past blocks' states can be asked for; each is a whole copy in memory.
+        limited: code and transactions are no larger than EIP-170 and EIP-7825 allow. Not so where code is measured that
+            would never be deployed.
         log: where the node's output goes; None: nowhere.
 
     Raises:
@@ -155,7 +158,8 @@ def start_anvil(
     """
     _refuse_taken_port(port)
     command = [str(find_anvil()), "--host", "127.0.0.1", "--port", str(port), "--chain-id", str(CHAIN_ID)]
-    command += ["--hardfork", hardfork, "--enable-tx-gas-limit", "--gas-limit", str(block_gas_limit)]
+    command += ["--hardfork", hardfork, "--gas-limit", str(block_gas_limit)]
+    command += ["--enable-tx-gas-limit"] if limited else ["--disable-code-size-limit"]
     command += ["--base-fee", str(base_fee_wei), "--gas-price", "0", "--disable-min-priority-fee"]
     command += ["--accounts", str(accounts), "--prune-history", str(states_kept)]
     if state_file is not None:

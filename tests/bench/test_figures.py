@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from scripts.bench import figures
-from scripts.bench.figures import Row, write, write_rows
+from scripts.bench.figures import Row, replace_rows, write, write_rows
 
 SHAPE = ["figure", "n", "value", "unit", "machine", "date", "how"]
 
@@ -35,3 +35,11 @@ def test_one_measurement_gives_rows_of_one_size(folder: Path) -> None:
         "day_s": (114.3, "s"),
         "bids": (365, "bids"),
     }
+
+
+def test_figures_measured_again_take_the_place_of_theirs_alone(folder: Path) -> None:
+    replace_rows("assembly.json", [Row("first", 1, 1.0, "%", ""), Row("second", 1, 2.0, "%", "")])
+    replace_rows("assembly.json", [Row("first", 1, 3.0, "%", "")])
+    rows = json.loads((folder / "assembly.json").read_text())
+    assert [list(row) for row in rows] == [SHAPE, SHAPE]
+    assert {row["figure"]: row["value"] for row in rows} == {"second": 2.0, "first": 3.0}

@@ -40,7 +40,7 @@ MOST_BATCHES = 200
 def markets() -> Iterator[Lockstep]:
     with (
         start_anvil(taken_by_nobody(), timestamp=TEST_EPOCH) as one,
-        start_anvil(taken_by_nobody(), timestamp=TEST_EPOCH) as other,
+        start_anvil(taken_by_nobody(), timestamp=TEST_EPOCH, limited=False) as other,
     ):
         both = Lockstep(SeatHouse.build(one), SeatHouse.build(other, deploy_plain))
         both.both(SeatHouse.sell_once)

@@ -43,7 +43,8 @@ from tests.contracts_properties.settlement_stories import (
 @pytest.fixture(scope="module", params=[deploy, deploy_plain], ids=["product", "plain twins"])
 def house(request: pytest.FixtureRequest) -> Iterator[SettlingHouse]:
     """The product, and what its plain twins make of it: both end each story as the reference says."""
-    with start_anvil(taken_by_nobody(), timestamp=TEST_EPOCH) as chain:
+    limited = request.param is deploy
+    with start_anvil(taken_by_nobody(), timestamp=TEST_EPOCH, limited=limited) as chain:
         yield settling(SettlingHouse.build(chain, request.param))
 
 

@@ -68,9 +68,10 @@ class Sent:
 
 @dataclass
 class Node:
-    """A running anvil, and the accounts that send."""
+    """A running anvil, and the accounts that send. transaction_gas: what each transaction is given."""
 
     chain: EmbeddedChain
+    transaction_gas: int = TRANSACTION_GAS
     _nonces: dict[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -103,8 +104,8 @@ class Node:
         raw, digest = self._signed(sender, transaction)
         receipt = self._receipt(digest)
         if int(receipt["status"], 16) != 1:
-            if int(receipt["gasUsed"], 16) >= TRANSACTION_GAS * 63 // 64:
-                raise OutOfGas(f"{call} needs more than {TRANSACTION_GAS:,} gas")
+            if int(receipt["gasUsed"], 16) >= self.transaction_gas * 63 // 64:
+                raise OutOfGas(f"{call} needs more than {self.transaction_gas:,} gas")
             raise GasBenchError(f"{call} reverted: {self._reason(sender.address, transaction)}")
         return Sent(int(receipt["gasUsed"], 16), len(transaction["data"]) // 2 - 1, len(raw), tuple(receipt["logs"]))
 
@@ -133,7 +134,7 @@ class Node:
         terms = {
             "chainId": self.chain_id,
             "nonce": nonce,
-            "gas": TRANSACTION_GAS,
+            "gas": self.transaction_gas,
             "maxFeePerGas": 2 * _WEI,
             "maxPriorityFeePerGas": _WEI,
             "value": 0,
@@ -156,7 +157,7 @@ class Node:
         raise GasBenchError(f"the node has not executed {digest} within {_ANSWER_S:.0f} s")
 
     def _reason(self, sender: str, transaction: dict[str, Any]) -> str:
-        call = {"from": sender, "to": transaction["to"], "data": transaction["data"], "gas": hex(TRANSACTION_GAS)}
+        call = {"from": sender, "to": transaction["to"], "data": transaction["data"], "gas": hex(self.transaction_gas)}
         answer = self._post([{"jsonrpc": "2.0", "id": 0, "method": "eth_call", "params": [call, "latest"]}])[0]
         data = answer.get("error", {}).get("data")
         return str(decode_error(data)) if data else json.dumps(answer)[:200]

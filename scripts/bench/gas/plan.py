@@ -48,7 +48,7 @@ def _measure(
 ) -> list[Row]:
     with start_node() as chain:
         study = Study(Scene.build(chain, portfolios, told), SEED, how)
-        return _run(steps(study, portfolios), told)
+        return run(steps(study, portfolios), told)
 
 
 def _steps_of_small(study: Study, portfolios: list[Portfolio]) -> list[Step]:
@@ -86,7 +86,7 @@ def _measure_alternative(design: Design, how: str, told: Told) -> list[Row]:
         told(f"registering for {design.name}", 0, len(SIZES))
         alternative = Alternative(Node(chain), design, max(SIZES))
         sized = partial(sizes.alternative_rows, alternative, SEED, how)
-        return _run([(f"{design.name}, n = {n}", partial(sized, n)) for n in SIZES], told)
+        return run([(f"{design.name}, n = {n}", partial(sized, n)) for n in SIZES], told)
 
 
 def measure_snapshot(told: Told) -> dict[str, float]:
@@ -126,7 +126,8 @@ def _single_steps(study: Study, portfolio: Portfolio) -> list[Step]:
     ]
 
 
-def _run(steps: list[Step], told: Told) -> list[Row]:
+def run(steps: list[Step], told: Told) -> list[Row]:
+    """The rows of the steps, one after the other."""
     rows: list[Row] = []
     for done, (name, measure) in enumerate(steps):
         told(name, done, len(steps))

@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from typing import Any, Final, Self
 
 from eth_account import Account
+from eth_account.signers.local import LocalAccount
 from web3 import Web3
 from web3.contract import Contract
 
 from market.chain.bindings import artifact
-from market.chain.deployment import DeploymentParameters, deploy
+from market.chain.deployment import Deployment, DeploymentParameters, deploy
 from market.chain.embedded import EmbeddedChain, start_anvil
 from market.domain.gateway_key import GatewayKey, KeyKind
 from market.domain.hashing import keccak256
@@ -51,6 +52,8 @@ _DEPOSIT_UEUR: Final = 10**15
 
 Told = Callable[[str, int, int], None]
 """What is being set up, how much of it is done, of how much."""
+
+Deploy = Callable[[Web3, LocalAccount, DeploymentParameters], Deployment]
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +103,7 @@ def is_reserved(index: int) -> bool:
 class Scene:
     """The contracts and the actors on a node."""
 
-    def __init__(self, node: Node) -> None:
+    def __init__(self, node: Node, deploy: Deploy = deploy) -> None:
         self.node = node
         deployer = Account.from_key(_DEPLOYER_KEY)
         self.operator = node.account("operator")
@@ -119,7 +122,12 @@ class Scene:
     @classmethod
     def build(cls, chain: EmbeddedChain, portfolios: Sequence[Portfolio], told: Told) -> Self:
         """Deploys, registers and funds everything."""
-        scene = cls(Node(chain))
+        return cls.prepared(Node(chain), portfolios, told)
+
+    @classmethod
+    def prepared(cls, node: Node, portfolios: Sequence[Portfolio], told: Told, deploy: Deploy = deploy) -> Self:
+        """The same on a node. deploy: the product's, or another of the same contracts."""
+        scene = cls(node, deploy)
         scene._appoint()
         scene._register(portfolios, told)
         return scene
@@ -204,6 +212,9 @@ class Scene:
         send_all(self.operator, self.capacity_register, "registerContract", signed)
 
 
-def start_node() -> EmbeddedChain:
-    """The market's own node, with blocks large enough for the set-up; what a transaction may take stays as it is."""
-    return start_anvil(free_port(), timestamp=START, block_gas_limit=SET_UP_BLOCK_GAS, states_kept=1)
+def start_node(*, limited: bool = True) -> EmbeddedChain:
+    """The market's own node, with blocks large enough for the set-up; what a transaction may take stays as it is.
+
+    limited: see start_anvil.
+    """
+    return start_anvil(free_port(), timestamp=START, block_gas_limit=SET_UP_BLOCK_GAS, states_kept=1, limited=limited)

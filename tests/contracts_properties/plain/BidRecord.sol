@@ -60,9 +60,9 @@ library BidRecords {
         return uint64(key * 2 ** 33 + _field(bid, 66, 1) * 2 ** 32 + position);
     }
 
-    /// @dev Only the sweep needs it, and its twin does not.
-    function priceMask(IMeritOrderAuction.Side) internal pure returns (uint256) {
-        return 0;
+    /// @dev Only the sweep with assembly needs it: 2^29 - 1 - price has every bit of the price flipped, and notReserved stays.
+    function priceMask(IMeritOrderAuction.Side side) internal pure returns (uint256) {
+        return side == IMeritOrderAuction.Side.SELL ? uint256(MAX_PRICE) * 2 : 0;
     }
 
     function award(BidRecord bid, uint24 awarded, uint256 position) internal pure returns (uint96) {

@@ -6,11 +6,12 @@ import {P256} from "@openzeppelin/contracts/utils/cryptography/P256.sol";
 
 /// @notice Plain twin of contracts/libraries/GatewaySignature.sol: slices cut the signature up. Shows that nothing beside it is read.
 library GatewaySignature {
+    uint256 internal constant SECP256K1_BYTES = 64;
+    uint256 internal constant P256_BYTES = 128;
+
     function isGiven(bytes calldata signature) internal pure returns (bool) {
         return signature.length >= 32 && bytes32(signature[:32]) != 0;
     }
-
-    uint256 internal constant P256_BYTES = 128;
 
     function signerOf(bytes32 digest, bytes calldata signature) internal view returns (address signer) {
         if (signature.length == P256_BYTES) {
@@ -21,7 +22,7 @@ library GatewaySignature {
             bool isSigned = P256.verifyNative(digest, parts[0], parts[1], parts[2], parts[3]);
             return isSigned ? address(bytes20(keccak256(signature[64:]) << 96)) : address(0);
         }
-        if (signature.length != 64) return address(0);
+        if (signature.length != SECP256K1_BYTES) return address(0);
         (signer,,) = ECDSA.tryRecover(digest, bytes32(signature[:32]), bytes32(signature[32:]));
     }
 }

@@ -13,8 +13,8 @@ library PostingLane {
 
     /// @param seats For each 256 nanogrids whether their words are read into `known`
     struct State {
-        bytes bids;
-        bytes signers;
+        Wire[] bids;
+        uint256[] signers;
         uint256 place;
         bytes32 chain;
         bytes accepted;
@@ -26,6 +26,12 @@ library PostingLane {
         uint256 today;
     }
 
+    struct Wire {
+        BidRecord record;
+        bytes32 r;
+        bytes32 vs;
+    }
+
     struct Seats {
         uint256 once;
         uint256 twice;
@@ -35,29 +41,34 @@ library PostingLane {
     }
 
     function aim(State memory lane, bytes calldata bids, bytes memory signers) internal pure {
-        lane.bids = bids;
+        lane.bids = new Wire[](bids.length / _WIRE_BID_BYTES);
+        for (uint256 i = 0; i < lane.bids.length; ++i) {
+            bytes calldata bid = bids[i * _WIRE_BID_BYTES:(i + 1) * _WIRE_BID_BYTES];
+            lane.bids[i] = Wire(BidRecords.read(bid, 0), bytes32(bid[12:44]), bytes32(bid[44:76]));
+        }
         lane.known = new Seats[](lane.seats.length);
-        lane.signers = signers;
+        // The row is what the encoder would make of an array, but for where it begins and how many there are.
+        lane.signers = abi.decode(bytes.concat(abi.encode(32, signers.length / 32), signers), (uint256[]));
     }
 
     /// @dev Digests are the auction's to make.
     function addressTo(State memory, bytes32, bytes32) internal pure {}
 
     function next(State memory lane) internal pure returns (bool more) {
-        return lane.place * _WIRE_BID_BYTES < lane.bids.length;
+        return lane.place < lane.bids.length;
     }
 
     function current(State memory lane) internal pure returns (BidRecord) {
-        return BidRecords.readMemory(lane.bids, lane.place * _WIRE_BID_BYTES);
+        return lane.bids[lane.place].record;
     }
 
     function signature(State memory lane) internal pure returns (bytes32 r, bytes32 vs) {
-        uint256 offset = lane.place * _WIRE_BID_BYTES + BidRecords.BYTES;
-        return (_word(lane.bids, offset), _word(lane.bids, offset + 32));
+        Wire memory bid = lane.bids[lane.place];
+        return (bid.r, bid.vs);
     }
 
     function signerOfCurrent(State memory lane) internal pure returns (SeatSigner) {
-        return SeatSigner.wrap(uint256(_word(lane.signers, lane.place * 32)));
+        return SeatSigner.wrap(lane.signers[lane.place]);
     }
 
     /// @dev A bid's revision is how often its nanogrid has posted before.
@@ -96,13 +107,5 @@ library PostingLane {
     function putSeats(State memory lane, uint256 group, Seats memory seats) internal pure {
         lane.known[group] = seats;
         lane.seats[group] = 1;
-    }
-
-    function _word(bytes memory data, uint256 offset) private pure returns (bytes32) {
-        uint256 word = 0;
-        for (uint256 i = 0; i < 32; ++i) {
-            word = word * 256 + uint8(data[offset + i]);
-        }
-        return bytes32(word);
     }
 }
