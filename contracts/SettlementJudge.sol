@@ -223,7 +223,7 @@ contract SettlementJudge is ISettlementJudge {
         }
         if (isAnnulled) return (SettlementMath.annulled(end), address(0));
         if (isSigned) {
-            bytes32 digest = ReadingDigest.digest(ReadingDigest.draftFor(interval), _domainSeparator, nanogrid, reading);
+            bytes32 digest = ReadingDigest.digest(_domainSeparator, nanogrid, interval, reading);
             gateway = GatewaySignature.signerOf(digest, signature);
             if (gateway == address(0)) return (end.skipped(ISettlement.Skip.BAD_SIGNATURE), gateway);
         } else {
@@ -342,8 +342,7 @@ contract SettlementJudge is ISettlementJudge {
             revert ISettlement.CommandNotSettleable(nanogrid, interval, ISettlement.Skip.ANNULLED_READING);
         }
         if (!mustBeAnnounced && GatewaySignature.isGiven(reading.signature) && _isVerifier(caller)) {
-            bytes32 digest =
-                ReadingDigest.digest(ReadingDigest.draftFor(interval), _domainSeparator, nanogrid, packed);
+            bytes32 digest = ReadingDigest.digest(_domainSeparator, nanogrid, interval, packed);
             address signer = GatewaySignature.signerOf(digest, reading.signature);
             if (signer == address(0) || signer != _settlement.gatewayOf(nanogrid)) {
                 revert ISettlement.BadReadingSignature(nanogrid, interval);

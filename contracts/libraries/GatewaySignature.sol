@@ -5,19 +5,13 @@ import {ECDSA} from "@openzeppelin/contracts/utils/cryptography/ECDSA.sol";
 import {P256} from "@openzeppelin/contracts/utils/cryptography/P256.sol";
 
 /// @notice Who signed as a gateway: with a secp256k1 key or, where the chain has the precompile of EIP-7951 (RIP-7212), a P-256 key.
-/// @dev Its plain twin, which tests hold it to: tests/contracts_properties/plain/GatewaySignature.sol.
 library GatewaySignature {
     uint256 internal constant SECP256K1_BYTES = 64;
     uint256 internal constant P256_BYTES = 128;
 
     /// @notice Whether there is a signature at all: empty bytes, or such that begin with 32 zero bytes, are none.
     function isGiven(bytes calldata signature) internal pure returns (bool) {
-        if (signature.length < 32) return false;
-        bytes32 r;
-        assembly ("memory-safe") {
-            r := calldataload(signature.offset)
-        }
-        return r != 0;
+        return signature.length >= 32 && bytes32(signature[:32]) != 0;
     }
 
     /// @notice The gateway's address; 0 when the signature is not valid.
@@ -27,14 +21,8 @@ library GatewaySignature {
     function signerOf(bytes32 digest, bytes calldata signature) internal view returns (address signer) {
         if (signature.length == P256_BYTES) return _p256SignerOf(digest, signature);
         if (signature.length != SECP256K1_BYTES) return address(0);
-        bytes32 r;
-        bytes32 vs;
-        assembly ("memory-safe") {
-            r := calldataload(signature.offset)
-            vs := calldataload(add(signature.offset, 32))
-        }
         // slither-disable-next-line unused-return -- a fault gives address 0, which is nobody
-        (signer,,) = ECDSA.tryRecover(digest, r, vs);
+        (signer,,) = ECDSA.tryRecover(digest, bytes32(signature[:32]), bytes32(signature[32:]));
     }
 
     function _p256SignerOf(bytes32 digest, bytes calldata signature) private view returns (address) {

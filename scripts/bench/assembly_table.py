@@ -37,10 +37,8 @@ PURPOSES: Final = {
     "AwardEnd": "appends 15 bytes to a list that grows in place",
     "BidRecord": "reads 12 bytes at an offset; folds a record into the chain in scratch space",
     "GatewayReading": "reads 15 bytes at an offset; cuts the signature out with one check instead of four",
-    "GatewaySignature": "reads r and vs of a signature whose length is known",
     "PostingLane": "the loop over ordinary bids",
     "PurchaseRun": "the loop that books awards",
-    "ReadingDigest": "hashes a message in memory that all messages use",
     "ReadingRun": "the loop that judges readings",
     "RecordBuffer": "appends 12 bytes to a list that grows in place",
     "SeatSigner": "writes a word into a row of bytes",
@@ -51,15 +49,11 @@ PURPOSES: Final = {
 }
 """Library -> what its assembly does."""
 
-NOT_ASSEMBLY: Final = frozenset(
-    {"gas_settle_per_award_p256_without_GatewaySignature", "gas_settle_award_alone_without_VectorProof"}
-)
+NOT_ASSEMBLY: Final = frozenset({"gas_settle_award_alone_without_VectorProof"})
 """Figures that get dearer because the twin does otherwise what the library does without assembly."""
 
 REASONS: Final = {
     "VectorProof": "without it an award of 500 would take more than the 12,500 that it may",
-    "ReadingDigest": "too little by the rule of 3 %: to become plain when the contracts change next",
-    "GatewaySignature": "too little by the rule of 3 %: to become plain when the contracts change next",
 }
 """Library whose assembly saves less than LEAST_PER_CENT everywhere -> why it has some."""
 
