@@ -7,7 +7,7 @@ is sent once, and what the contract skipped is tried again after a while, and af
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +15,7 @@ import structlog
 from sqlalchemy import and_, func, or_, select
 from sqlalchemy.orm import Session
 
+from market.chain.refusals import TransactionFailed
 from market.domain.errors import ContractRefused
 from market.domain.products import Direction, Kind, Product, Side
 from market.domain.settled_records import ANNOUNCED, SettlementReading, pack_readings
@@ -39,7 +40,8 @@ class _Open:
     """An offer's awards that are neither ended nor on hold, all its awards as packed, and its baseline values.
 
     with_baseline: indices of nanogrids that have one; gateways: nanogrid → its gateway's address now; released: ordinal
-    of an award that was on hold → when the hold ended [epoch s]; may_be_commanded: its node was RED for the interval.
+    of an award that was on hold → when the hold ended [epoch s]; in_debt: nanogrids that owe something, which a credit
+    pays first; may_be_commanded: its node was RED for the interval.
     """
 
     offer: str
@@ -54,6 +56,7 @@ class _Open:
     with_baseline: frozenset[int]
     gateways: Mapping[int, str | None]
     released: Mapping[int, int]
+    in_debt: frozenset[int]
 
     def key_of(self, ordinals: Sequence[int]) -> list[str]:
         """Names awards for a purpose; those that come back from a hold are new to it."""
@@ -130,16 +133,21 @@ def _settle_awards(oracle: Oracle, opened: _Open, awards: Sequence[Award], readi
         load_of_reading(award.ordinal, reading.signature, _is_plain(opened, award, reading))
         for award, reading in zip(awards, signed.values(), strict=True)
     ]
-    for ordinals in batches(settling(len(vector)), loads):
+
+    def call(ordinals: Sequence[int]) -> Any:
         shown, packed = _range(opened, ordinals), pack_readings(signed[ordinal] for ordinal in ordinals)
         binding = settlement.bindingOf(offer).call()
-        function = settlement.settle(offer, binding, baseline_vector(vector), shown, packed)
-        _send(oracle, function, "settle", opened.offer, *opened.key_of(ordinals))
+        return settlement.settle(offer, binding, baseline_vector(vector), shown, packed)
+
+    for ordinals in batches(settling(len(vector)), loads):
+        _send_batch(oracle, opened, "settle", call, ordinals)
 
 
 def _is_plain(opened: _Open, award: Award, reading: SettlementReading) -> bool:
     """Whether the contract books an award by its signed reading without looking further."""
     if opened.may_be_commanded or opened.side is not Side.BUY or reading.signature == ANNOUNCED:
+        return False
+    if award.ordinal in opened.released or award.nanogrid in opened.in_debt:
         return False
     metered = reading.reactive_energy_varh if opened.kind is Kind.REACTIVE else reading.active_energy_wh
     energy = delivered(award.quantity, opened.direction, opened.baseline[award.index], metered)
@@ -148,9 +156,26 @@ def _is_plain(opened: _Open, award: Award, reading: SettlementReading) -> bool:
 
 def _expire_awards(oracle: Oracle, opened: _Open, awards: Sequence[Award]) -> None:
     offer = _bytes32(opened.offer)
+
+    def call(ordinals: Sequence[int]) -> Any:
+        return oracle.contracts.settlement.functions.expireAwards(offer, _range(opened, ordinals))
+
     for ordinals in batches(EXPIRING, [load_of_expiry(award.ordinal) for award in awards]):
-        function = oracle.contracts.settlement.functions.expireAwards(offer, _range(opened, ordinals))
-        _send(oracle, function, "expireAwards", opened.offer, *opened.key_of(ordinals))
+        _send_batch(oracle, opened, "expireAwards", call, ordinals)
+
+
+def _send_batch(
+    oracle: Oracle, opened: _Open, name: str, call: Callable[[Sequence[int]], Any], ordinals: Sequence[int]
+) -> None:
+    """Sends a batch, and its halves where it fails on the chain though a trial passes: it took more gas than was
+    reckoned, as when its seats have fallen into debt since."""
+    try:
+        _send(oracle, call(ordinals), name, opened.offer, *opened.key_of(ordinals))
+    except TransactionFailed as failure:
+        log.warning("a batch has failed", call=name, about=opened.offer, awards=len(ordinals), why=failure.sentence)
+        half = len(ordinals) // 2
+        for part in (ordinals[:half], ordinals[half:]) if half else ():
+            _send_batch(oracle, opened, name, call, part)
 
 
 def _settle_command(oracle: Oracle, command: GridCommand) -> None:
@@ -292,6 +317,7 @@ def _open(session: Session, offer: Offer) -> _Open:
         with_baseline=frozenset(index for index, value in enumerate(values) if value is not None),
         gateways=_gateways(session, offer.portfolio),
         released={hold.ordinal: hold.decided_at for hold in holds if hold.decided_at is not None},
+        in_debt=_in_debt(session, offer.portfolio),
     )
 
 
@@ -325,6 +351,11 @@ def _reading(gateways: Mapping[int, str | None], reading: Reading, ordinal: int)
     return SettlementReading(
         ordinal, reading.active_energy_wh, reading.reactive_energy_varh, reading.sequence, signature
     )
+
+
+def _in_debt(session: Session, portfolio: int) -> frozenset[int]:
+    rows = session.scalars(select(Nanogrid.nanogrid).where(Nanogrid.portfolio == portfolio, Nanogrid.debt_ueur > 0))
+    return frozenset(rows)
 
 
 def _gateways(session: Session, portfolio: int) -> dict[int, str | None]:

@@ -59,8 +59,8 @@ LARGEST_GAS_LIMIT: Final = 2**24
 PROFILES: Final[Mapping[ChainProfile, Profile]] = MappingProxyType(
     {
         ChainProfile.EMBEDDED: Profile(False, 0, LARGEST_GAS_LIMIT, False, False, False, True, False, 0.002, 2.0, 20.0),
-        ChainProfile.NETWORK: Profile(True, 1, 12_000_000, True, True, True, False, True, 0.1, 5.0, 30.0),
-        ChainProfile.RPC: Profile(True, 10**9, 12_000_000, True, False, False, False, False, 0.2, 10.0, 60.0),
+        ChainProfile.NETWORK: Profile(True, 1, LARGEST_GAS_LIMIT, True, True, True, False, True, 0.1, 5.0, 30.0),
+        ChainProfile.RPC: Profile(True, 10**9, LARGEST_GAS_LIMIT, True, False, False, False, False, 0.2, 10.0, 60.0),
     }
 )
 

@@ -17,7 +17,7 @@ from web3 import Web3
 
 from market.chain.bindings import Contracts, Event
 from market.chain.profiles import RpcError, rpc
-from market.chain.refusals import SenderNotListed
+from market.chain.refusals import SenderNotListed, TransactionFailed
 from market.domain.errors import MeritgridError, ValidationFailed, Violation
 from market.domain.hashing import keccak256
 
@@ -92,12 +92,7 @@ def refusal_of(
             contracts.try_raw(to, data, sender, hex(at), at_s=time_s)
         except MeritgridError as refusal:
             return refusal
-    return MeritgridError(
-        "transaction-failed",
-        "The transaction failed",
-        f"{purpose} failed in block {block} for a reason that a later trial does not show.",
-        {"transaction": raw["transactionHash"]},
-    )
+    return TransactionFailed(purpose, block, raw["transactionHash"])
 
 
 def carry(contracts: Contracts, raw_transaction: bytes, at_s: int) -> Receipt:

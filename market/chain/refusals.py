@@ -17,6 +17,14 @@ class NotMinedYet(MeritgridError):
         super().__init__("not-mined-yet", "The chain is slow", sentence, {}, Category.UNAVAILABLE)
 
 
+class TransactionFailed(MeritgridError):
+    """It failed when it was mined, and a later trial does not say why: most often it had too little gas."""
+
+    def __init__(self, purpose: str, block: int, transaction: str) -> None:
+        sentence = f"{purpose} failed in block {block} for a reason that a later trial does not show."
+        super().__init__("transaction-failed", "The transaction failed", sentence, {"transaction": transaction})
+
+
 class RefusedByNode(ContractRefused):
     """The node refuses a transaction for good; nothing has changed on the chain, as when its contract refuses it."""
 

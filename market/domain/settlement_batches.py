@@ -30,7 +30,8 @@ _PASSED_RECORD_GAS: Final = 300
 _PLAIN_GAS: Final = 13_000
 _OTHER_GAS: Final = 110_000
 _EXPIRED_GAS: Final = 85_000
-_SKIPPED_GAS: Final = 12_000
+_SKIPPED_GAS: Final = 20_000
+"""Where the node went RED after the interval had begun: each is asked for its command, too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +62,9 @@ EXPIRING: Final = Call(_START_GAS, 0, _SKIPPED_GAS)
 
 
 def load_of_reading(ordinal: int, signature: bytes, is_plain: bool) -> Load:
-    """A reading for `settle`. is_plain: it delivers a BUY award without penalty, and no command can exist, so that the
-    contract books it in its tight loop. A P-256 signature leaves that loop, too."""
+    """A reading for `settle`. is_plain: it delivers a BUY award without penalty, no command can exist, the award was
+    never on hold and its seat owes nothing, so that the contract books it in its tight loop. A P-256 signature leaves
+    that loop, too."""
     is_plain = is_plain and len(signature) == SIGNATURE_BYTES
     return Load(ordinal, _PLAIN_GAS if is_plain else _OTHER_GAS, READING_BYTES + len(signature))
 

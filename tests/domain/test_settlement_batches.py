@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from market.chain.profiles import PROFILES, Profile
 from market.domain import settlement_batches
 from market.domain.settlement_batches import (
     EXPIRING,
@@ -68,6 +69,11 @@ def test_a_limit_leaves_a_tenth_and_more_of_what_a_transaction_may_take() -> Non
     # Proofs of two trees, binding and the transaction's own fields take less than 2,000 bytes.
     assert MAX_BATCH_BYTES <= TRANSACTION_BYTES - 10_000
     assert MAX_BATCH_GAS <= 0.9 * TRANSACTION_GAS
+
+
+@pytest.mark.parametrize("profile", PROFILES.values(), ids=PROFILES)
+def test_a_batch_has_room_in_what_a_transaction_is_given_on_every_chain(profile: Profile) -> None:
+    assert MAX_BATCH_GAS <= 0.9 * profile.gas_limit <= TRANSACTION_GAS
 
 
 @pytest.mark.parametrize("values", [10, 100, 1_000, 10_000])

@@ -7,17 +7,20 @@ from collections.abc import Iterator
 
 import pytest
 
-from market.domain.messages import Unbonding
-from market.domain.products import Side
+from market.domain.messages import Signal, Unbonding
+from market.domain.products import Phase, Side
 from market.domain.settlement_batches import EXPIRING, Call, Load, load_of_expiry, load_of_reading, settling
-from market.domain.units import P256_SIGNATURE_BYTES
+from market.domain.units import P256_SIGNATURE_BYTES, SIGNATURE_BYTES
 from scripts.bench.gas.plan import SEED
-from scripts.bench.gas.scene import Portfolio, Scene, owner_key, p256_gateway, start_node
+from scripts.bench.gas.scene import NODE, Portfolio, Scene, owner_key, p256_gateway, start_node
 from scripts.bench.gas.settling import Settling
 from scripts.bench.gas.sizes import Study, all_awarded, gas_of
 
 SEATS = 24
-BUYING, SELLING, SILENT = (Portfolio(portfolio, SEATS, with_gateways=True) for portfolio in (1, 2, 3))
+LEAF = 8
+BUYING, SELLING, SILENT, PAYING, INTERRUPTED = (
+    Portfolio(portfolio, SEATS, with_gateways=True) for portfolio in range(1, 6)
+)
 LEFT_UEUR = 7
 """Of each bond: a penalty takes it, and the rest becomes the seat's first debt."""
 
@@ -25,7 +28,7 @@ LEFT_UEUR = 7
 @pytest.fixture(scope="module")
 def study() -> Iterator[Study]:
     with start_node() as chain:
-        yield Study(Scene.build(chain, [BUYING, SELLING, SILENT], lambda *_: None), SEED, "")
+        yield Study(Scene.build(chain, [BUYING, SELLING, SILENT, PAYING, INTERRUPTED], lambda *_: None), SEED, "")
 
 
 def empty_bonds(scene: Scene, portfolio: Portfolio) -> None:
@@ -80,3 +83,26 @@ def test_expiries_beyond_the_bonds_take_no_more_than_is_reckoned(study: Study) -
     empty_bonds(study.scene, SILENT)
     gas = awarded.expire(range(SEATS)).gas
     assert gas <= reckoned(EXPIRING, [load_of_expiry(ordinal) for ordinal in range(SEATS)])
+
+
+@pytest.mark.slow
+def test_deliveries_that_pay_debts_take_no_more_than_is_reckoned(study: Study) -> None:
+    """Their seats won them before they fell into debt; they leave the tight loop."""
+    earlier, later = all_awarded(study, PAYING), all_awarded(study, PAYING)
+    empty_bonds(study.scene, PAYING)
+    earlier.settle(range(SEATS), delivered=0.5)
+    gas = gas_of(later.settle(range(SEATS)))
+    plain = [load_of_reading(ordinal, bytes(SIGNATURE_BYTES), is_plain=True) for ordinal in range(SEATS)]
+    assert reckoned(settling(SEATS), plain) < gas <= reckoned(settling(SEATS), readings(SEATS))
+
+
+@pytest.mark.slow
+def test_what_is_skipped_where_red_came_after_the_beginning_takes_no_more_than_is_reckoned(study: Study) -> None:
+    awarded, scene = all_awarded(study, INTERRUPTED), study.scene
+    interval = awarded.auction.offer.interval
+    scene.node.at(max(interval + 1, scene.node.now() + 1))
+    red = Signal(NODE, interval, Phase.RED, 0, bytes(32), 2)
+    scene.relay(scene.signals, "setSignal", red, scene.dso.key)
+    awarded.settle(range(SEATS))
+    leaf, all_leaves = awarded.expire(range(LEAF)).gas, awarded.expire(range(SEATS)).gas
+    assert all_leaves - leaf <= (SEATS - LEAF) * EXPIRING.record_gas

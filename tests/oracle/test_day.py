@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,14 +15,15 @@ from market.domain.products import Direction, Phase, Product
 from market.domain.records import BidRecord
 from market.domain.settled_records import READING_BYTES
 from market.domain.settlement import Outcome
+from market.domain.settlement_batches import load_of_reading, settling
 from market.domain.signing import address_of
 from market.domain.trees import award_range, baseline_vector
 from market.domain.units import NO_BASELINE, RECORD_BYTES, SIGNATURE_BYTES
 from market.store.books import BaselineAnchor, ReadingRoot
 from market.store.database import read_scope, session_scope
 from market.store.facts import Baseline, GatewayStatus, SignedDecision
-from market.store.projections import Award, GridCommand
-from market.store.work import Dispatch, Notice, OutboxState, Transaction
+from market.store.projections import Award, GridCommand, Nanogrid
+from market.store.work import Dispatch, Notice, OutboxState, Transaction, TransactionState
 from oracle import dispatching, nominate, settle
 from oracle.forecast import ForecastUnusable, NanogridForecast, read_forecast
 from oracle.messages import (
@@ -506,6 +508,36 @@ def test_awards_that_one_transaction_has_no_room_for_expire_in_batches(
     settle.expire(desk.oracle, T)
     assert sent(desk, "expireAwards") == 2
     assert set(outcomes(desk, offer).values()) == {Outcome.FAILED}
+
+
+def test_what_pays_a_debt_or_was_on_hold_is_not_reckoned_as_a_plain_award(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """900 credits that pay debts take 23 million gas; a transaction that took them as plain awards failed, always."""
+    other, plain = settling(NANOGRIDS), load_of_reading(0, bytes(SIGNATURE_BYTES), is_plain=True)
+    monkeypatch.setattr(settlement_batches, "MAX_BATCH_GAS", other.start_gas + 3 * (plain.gas + other.record_gas))
+    offer = auction(desk)
+    deliver(desk, {0: 900, 1: 1000, 2: 300})
+    with session_scope(desk.oracle.engine) as session:
+        session.get_one(Nanogrid, nanogrid(1)).debt_ueur = 1
+    settle.settle(desk.oracle, T)
+    assert sent(desk, "settle") == 3
+    assert set(outcomes(desk, offer).values()) == {Outcome.DELIVERED}
+
+
+def test_a_batch_that_takes_more_gas_than_a_transaction_has_is_settled_in_halves(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It had ended the job, and each later one, before any other offer was settled."""
+    offer = auction(desk)
+    deliver(desk, {0: 900, 1: 1000, 2: 300})
+    contracts = desk.oracle.contracts
+    monkeypatch.setattr(contracts, "profile", replace(contracts.profile, gas_limit=97_000))
+    settle.settle(desk.oracle, T)
+    with read_scope(desk.oracle.engine) as session:
+        states = session.scalars(select(Transaction.state).where(Transaction.purpose == "settle")).all()
+    assert TransactionState.FAILED in states
+    assert set(outcomes(desk, offer).values()) == {Outcome.DELIVERED}
 
 
 def test_a_reading_that_came_in_time_is_settled_before_its_award_could_expire(desk: Desk) -> None:
