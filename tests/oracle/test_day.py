@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -510,16 +511,27 @@ def test_awards_that_one_transaction_has_no_room_for_expire_in_batches(
     assert set(outcomes(desk, offer).values()) == {Outcome.FAILED}
 
 
+def owes(desk: Desk, _: str) -> None:
+    with session_scope(desk.oracle.engine) as session:
+        session.get_one(Nanogrid, nanogrid(1)).debt_ueur = 1
+
+
+def was_on_hold(desk: Desk, offer: str) -> None:
+    hold(desk, offer, 1)
+    dismiss(desk, offer, 1)
+    desk.oracle.index()
+
+
+@pytest.mark.parametrize("happened", [owes, was_on_hold])
 def test_what_pays_a_debt_or_was_on_hold_is_not_reckoned_as_a_plain_award(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, happened: Callable[[Desk, str], None]
 ) -> None:
     """900 credits that pay debts take 23 million gas; a transaction that took them as plain awards failed, always."""
     other, plain = settling(NANOGRIDS), load_of_reading(0, bytes(SIGNATURE_BYTES), is_plain=True)
     monkeypatch.setattr(settlement_batches, "MAX_BATCH_GAS", other.start_gas + 3 * (plain.gas + other.record_gas))
     offer = auction(desk)
     deliver(desk, {0: 900, 1: 1000, 2: 300})
-    with session_scope(desk.oracle.engine) as session:
-        session.get_one(Nanogrid, nanogrid(1)).debt_ueur = 1
+    happened(desk, offer)
     settle.settle(desk.oracle, T)
     assert sent(desk, "settle") == 3
     assert set(outcomes(desk, offer).values()) == {Outcome.DELIVERED}
@@ -575,21 +587,30 @@ def test_an_oracle_that_was_away_for_long_ends_everything_at_its_next_round(desk
 def test_an_award_on_hold_waits_and_is_paid_when_the_referee_finds_for_the_prosumer(desk: Desk) -> None:
     offer = auction(desk)
     deliver(desk, {0: 900, 1: 1000, 2: 300})
-    world = desk.world
-    packed = b"".join(
-        award.record for _, award in sorted((row.ordinal, row) for row in awards_of(desk, offer).values())
-    )
-    hold = Hold(bytes.fromhex(offer[2:]), 0, NO_REASON)
-    place = world.contracts.settlement.functions.placeHold
-    given = award_range(packed, 0, 0).argument()
-    world.send("relayer", place(hold.arguments(), given, world.sign(KEYS["dso"], hold)))
+    hold(desk, offer, 0)
     settle.settle(desk.oracle, T)
     assert outcomes(desk, offer) == {0: None, 1: Outcome.DELIVERED, 2: Outcome.DELIVERED}
-    world.at(T + 3 * U)
-    world.send("referee", world.contracts.settlement.functions.decideHold(bytes.fromhex(offer[2:]), 0, False))
-    world.at(T + 4 * U + 1)
+    desk.world.at(T + 3 * U)
+    dismiss(desk, offer, 0)
+    desk.world.at(T + 4 * U + 1)
     settle.expire(desk.oracle, T)
     assert outcomes(desk, offer)[0] is Outcome.DELIVERED, "what has been measured does not expire after the hold"
+
+
+def hold(desk: Desk, offer: str, ordinal: int) -> None:
+    """The DSO holds an award."""
+    world, awards = desk.world, awards_of(desk, offer).values()
+    packed = b"".join(award.record for award in sorted(awards, key=lambda award: award.ordinal))
+    message = Hold(bytes.fromhex(offer[2:]), ordinal, NO_REASON)
+    place = world.contracts.settlement.functions.placeHold
+    given = award_range(packed, ordinal, ordinal).argument()
+    world.send("relayer", place(message.arguments(), given, world.sign(KEYS["dso"], message)))
+
+
+def dismiss(desk: Desk, offer: str, ordinal: int) -> None:
+    """The referee finds for the prosumer."""
+    decide = desk.world.contracts.settlement.functions.decideHold
+    desk.world.send("referee", decide(bytes.fromhex(offer[2:]), ordinal, False))
 
 
 def command(desk: Desk, index: int, quantity: int = 600) -> None:
