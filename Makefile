@@ -151,7 +151,7 @@ test-network: network-build .stamp-test-packages ## Run the tests of the chain a
 chaos: network-build .stamp-test-packages ## Kill, freeze and cut off the parts of a whole market; fails where anything is lost
 	$(call timed,chaos,$(RUN) python -m scripts.chaos $(CHAOS_ARGS))
 
-few-faults: CHAOS_ARGS := --minutes 2 --density 1.5
+few-faults: CHAOS_ARGS := --minutes 3 --density 1.5
 few-faults: chaos
 
 clean: ## Remove what builds and tests leave (not the environments)
