@@ -2,7 +2,7 @@
 
     python -m scripts.bench.clean_clone
 
-Takes about half an hour. Debian packages that are there already are not installed again.
+Takes about an hour. Debian packages that are there already are not installed again.
 """
 
 from __future__ import annotations
