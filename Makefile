@@ -34,7 +34,7 @@ beside = { $(MAKE) --no-print-directory $(1) >build/$(1).log 2>&1 && tail -2 bui
 
 .PHONY: help setup demo test test-fast test-postgresql lint bench bench-gas invariants stateful contracts brownie-env brownie-lock brownie-test
 .PHONY: network-build network network-stop network-remove test-network chaos few-faults
-.PHONY: clean clean-all analysis-env analysis-lock analyse mutate prove pytest-light beside
+.PHONY: clean clean-all analysis-env analysis-lock analyse mutate prove pytest-light light beside
 .PHONY: security-env security-lock fuzz-api audit
 
 help: ## Show this help
@@ -48,17 +48,22 @@ demo: setup ## Play one day of a real grid and watch it; ONCE=1 ends by itself, 
 	$(RUN) meritgrid demo $(if $(ONCE),--once) $(ARGS)
 
 test: setup brownie-env security-env .stamp-test-packages lint analyse prove ## Set up, lint and run every test (what .ci/run does)
-	@$(MAKE) --no-print-directory -j2 beside pytest-light
+	@$(MAKE) --no-print-directory -j2 beside light
 	$(call timed,pytest of what wants the machine for itself,$(RUN) pytest -m "alone and not network" $(PYTEST_ARGS))
+
+# Two lanes of about the same length.
+light: pytest-light
+	@mkdir -p build
+	@$(call beside,brownie-test)
 
 # Side by side, file by file.
 pytest-light:
 	$(call timed,pytest,$(RUN) pytest -m "not alone and not network" -n 2 --dist loadfile --max-worker-restart 0 $(PYTEST_ARGS))
 
-# Brownie's tests, then what waits for blocks more than it works.
+# What waits for blocks more than it works.
 beside:
-	@mkdir -p build; echo "Beside run Brownie's tests, the build of the network's programs, the network's tests and a few faults: build/*.log"
-	@$(call beside,brownie-test); $(call beside,network-build); $(call beside,test-network); $(call beside,few-faults)
+	@mkdir -p build; echo "Beside run the build of the network's programs, the network's tests and a few faults: build/*.log"
+	@$(call beside,network-build); $(call beside,test-network); $(call beside,few-faults)
 
 test-fast: setup ## Run the tests that take seconds: no browser, no network of nodes, no swarm of processes
 	$(call timed,pytest,$(RUN) pytest -q -m "not slow and not browser and not network and not processes and not postgresql" $(PYTEST_ARGS))
