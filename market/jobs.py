@@ -92,7 +92,7 @@ class Job:
 
     name: str
     offset_s: int
-    action: Callable[[int], None]
+    action: Callable[[int], object]
 
 
 @dataclass(frozen=True)
@@ -266,7 +266,7 @@ def run_job(job: Job, interval: int) -> bool:
     return _attempt(job.name, partial(job.action, interval), interval=interval)
 
 
-def _attempt(name: str, work: Callable[[], None], **about: object) -> bool:
+def _attempt(name: str, work: Callable[[], object], **about: object) -> bool:
     failures = _FAILURES.labels(name)  # from 0 on, so that the first one shows as an increase
 
     def note(state: RetryCallState) -> None:

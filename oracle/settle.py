@@ -7,8 +7,8 @@ is sent once, and what the contract skipped is tried again after a while, and af
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import structlog
@@ -20,7 +20,7 @@ from market.domain.errors import ContractRefused
 from market.domain.products import Direction, Kind, Product, Side
 from market.domain.settled_records import ANNOUNCED, SettlementReading, pack_readings
 from market.domain.settlement import delivered, tolerated
-from market.domain.settlement_batches import EXPIRING, batches, load_of_expiry, load_of_reading, settling
+from market.domain.settlement_batches import batches, batches_of_expiry, load_of_reading, settling
 from market.domain.states import OfferStatus
 from market.domain.trees import award_range, baseline_leaf, baseline_vector, reading_leaf, readings_root
 from market.domain.units import index_of, portfolio_of
@@ -63,31 +63,48 @@ class _Open:
         return [f"{ordinal}:{self.released.get(ordinal, '')}" for ordinal in ordinals]
 
 
-def settle(oracle: Oracle, interval: int) -> None:
+@dataclass(frozen=True, slots=True)
+class Unsettled:
+    """What has its reading, and the node or the contract would not settle it now.
+
+    awards: offer → ordinals; commands: (nanogrid, interval).
+    """
+
+    awards: defaultdict[str, set[int]] = field(default_factory=lambda: defaultdict(set))
+    commands: set[tuple[int, int]] = field(default_factory=set)
+
+
+def settle(oracle: Oracle, interval: int) -> Unsettled:
     """Settle what has its readings of the intervals up to one: awards, then commands; anchor the readings' root."""
+    unsettled = Unsettled()
     oracle.index()
     _announce_interrupted(oracle, interval)
     for opened in _open_offers(oracle, interval):
         readings = _readings(oracle, opened.interval)
         # What has no baseline cannot be settled, and would have the contract refuse the others with it.
         ready = [award for award in opened.awards if award.nanogrid in readings and award.index in opened.with_baseline]
-        _settle_awards(oracle, opened, ready, readings)
+        unsettled.awards[opened.offer].update(_settle_awards(oracle, opened, ready, readings))
     for command in _open_commands(oracle, interval):
-        _settle_command(oracle, command)
+        if not _settle_command(oracle, command):
+            unsettled.commands.add((command.nanogrid, command.interval))
     for each in _not_anchored(oracle, interval):
         anchor_readings(oracle, each)
     oracle.index()
+    return unsettled
 
 
 def expire(oracle: Oracle, _: int) -> None:
     """End what has had no reading until its deadline: nothing delivered. What has one is settled first: it may have
-    come after the last settlement, or while this process was away."""
+    come after the last settlement, or while this process was away. Where that was refused, its end waits for the
+    refusal to pass: as long again as the deadline and no longer, since the payer's escrow waits with it."""
     latest = oracle.now_s() - oracle.calendar.reading_deadline_s - 1
-    settle(oracle, latest)
+    unsettled, patient_from = settle(oracle, latest), latest - oracle.calendar.reading_deadline_s
     for opened in _open_offers(oracle, latest):
         due = [award for award in opened.awards if opened.released.get(award.ordinal, 0) <= latest]
-        _expire_awards(oracle, opened, due)
+        _expire_awards(oracle, opened, due, unsettled.awards[opened.offer] if opened.interval > patient_from else ())
     for command in _open_commands(oracle, latest):
+        if command.interval > patient_from and (command.nanogrid, command.interval) in unsettled.commands:
+            continue
         function = oracle.contracts.settlement.functions.expireCommand(command.nanogrid, command.interval)
         _send(oracle, function, "expireCommand", command.nanogrid, command.interval)
     oracle.sender.finish_abandoned()
@@ -126,7 +143,10 @@ def anchor_readings(oracle: Oracle, interval: int) -> None:
     _send(oracle, function, "anchorReadings", interval, len(rows))
 
 
-def _settle_awards(oracle: Oracle, opened: _Open, awards: Sequence[Award], readings: Mapping[int, Reading]) -> None:
+def _settle_awards(
+    oracle: Oracle, opened: _Open, awards: Sequence[Award], readings: Mapping[int, Reading]
+) -> list[int]:
+    """Returns the ordinals that were refused."""
     settlement, offer, vector = oracle.contracts.settlement.functions, _bytes32(opened.offer), opened.baseline
     signed = {award.ordinal: _reading(opened.gateways, readings[award.nanogrid], award.ordinal) for award in awards}
     loads = [
@@ -139,8 +159,8 @@ def _settle_awards(oracle: Oracle, opened: _Open, awards: Sequence[Award], readi
         binding = settlement.bindingOf(offer).call()
         return settlement.settle(offer, binding, baseline_vector(vector), shown, packed)
 
-    for ordinals in batches(settling(len(vector)), loads):
-        _send_batch(oracle, opened, "settle", call, ordinals)
+    cut = batches(settling(len(vector)), loads)
+    return [refused for ordinals in cut for refused in _send_batch(oracle, opened, "settle", call, ordinals)]
 
 
 def _is_plain(opened: _Open, award: Award, reading: SettlementReading) -> bool:
@@ -154,31 +174,34 @@ def _is_plain(opened: _Open, award: Award, reading: SettlementReading) -> bool:
     return energy >= tolerated(award.quantity)
 
 
-def _expire_awards(oracle: Oracle, opened: _Open, awards: Sequence[Award]) -> None:
+def _expire_awards(oracle: Oracle, opened: _Open, awards: Sequence[Award], unsettled: Collection[int]) -> None:
     offer = _bytes32(opened.offer)
 
     def call(ordinals: Sequence[int]) -> Any:
         return oracle.contracts.settlement.functions.expireAwards(offer, _range(opened, ordinals))
 
-    for ordinals in batches(EXPIRING, [load_of_expiry(award.ordinal) for award in awards]):
+    for ordinals in batches_of_expiry([award.ordinal for award in awards], unsettled):
         _send_batch(oracle, opened, "expireAwards", call, ordinals)
 
 
 def _send_batch(
     oracle: Oracle, opened: _Open, name: str, call: Callable[[Sequence[int]], Any], ordinals: Sequence[int]
-) -> None:
+) -> Sequence[int]:
     """Sends a batch, and its halves where it fails on the chain though a trial passes: it took more gas than was
-    reckoned, as when its seats have fallen into debt since."""
+    reckoned, as when its seats have fallen into debt since. Returns the ordinals that were refused."""
     try:
-        _send(oracle, call(ordinals), name, opened.offer, *opened.key_of(ordinals))
+        return () if _send(oracle, call(ordinals), name, opened.offer, *opened.key_of(ordinals)) else ordinals
     except TransactionFailed as failure:
         log.warning("a batch has failed", call=name, about=opened.offer, awards=len(ordinals), why=failure.sentence)
         half = len(ordinals) // 2
-        for part in (ordinals[:half], ordinals[half:]) if half else ():
-            _send_batch(oracle, opened, name, call, part)
+        if not half:
+            return ordinals
+        parts = ordinals[:half], ordinals[half:]
+        return [refused for part in parts for refused in _send_batch(oracle, opened, name, call, part)]
 
 
-def _settle_command(oracle: Oracle, command: GridCommand) -> None:
+def _settle_command(oracle: Oracle, command: GridCommand) -> bool:
+    """Returns whether nothing was refused: it is settled, or lacks what it needs."""
     kind = Product(command.product).kind
     with read_scope(oracle.engine) as session:
         reading = _first_reading(session, command.nanogrid, command.interval)
@@ -186,7 +209,7 @@ def _settle_command(oracle: Oracle, command: GridCommand) -> None:
         replaced = _replaced(session, command, kind)
         gateways = _gateways(session, portfolio_of(command.nanogrid))
     if reading is None or baseline is None or baseline.value_of(index_of(command.nanogrid)) is None:
-        return
+        return True
     function = oracle.contracts.settlement.functions.settleCommand(
         command.nanogrid,
         command.interval,
@@ -195,7 +218,7 @@ def _settle_command(oracle: Oracle, command: GridCommand) -> None:
         replaced.offer,
         replaced.award,
     )
-    _send(oracle, function, "settleCommand", command.nanogrid, command.interval)
+    return _send(oracle, function, "settleCommand", command.nanogrid, command.interval)
 
 
 def _announce_interrupted(oracle: Oracle, last: int) -> None:
@@ -363,11 +386,14 @@ def _gateways(session: Session, portfolio: int) -> dict[int, str | None]:
     return {row.nanogrid: row.gateway for row in rows}
 
 
-def _send(oracle: Oracle, function: Any, name: str, *about: object) -> None:
+def _send(oracle: Oracle, function: Any, name: str, *about: object) -> bool:
+    """Returns whether it was taken, now or before."""
     try:
         oracle.sender.send(function, name, _purpose(oracle, name, *about))
     except ContractRefused as refusal:
         log.warning("not settled now", call=name, about=str(about[0]), why=refusal.sentence, code=refusal.code)
+        return False
+    return True
 
 
 def _purpose(oracle: Oracle, name: str, *about: object) -> str:

@@ -12,12 +12,14 @@ empties many bonds makes a whole offer of these.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from bisect import bisect
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Final
 
 from market.domain.settled_records import READING_BYTES
-from market.domain.units import RECORD_BYTES, SIGNATURE_BYTES
+from market.domain.units import RECORD_BYTES, RECORDS_PER_LEAF, SIGNATURE_BYTES
 
 MAX_BATCH_GAS: Final = 14_000_000
 MAX_BATCH_BYTES: Final = 120_000
@@ -86,6 +88,20 @@ def batches(call: Call, loads: Sequence[Load]) -> list[list[int]]:
             gas, length_bytes = load.gas, load.length_bytes
         cut[-1].append(load.ordinal)
     return cut
+
+
+def batches_of_expiry(due: Sequence[int], unsettled: Collection[int]) -> list[list[int]]:
+    """Cuts what is due, in ascending ordinals, into transactions of `expireAwards`. That ends whatever has no mark of
+    its end in the leaves that it is shown: leaves with an award that is still to be settled stay out of each."""
+    kept = sorted({_leaf_of(ordinal) for ordinal in unsettled})
+    stretches = groupby(
+        (ordinal for ordinal in due if _leaf_of(ordinal) not in kept), lambda ordinal: bisect(kept, _leaf_of(ordinal))
+    )
+    return [batch for _, stretch in stretches for batch in batches(EXPIRING, list(map(load_of_expiry, stretch)))]
+
+
+def _leaf_of(ordinal: int) -> int:
+    return ordinal // RECORDS_PER_LEAF
 
 
 def _has_room(call: Call, gas: int, length_bytes: int, records: int) -> bool:

@@ -17,11 +17,12 @@ from market.domain.settlement_batches import (
     Call,
     Load,
     batches,
+    batches_of_expiry,
     load_of_expiry,
     load_of_reading,
     settling,
 )
-from market.domain.units import P256_SIGNATURE_BYTES, RECORD_BYTES, SIGNATURE_BYTES
+from market.domain.units import P256_SIGNATURE_BYTES, RECORD_BYTES, RECORDS_PER_LEAF, SIGNATURE_BYTES
 
 TRANSACTION_GAS: Final = 16_777_216
 TRANSACTION_BYTES: Final = 131_072
@@ -86,7 +87,18 @@ def test_the_larger_the_portfolio_the_more_awards_share_its_baseline_vector(valu
 
 def test_awards_that_lie_far_apart_expire_in_batches_of_their_own() -> None:
     """One batch would judge all that lies between, too: 120 million gas."""
-    assert batches(EXPIRING, [load_of_expiry(ordinal) for ordinal in (0, 1, 9_998, 9_999)]) == [[0, 1], [9_998, 9_999]]
+    assert batches_of_expiry([0, 1, 9_998, 9_999], []) == [[0, 1], [9_998, 9_999]]
+
+
+@given(due=ORDINALS, unsettled=st.sets(st.integers(0, 10_500), max_size=20))
+def test_no_batch_of_expiry_shows_a_leaf_with_an_award_that_is_to_be_settled(
+    due: list[int], unsettled: set[int]
+) -> None:
+    kept = {ordinal // RECORDS_PER_LEAF for ordinal in unsettled}
+    cut = batches_of_expiry(due, unsettled)
+    for batch in cut:
+        assert kept.isdisjoint(range(batch[0] // RECORDS_PER_LEAF, batch[-1] // RECORDS_PER_LEAF + 1))
+    assert [each for batch in cut for each in batch] == [each for each in due if each // RECORDS_PER_LEAF not in kept]
 
 
 def test_what_leaves_the_tight_loop_has_less_company() -> None:

@@ -12,7 +12,7 @@ from sqlalchemy import select
 
 from market.domain import settlement_batches
 from market.domain.messages import Command, Hold
-from market.domain.products import Direction, Phase, Product
+from market.domain.products import Direction, Kind, Phase, Product
 from market.domain.records import BidRecord
 from market.domain.settled_records import READING_BYTES
 from market.domain.settlement import Outcome
@@ -575,6 +575,38 @@ def test_an_award_without_reading_ends_after_its_deadline_and_not_before(desk: D
     assert outcomes(desk, offer) == {0: Outcome.DELIVERED, 1: Outcome.FAILED, 2: Outcome.FAILED}
 
 
+def mistake_baselines(desk: Desk, by_wh: int) -> None:
+    """The store has another vector than what was anchored: the contract refuses what is shown."""
+    with session_scope(desk.oracle.engine) as session:
+        stored = session.get_one(Baseline, (PORTFOLIO, T, int(Kind.ACTIVE)))
+        stored.values = [value + by_wh for value in stored.values]
+
+
+def test_an_award_that_was_refused_for_now_is_settled_and_does_not_expire_meanwhile(desk: Desk) -> None:
+    """Expired in the same run, its prosumer had paid a penalty for what it has delivered."""
+    offer = auction(desk)
+    deliver(desk, {0: 900})
+    mistake_baselines(desk, 1)
+    desk.world.at(T + 4 * U + 1)
+    settle.expire(desk.oracle, T)
+    assert set(outcomes(desk, offer).values()) == {None}, "an expiry takes whole leaves, the two others with it"
+    mistake_baselines(desk, -1)
+    desk.world.at(T + 5 * U + 1)
+    settle.expire(desk.oracle, T)
+    assert outcomes(desk, offer) == {0: Outcome.DELIVERED, 1: Outcome.FAILED, 2: Outcome.FAILED}
+
+
+def test_an_award_that_is_refused_again_and_again_expires_after_twice_the_deadline(desk: Desk) -> None:
+    offer = auction(desk)
+    deliver(desk, {0: 900})
+    mistake_baselines(desk, 1)
+    for now in (T + 4 * U + 1, T + 8 * U, T + 8 * U + 1):
+        assert set(outcomes(desk, offer).values()) == {None}
+        desk.world.at(now)
+        settle.expire(desk.oracle, T)
+    assert set(outcomes(desk, offer).values()) == {Outcome.FAILED}
+
+
 def test_an_oracle_that_was_away_for_long_ends_everything_at_its_next_round(desk: Desk) -> None:
     offer = auction(desk)
     deliver(desk, {0: 900})
@@ -683,3 +715,21 @@ def test_a_command_without_reading_expires_and_its_reserve_goes_back(desk: Desk)
     with read_scope(desk.oracle.engine) as session:
         [row] = session.scalars(select(GridCommand))
     assert (row.settled_at, row.refunded_ueur) == (T + 4 * U + 1, row.reserved_ueur)
+
+
+def test_a_command_that_was_refused_for_now_is_paid_and_does_not_expire_meanwhile(desk: Desk) -> None:
+    nominated(desk)
+    desk.world.at(before(T, 96))
+    desk.world.signal(T, Phase.RED, 1)
+    command(desk, 0)
+    deliver(desk, {0: 600})
+    mistake_baselines(desk, 1)
+    desk.world.at(T + 4 * U + 1)
+    settle.expire(desk.oracle, T)
+    with read_scope(desk.oracle.engine) as session:
+        assert session.scalars(select(GridCommand.settled_at)).one() is None
+    mistake_baselines(desk, -1)
+    desk.world.at(T + 8 * U)
+    settle.expire(desk.oracle, T)
+    with read_scope(desk.oracle.engine) as session:
+        assert session.scalars(select(GridCommand.delivered)).one() == 600
