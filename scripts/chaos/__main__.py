@@ -34,7 +34,7 @@ def main(
     density: Annotated[float, typer.Option(help="Frequency of the faults against the normal one.")] = 1.0,
     agents: Annotated[int, typer.Option(help="Processes that host the gateways.")] = 3,
     write: Annotated[bool, typer.Option("--write", help="Write docs/benchmarks/chaos.json and its picture.")] = False,
-    keep: Annotated[bool, typer.Option("--keep", help="Leave the folder with all logs.")] = False,
+    keep: Annotated[bool, typer.Option("--keep", help="Leave the folder and its logs also where all holds.")] = False,
 ) -> None:
     """Let the parts of a whole market die, hang and lose each other under load; fail where anything was lost."""
     structlog.configure(
@@ -51,6 +51,7 @@ def main(
 
     try:
         result = asyncio.run(run_chaos(ChaosOptions(folder, minutes, seed, density, agents=agents), told))
+        keep = keep or not result.holds  # a finding without its logs cannot be explained
     except BaseException:
         keep = True
         raise

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from enum import StrEnum
 from typing import Final
 
@@ -90,13 +89,12 @@ class Link:
                 end.transport.abort()
 
     async def _forward(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Until one side ends or breaks the connection; an end is passed on."""
-        with contextlib.suppress(ConnectionError):
-            while piece := await reader.read(_CHUNK_BYTES):
-                if self._state is LinkState.SLOW:
-                    await asyncio.sleep(_SLOW_S)
-                async with self._changed:
-                    await self._changed.wait_for(lambda: self._state is not LinkState.STALLED)
-                writer.write(piece)
-                await writer.drain()
-            writer.write_eof()
+        """Until one side ends the connection, which is passed on. ConnectionError: one breaks it."""
+        while piece := await reader.read(_CHUNK_BYTES):
+            if self._state is LinkState.SLOW:
+                await asyncio.sleep(_SLOW_S)
+            async with self._changed:
+                await self._changed.wait_for(lambda: self._state is not LinkState.STALLED)
+            writer.write(piece)
+            await writer.drain()
+        writer.write_eof()

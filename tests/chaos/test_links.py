@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+import struct
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -84,3 +86,26 @@ async def test_a_slow_link_delivers_late(free_ports: Callable[[], int]) -> None:
         assert await ask(reader, writer, b"late") == b"late"
         assert time.monotonic() - begun_s >= 0.5, "there and back"
         writer.close()
+
+
+async def test_a_reset_is_passed_on(free_ports: Callable[[], int]) -> None:
+    """A server that is killed with a question unread resets the connection; who waited for the answer waited on."""
+
+    async def reset(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1)
+        no_linger = struct.pack("ii", 1, 0)
+        writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, no_linger)
+        writer.transport.abort()
+
+    server = await asyncio.start_server(reset, "127.0.0.1", port := free_ports())
+    link = Link("reset", free_ports(), port)
+    await link.start()
+    try:
+        reader, writer = await asyncio.open_connection("127.0.0.1", link.port)
+        writer.write(b"question")
+        with pytest.raises((ConnectionError, asyncio.IncompleteReadError)):
+            await asyncio.wait_for(reader.readexactly(1), 2)
+        writer.close()
+    finally:
+        await link.stop()
+        server.close()
