@@ -27,6 +27,17 @@ _BUSY_TIMEOUT_MS: Final = 30_000
 _IDLE_IN_TRANSACTION_S: Final = 60
 _READ_ONLY_OPTION: Final = "meritgrid_read_only"
 
+VANISHED_SERVER: Final = {
+    "connect_timeout": 5,
+    "keepalives_idle": 5,
+    "keepalives_interval": 2,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 10_000,
+}
+"""libpq: how soon [s; the last one ms] a server is given up whose machine or network is gone without a word. By Linux'
+own settings whoever waits for its answer waits for two hours. One that is busy or stopped is waited for: its machine
+still answers."""
+
 # Keys of PostgreSQL's advisory locks; on SQLite the one writer's lock does their work.
 INDEXER_LOCK: Final = 0x4D475249
 MIGRATION_LOCK: Final = 0x4D475230
@@ -45,7 +56,9 @@ def open_engine(url: str) -> Engine:
         return _open_sqlite(url)
     if parsed.drivername == "postgresql":
         parsed = parsed.set(drivername="postgresql+psycopg")
-    engine = create_engine(parsed, pool_pre_ping=True, pool_size=10, max_overflow=20)
+    engine = create_engine(
+        parsed, pool_pre_ping=True, pool_size=10, max_overflow=20, connect_args=dict(VANISHED_SERVER)
+    )
     event.listen(engine, "connect", _prepare_postgresql)
     return engine
 

@@ -22,6 +22,8 @@ from sqlalchemy import Connection, Engine, create_engine, text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
+from market.store.database import VANISHED_SERVER
+
 log = structlog.get_logger(__name__)
 
 _LEADER = Gauge("meritgrid_leader", "1 while this process is the one that acts, 0 while it stands by", ["role"])
@@ -124,7 +126,7 @@ class Leadership:
 
 
 def _lock_engine(engine: Engine, role: str) -> Engine:
-    arguments = {
+    arguments = VANISHED_SERVER | {
         "connect_timeout": _CONNECT_WITHIN_S,
         "tcp_user_timeout": 1000 * SURE_FOR_S,
         "application_name": f"meritgrid {role}, leader",

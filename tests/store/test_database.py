@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import socket
 import threading
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 from alembic.autogenerate import compare_metadata
@@ -154,6 +157,41 @@ def test_a_process_that_hangs_in_a_transaction_loses_its_locks(
             silent.execute(text("SELECT 1"))
     hanging.dispose()
     other.dispose()
+
+
+def test_a_server_whose_machine_is_gone_is_given_up_within_seconds() -> None:
+    """Nothing comes from it any more, not even that the connection is closed: the kernel asks, and stops waiting."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        engine = open_engine(f"postgresql://nobody@127.0.0.1:{silent.getsockname()[1]}/none")
+
+        def connect() -> None:
+            with pytest.raises(DBAPIError):
+                engine.connect()
+
+        connecting = threading.Thread(target=connect)
+        connecting.start()
+        accepted, client = silent.accept()
+        with accepted, _own_end(client) as end:
+            accepted.recv(1)  # libpq sets the options before it speaks
+            asks_after_s = end.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE)
+            times = end.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT)
+            every_s = end.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL)
+            assert end.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+            assert asks_after_s + times * every_s <= 15
+            assert end.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) <= 10_000
+            connecting.join(15)
+        assert not connecting.is_alive(), "a server that accepts and says nothing is given up, too"
+
+
+def _own_end(address: tuple[str, int]) -> socket.socket:
+    """This process' socket with an address of its own."""
+    for path in Path("/proc/self/fd").iterdir():
+        if path.is_socket():
+            end = socket.socket(fileno=os.dup(int(path.name)))
+            if end.family is socket.AF_INET and end.getsockname() == address:
+                return end
+            end.close()
+    raise AssertionError(f"no socket has the address {address}")
 
 
 def test_a_reader_waits_for_no_writer_and_sees_one_state(engine: Engine) -> None:
