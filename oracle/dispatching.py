@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final, cast
 
 import structlog
-from sqlalchemy import Select, select, update
+from sqlalchemy import Select, and_, select, update
 from sqlalchemy.orm import Session
 
 from market import checkpoints
@@ -220,6 +220,31 @@ def mark_unanswered(oracle: Oracle, interval: int) -> None:
         )
         for row in silent.all():
             note_dispatch(session, row, OutboxState.UNANSWERED, oracle.now_s())
+
+
+def record_missed(oracle: Oracle, last: int) -> None:
+    """Write down, as unanswered, the orders of awards up to an interval whose lease is over and that nobody has
+    ordered: no oracle was there, and for longer than its calendar catches up. Repeatable."""
+    over = oracle.now_s() - oracle.calendar.lease_end(0)
+    missing = (
+        select(Award.interval)
+        .join(Offer, Offer.offer == Award.offer)
+        .outerjoin(Dispatch, and_(Dispatch.offer == Award.offer, Dispatch.ordinal == Award.ordinal))
+        .where(
+            Award.interval <= min(last, over),
+            Award.outcome.is_(None),
+            Offer.status == int(OfferStatus.FINAL),
+            Dispatch.id.is_(None),
+        )
+        .distinct()
+        .order_by(Award.interval)
+    )
+    with read_scope(oracle.engine) as session:
+        intervals = session.scalars(missing).all()
+    for interval in intervals:
+        with session_scope(oracle.engine) as session:
+            _write_new(session, oracle, interval)
+        mark_unanswered(oracle, interval)
 
 
 def _write_award(session: Session, oracle: Oracle, award: Award, offer: Offer) -> None:

@@ -31,6 +31,7 @@ from market.store.database import read_scope
 from market.store.facts import Baseline, Reading
 from market.store.projections import Award, GridCommand, Nanogrid, Offer
 from oracle.context import Oracle
+from oracle.dispatching import record_missed
 
 log = structlog.get_logger(__name__)
 
@@ -78,6 +79,7 @@ def settle(oracle: Oracle, interval: int) -> Unsettled:
     """Settle what has its readings of the intervals up to one: awards, then commands; anchor the readings' root."""
     unsettled = Unsettled()
     oracle.index()
+    record_missed(oracle, interval)
     _announce_interrupted(oracle, interval)
     for opened in _open_offers(oracle, interval):
         readings = _readings(oracle, opened.interval)

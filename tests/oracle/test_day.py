@@ -614,6 +614,31 @@ def test_an_oracle_that_was_away_for_long_ends_everything_at_its_next_round(desk
     settle.settle(desk.oracle, T + 48 * U)
     settle.expire(desk.oracle, T + 45 * U)
     assert outcomes(desk, offer) == {0: Outcome.DELIVERED, 1: Outcome.FAILED, 2: Outcome.FAILED}
+    assert orders(desk) == {0: OutboxState.UNANSWERED, 1: OutboxState.UNANSWERED, 2: OutboxState.UNANSWERED}
+
+
+def orders(desk: Desk) -> dict[int, OutboxState]:
+    """State of the orders for awards, by ordinal."""
+    with read_scope(desk.oracle.engine) as session:
+        return {row.ordinal: OutboxState(row.state) for row in session.scalars(select(Dispatch)) if row.offer}
+
+
+def test_an_award_that_may_still_be_dispatched_is_not_recorded_as_missed(desk: Desk) -> None:
+    offer = auction(desk)
+    end_s = desk.oracle.calendar.lease_end(T)
+    for now, missed in ((end_s - 1, {}), (end_s, dict.fromkeys(range(3), OutboxState.UNANSWERED))):
+        desk.world.at(now)
+        settle.settle(desk.oracle, T)
+        assert orders(desk) == missed
+    assert set(outcomes(desk, offer).values()) == {None}, "it says nothing of what will be metered"
+
+
+def test_awards_that_red_has_revoked_are_not_recorded_as_missed(desk: Desk) -> None:
+    auction(desk)
+    desk.world.signal(T, Phase.RED, 2)
+    desk.world.at(T + 2 * U)
+    settle.settle(desk.oracle, T)
+    assert orders(desk) == {}
 
 
 def test_an_award_on_hold_waits_and_is_paid_when_the_referee_finds_for_the_prosumer(desk: Desk) -> None:
