@@ -1,7 +1,7 @@
 """Seats change hands by their owner's signature, or announced long before: the operator takes nobody's seat."""
 
 from brownie import reverts
-from stage import EUR, NO_SIGNATURE, PARAMETERS, ZERO, thrown
+from stage import EUR, NO_SIGNATURE, PARAMETERS, ZERO, role_id, thrown
 
 from market.domain.messages import Delegation, SeatTransferVeto
 
@@ -17,6 +17,7 @@ def test_a_seat_is_given_away_by_its_owners_signature_once(stage):
         stage.transfer(owner=ZERO)
     transaction = stage.transfer()
     assert transaction.events["SeatOwnerChanged"] == {"nanogrid": stage.seat(0), "owner": stage.stranger}
+    assert stage.registry.hasRole(role_id("PROSUMER"), stage.stranger), "nodes take transactions of nobody else"
     with reverts(thrown("NotSeatOwner", stage.seat(0), stage.owners[0])):
         stage.transfer(owner=stage.owners[0], nonce=1)
 
@@ -49,6 +50,7 @@ def test_without_its_owners_signature_a_seat_is_given_away_after_twice_the_time_
         complete(stage)
     stage.at(possible_from)
     complete(stage)
+    assert stage.registry.hasRole(role_id("PROSUMER"), stage.stranger)
     assert stage.registry.seatOf(stage.seat(0))[0] == stage.stranger
     assert stage.registry.signerOf(stage.seat(0))[0] == stage.stranger
     with reverts(thrown("NoTransferAnnounced", stage.seat(0))):
