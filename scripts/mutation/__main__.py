@@ -3,6 +3,7 @@
     python -m scripts.mutation contracts/libraries/BidRecord.sol --jobs 2
     python -m scripts.mutation --sample 20                 # of each source, the quick tests only
     python -m scripts.mutation --sample 20 --slowly        # and what survived them by all tests that there are
+    python -m scripts.mutation --share 0.03 --seed 5       # of each source in proportion to its mutants
 
 A sample is drawn with a seed, and a larger one of the same seed holds the smaller. Results are kept in
 build/mutation/results.jsonl by the function's text and the fault: an interrupted run goes on where it stopped, and a
@@ -18,6 +19,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from datetime import UTC, datetime
 from functools import partial
+from pathlib import Path
 from queue import SimpleQueue
 from typing import Annotated
 
@@ -97,18 +99,25 @@ def _to_judge(
 def main(
     sources: Annotated[list[str] | None, typer.Argument(help="Sources; without any, all.")] = None,
     sample: Annotated[int, typer.Option(help="Judge so many of each source, drawn at random; 0: all.")] = 0,
+    share: Annotated[float, typer.Option(min=0, max=1, help="Judge that share of each source, one at least.")] = 0,
     seed: Annotated[int, typer.Option(help="Of the draw.")] = 4,
     jobs: Annotated[int, typer.Option(help="Mutants judged at the same time.")] = 2,
     slowly: Annotated[bool, typer.Option(help="Let the longest tests judge what survived the others, too.")] = False,
     again: Annotated[bool, typer.Option(help="Judge the survivors again and nothing else: tests were added.")] = False,
     only: Annotated[list[str] | None, typer.Option(help="With --again: files of tests that were added.")] = None,
+    report: Annotated[Path, typer.Option(help="Where to write the figures.")] = REPORT,
 ) -> None:
     """Judge mutants and write the report."""
     if only and not again:
         raise typer.BadParameter("--only is for --again: what few tests let pass says nothing of a mutant")
     results = Results(FOLDER / "results.jsonl")
+    if sample and share:
+        raise typer.BadParameter("--sample and --share are two ways to say how many")
     everything = all_mutants(syntax_trees())
-    chosen = {source: drawn(everything[source], sample, seed) for source in sources or everything}
+    chosen = {
+        source: drawn(everything[source], max(1, round(share * len(everything[source]))) if share else sample, seed)
+        for source in sources or everything
+    }
     todo = _to_judge(chosen, results, slowly, again, only or ())
     console.print(f"{len(todo)} to judge of {sum(map(len, chosen.values()))}")
     if todo:
@@ -123,7 +132,7 @@ def main(
                 place.close()
     arguments = read_arguments()
     run = Run(datetime.now(UTC).date().isoformat(), seed, os.cpu_count() or 1)
-    write_report(REPORT, run, everything, results.by_name, arguments)
+    write_report(report, run, everything, results.by_name, arguments)
     survived = [
         mutant
         for mutants in everything.values()
