@@ -75,7 +75,7 @@ def schedule(
             fault = Fault(
                 round(at_s, 2), kind, random.choice(group.targets), round(random.uniform(*lasting_s[kind]), 2)
             )
-            if at_s + fault.lasts_s < duration_s:
+            if fault.at_s + fault.lasts_s < duration_s:
                 faults.append(fault)
             at_s += fault.lasts_s + REST_S + random.expovariate(1 / group.mean_gap_s)
     return sorted(faults, key=lambda fault: fault.at_s)
