@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final, cast
 
 import structlog
-from sqlalchemy import Select, and_, select, update
+from sqlalchemy import Select, and_, or_, select, update
 from sqlalchemy.orm import Session
 
 from market import checkpoints
@@ -212,39 +212,50 @@ def mark_unanswered(oracle: Oracle, interval: int) -> None:
     """Orders that nobody has acknowledged in time; a later acknowledgement still counts."""
     with session_scope(oracle.engine) as session:
         hold_notices(session)
-        silent = session.scalars(
-            update(Dispatch)
-            .where(Dispatch.interval == interval, Dispatch.state.in_(_UNANSWERED))
-            .values(state=OutboxState.UNANSWERED)
-            .returning(Dispatch)
-        )
-        for row in silent.all():
-            note_dispatch(session, row, OutboxState.UNANSWERED, oracle.now_s())
+        _mark_unanswered(session, oracle, interval)
+
+
+def _mark_unanswered(session: Session, oracle: Oracle, interval: int) -> None:
+    silent = session.scalars(
+        update(Dispatch)
+        .where(Dispatch.interval == interval, Dispatch.state.in_(_UNANSWERED))
+        .values(state=OutboxState.UNANSWERED)
+        .returning(Dispatch)
+    )
+    for row in silent.all():
+        note_dispatch(session, row, OutboxState.UNANSWERED, oracle.now_s())
 
 
 def record_missed(oracle: Oracle, last: int) -> None:
-    """Write down, as unanswered, the orders of awards up to an interval whose lease is over and that nobody has
-    ordered: no oracle was there, and for longer than its calendar catches up. Repeatable."""
-    over = oracle.now_s() - oracle.calendar.lease_end(0)
-    missing = (
+    """Write down, as unanswered, the orders up to an interval whose lease is over and that nobody has given: no oracle
+    was there, and for longer than its calendar catches up. Repeatable."""
+    over = min(last, oracle.now_s() - oracle.calendar.lease_end(0))
+    not_given = or_(Dispatch.id.is_(None), Dispatch.state == OutboxState.NEW)
+    awards = (
         select(Award.interval)
         .join(Offer, Offer.offer == Award.offer)
+        .join(Nanogrid, Nanogrid.nanogrid == Award.nanogrid)
         .outerjoin(Dispatch, and_(Dispatch.offer == Award.offer, Dispatch.ordinal == Award.ordinal))
-        .where(
-            Award.interval <= min(last, over),
-            Award.outcome.is_(None),
-            Offer.status == int(OfferStatus.FINAL),
-            Dispatch.id.is_(None),
-        )
-        .distinct()
-        .order_by(Award.interval)
+        .where(Award.interval <= over, Award.outcome.is_(None), Offer.status == int(OfferStatus.FINAL))
+        .where(Nanogrid.gateway.is_not(None), not_given)
+    )
+    same = and_(Dispatch.nanogrid == GridCommand.nanogrid, Dispatch.interval == GridCommand.interval)
+    commands = (
+        select(GridCommand.interval)
+        .join(Nanogrid, Nanogrid.nanogrid == GridCommand.nanogrid)
+        .outerjoin(Dispatch, and_(same, Dispatch.kind == DispatchKind.COMMAND))
+        .where(GridCommand.interval <= over, GridCommand.settled_at.is_(None))
+        .where(Nanogrid.gateway.is_not(None), not_given)
     )
     with read_scope(oracle.engine) as session:
-        intervals = session.scalars(missing).all()
+        intervals = sorted(set(session.scalars(awards.distinct())) | set(session.scalars(commands.distinct())))
     for interval in intervals:
         with session_scope(oracle.engine) as session:
+            hold_notices(
+                session
+            )  # also: of two oracles that act for a moment the second sees what the first has written
             _write_new(session, oracle, interval)
-        mark_unanswered(oracle, interval)
+            _mark_unanswered(session, oracle, interval)
 
 
 def _write_award(session: Session, oracle: Oracle, award: Award, offer: Offer) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 import structlog
 from sqlalchemy import and_, func, or_, select
@@ -34,6 +34,9 @@ from oracle.context import Oracle
 from oracle.dispatching import record_missed
 
 log = structlog.get_logger(__name__)
+
+_PATIENCE_UNITS: Final = 4
+"""For so many market time units beyond the reading deadline, but at most as long again, what was refused is tried."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,13 +100,15 @@ def settle(oracle: Oracle, interval: int) -> Unsettled:
 
 def expire(oracle: Oracle, _: int) -> None:
     """End what has had no reading until its deadline: nothing delivered. What has one is settled first: it may have
-    come after the last settlement, or while this process was away. Where that was refused, its end waits for the
-    refusal to pass: as long again as the deadline and no longer, since the payer's escrow waits with it."""
+    come after the last settlement, or while this process was away. Where that was refused, its end waits a little for
+    the refusal to pass; no longer, since the payer's escrow waits with it."""
     latest = oracle.now_s() - oracle.calendar.reading_deadline_s - 1
-    unsettled, patient_from = settle(oracle, latest), latest - oracle.calendar.reading_deadline_s
+    patient_from = latest - min(oracle.calendar.reading_deadline_s, _PATIENCE_UNITS * oracle.calendar.time_unit_s)
+    unsettled = settle(oracle, latest)
     for opened in _open_offers(oracle, latest):
-        due = [award for award in opened.awards if opened.released.get(award.ordinal, 0) <= latest]
-        _expire_awards(oracle, opened, due, unsettled.awards[opened.offer] if opened.interval > patient_from else ())
+        due = {award.ordinal: max(opened.interval, opened.released.get(award.ordinal, 0)) for award in opened.awards}
+        waiting = [each for each in unsettled.awards[opened.offer] if due.get(each, 0) > patient_from]
+        _expire_awards(oracle, opened, [ordinal for ordinal, since in due.items() if since <= latest], waiting)
     for command in _open_commands(oracle, latest):
         if command.interval > patient_from and (command.nanogrid, command.interval) in unsettled.commands:
             continue
@@ -176,13 +181,13 @@ def _is_plain(opened: _Open, award: Award, reading: SettlementReading) -> bool:
     return energy >= tolerated(award.quantity)
 
 
-def _expire_awards(oracle: Oracle, opened: _Open, awards: Sequence[Award], unsettled: Collection[int]) -> None:
+def _expire_awards(oracle: Oracle, opened: _Open, due: Sequence[int], unsettled: Collection[int]) -> None:
     offer = _bytes32(opened.offer)
 
     def call(ordinals: Sequence[int]) -> Any:
         return oracle.contracts.settlement.functions.expireAwards(offer, _range(opened, ordinals))
 
-    for ordinals in batches_of_expiry([award.ordinal for award in awards], unsettled):
+    for ordinals in batches_of_expiry(due, unsettled):
         _send_batch(oracle, opened, "expireAwards", call, ordinals)
 
 

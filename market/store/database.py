@@ -32,11 +32,11 @@ VANISHED_SERVER: Final = {
     "keepalives_idle": 5,
     "keepalives_interval": 2,
     "keepalives_count": 3,
-    "tcp_user_timeout": 10_000,
+    "tcp_user_timeout": 30_000,
 }
 """libpq: how soon [s; the last one ms] a server is given up whose machine or network is gone without a word. By Linux'
-own settings whoever waits for its answer waits for two hours. One that is busy or stopped is waited for: its machine
-still answers."""
+own settings whoever waits for its answer waits for two hours. The answer of one that is busy or stopped is waited for:
+its machine still answers. What the database's URL says of these comes first."""
 
 # Keys of PostgreSQL's advisory locks; on SQLite the one writer's lock does their work.
 INDEXER_LOCK: Final = 0x4D475249
@@ -56,9 +56,8 @@ def open_engine(url: str) -> Engine:
         return _open_sqlite(url)
     if parsed.drivername == "postgresql":
         parsed = parsed.set(drivername="postgresql+psycopg")
-    engine = create_engine(
-        parsed, pool_pre_ping=True, pool_size=10, max_overflow=20, connect_args=dict(VANISHED_SERVER)
-    )
+    own = {name: value for name, value in VANISHED_SERVER.items() if name not in parsed.query}
+    engine = create_engine(parsed, pool_pre_ping=True, pool_size=10, max_overflow=20, connect_args=own)
     event.listen(engine, "connect", _prepare_postgresql)
     return engine
 

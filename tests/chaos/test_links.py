@@ -88,7 +88,7 @@ async def test_a_slow_link_delivers_late(free_ports: Callable[[], int]) -> None:
         writer.close()
 
 
-async def test_a_reset_is_passed_on(free_ports: Callable[[], int]) -> None:
+async def test_a_reset_ends_the_other_side_too(free_ports: Callable[[], int]) -> None:
     """A server that is killed with a question unread resets the connection; who waited for the answer waited on."""
 
     async def reset(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -596,7 +596,7 @@ def test_an_award_that_was_refused_for_now_is_settled_and_does_not_expire_meanwh
     assert outcomes(desk, offer) == {0: Outcome.DELIVERED, 1: Outcome.FAILED, 2: Outcome.FAILED}
 
 
-def test_an_award_that_is_refused_again_and_again_expires_after_twice_the_deadline(desk: Desk) -> None:
+def test_an_award_that_is_refused_again_and_again_expires_four_time_units_after_its_deadline(desk: Desk) -> None:
     offer = auction(desk)
     deliver(desk, {0: 900})
     mistake_baselines(desk, 1)
@@ -631,6 +631,27 @@ def test_an_award_that_may_still_be_dispatched_is_not_recorded_as_missed(desk: D
         settle.settle(desk.oracle, T)
         assert orders(desk) == missed
     assert set(outcomes(desk, offer).values()) == {None}, "it says nothing of what will be metered"
+
+
+def test_an_order_that_was_written_and_never_sent_is_recorded_as_missed(desk: Desk) -> None:
+    """The oracle died between the two, and was away for longer than it catches up."""
+    auction(desk)
+    dispatching.write_dispatches(desk.oracle, T)
+    assert set(orders(desk).values()) == {OutboxState.NEW}
+    desk.world.at(T + 8 * U)
+    settle.settle(desk.oracle, T)
+    assert set(orders(desk).values()) == {OutboxState.UNANSWERED}
+
+
+def test_a_command_that_nobody_has_dispatched_is_recorded_as_missed(desk: Desk) -> None:
+    nominated(desk)
+    desk.world.at(before(T, 96))
+    desk.world.signal(T, Phase.RED, 1)
+    command(desk, 0)
+    desk.world.at(T + 2 * U)
+    settle.settle(desk.oracle, T)
+    with read_scope(desk.oracle.engine) as session:
+        assert session.scalars(select(Dispatch.state)).all() == [OutboxState.UNANSWERED]
 
 
 def test_awards_that_red_has_revoked_are_not_recorded_as_missed(desk: Desk) -> None:

@@ -178,7 +178,7 @@ def test_a_server_whose_machine_is_gone_is_given_up_within_seconds() -> None:
             every_s = end.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL)
             assert end.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
             assert asks_after_s + times * every_s <= 15
-            assert end.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) <= 10_000
+            assert end.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) <= 30_000
             connecting.join(15)
         assert not connecting.is_alive(), "a server that accepts and says nothing is given up, too"
 
