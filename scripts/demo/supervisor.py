@@ -8,12 +8,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import fcntl
 import os
 import secrets
 import signal
 import socket
+import tempfile
+from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Final
 
@@ -203,13 +207,31 @@ _PORTS: Final = range(20_000, 32_000)
 """Below those that the kernel gives to outgoing connections, or one of these could take a port before its server."""
 
 
+_GIVEN: Final[deque[int]] = deque(maxlen=256)
+"""Ports that this process was given lately, the oldest first: by then who wanted one listens, or never will."""
+
+
 def free_port() -> int:
-    """A TCP port of the loopback interface that nobody listens on."""
+    """A TCP port of the loopback interface that nobody listens on, nor was given lately: a server that is starting does
+    not listen yet, and of two nodes with one port the first would answer for the other."""
     while True:
         port = _PORTS.start + secrets.randbelow(len(_PORTS))
+        if port in _GIVEN:
+            continue
         with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe, contextlib.suppress(OSError):
             probe.bind(("127.0.0.1", port))
+            fcntl.lockf(_claims(), fcntl.LOCK_EX | fcntl.LOCK_NB, 1, port)  # refused where another process holds it
+            if len(_GIVEN) == _GIVEN.maxlen:
+                fcntl.lockf(_claims(), fcntl.LOCK_UN, 1, _GIVEN.popleft())
+            _GIVEN.append(port)
             return port
+
+
+@cache
+def _claims() -> int:
+    """The file whose bytes stand for ports, locked by the process that was given them; open until this one ends."""
+    path = Path(tempfile.gettempdir()) / f"meritgrid-ports-{os.getuid()}"
+    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
 
 
 def tcp_probe(port: int) -> Probe:
