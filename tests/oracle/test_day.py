@@ -607,6 +607,21 @@ def test_an_award_that_is_refused_again_and_again_expires_four_time_units_after_
     assert set(outcomes(desk, offer).values()) == {Outcome.FAILED}
 
 
+def test_an_award_that_is_refused_after_its_hold_waits_from_the_holds_end(desk: Desk) -> None:
+    offer = auction(desk)
+    deliver(desk, {0: 900, 1: 1000, 2: 300})
+    hold(desk, offer, 0)
+    settle.settle(desk.oracle, T)
+    released_at = T + 3 * U
+    desk.world.at(released_at)
+    dismiss(desk, offer, 0)
+    mistake_baselines(desk, 1)
+    for now, outcome in ((released_at + 8 * U, None), (released_at + 8 * U + 1, Outcome.FAILED)):
+        desk.world.at(now)
+        settle.expire(desk.oracle, T)
+        assert outcomes(desk, offer)[0] is outcome
+
+
 def test_an_oracle_that_was_away_for_long_ends_everything_at_its_next_round(desk: Desk) -> None:
     offer = auction(desk)
     deliver(desk, {0: 900})

@@ -7,6 +7,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -161,15 +162,8 @@ def test_a_process_that_hangs_in_a_transaction_loses_its_locks(
 
 def test_a_server_whose_machine_is_gone_is_given_up_within_seconds() -> None:
     """Nothing comes from it any more, not even that the connection is closed: the kernel asks, and stops waiting."""
-    with socket.create_server(("127.0.0.1", 0)) as silent:
-        engine = open_engine(f"postgresql://nobody@127.0.0.1:{silent.getsockname()[1]}/none")
-
-        def connect() -> None:
-            with pytest.raises(DBAPIError):
-                engine.connect()
-
-        connecting = threading.Thread(target=connect)
-        connecting.start()
+    with socket.create_server(("127.0.0.1", 0)) as silent, ThreadPoolExecutor(1) as thread:
+        connecting = thread.submit(open_engine(f"postgresql://nobody@127.0.0.1:{silent.getsockname()[1]}/none").connect)
         accepted, client = silent.accept()
         with accepted, _own_end(client) as end:
             accepted.recv(1)  # libpq sets the options before it speaks
@@ -179,8 +173,7 @@ def test_a_server_whose_machine_is_gone_is_given_up_within_seconds() -> None:
             assert end.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
             assert asks_after_s + times * every_s <= 15
             assert end.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) <= 30_000
-            connecting.join(15)
-        assert not connecting.is_alive(), "a server that accepts and says nothing is given up, too"
+            assert isinstance(connecting.exception(15), DBAPIError), "one that accepts and is silent is given up, too"
 
 
 def _own_end(address: tuple[str, int]) -> socket.socket:
