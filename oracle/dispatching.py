@@ -251,9 +251,8 @@ def record_missed(oracle: Oracle, last: int) -> None:
         intervals = sorted(set(session.scalars(awards.distinct())) | set(session.scalars(commands.distinct())))
     for interval in intervals:
         with session_scope(oracle.engine) as session:
-            hold_notices(
-                session
-            )  # also: of two oracles that act for a moment the second sees what the first has written
+            # Before the look: of two oracles that act for a moment the second sees what the first has written.
+            hold_notices(session)
             _write_new(session, oracle, interval)
             _mark_unanswered(session, oracle, interval)
 
