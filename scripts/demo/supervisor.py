@@ -8,16 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import fcntl
 import os
 import secrets
 import signal
 import socket
-import tempfile
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
 from typing import Final
 
@@ -207,8 +204,8 @@ _PORTS: Final = range(20_000, 32_000)
 """Below those that the kernel gives to outgoing connections, or one of these could take a port before its server."""
 
 
-_GIVEN: Final[deque[int]] = deque(maxlen=256)
-"""Ports that this process was given lately, the oldest first: by then who wanted one listens, or never will."""
+_CLAIMS: Final[deque[int]] = deque(maxlen=128)
+"""Descriptors of the claims of this process, the oldest first: by then who wanted that port listens, or never will."""
 
 
 def free_port() -> int:
@@ -216,22 +213,27 @@ def free_port() -> int:
     not listen yet, and of two nodes with one port the first would answer for the other."""
     while True:
         port = _PORTS.start + secrets.randbelow(len(_PORTS))
-        if port in _GIVEN:
-            continue
         with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe, contextlib.suppress(OSError):
             probe.bind(("127.0.0.1", port))
-            fcntl.lockf(_claims(), fcntl.LOCK_EX | fcntl.LOCK_NB, 1, port)  # refused where another process holds it
-            if len(_GIVEN) == _GIVEN.maxlen:
-                fcntl.lockf(_claims(), fcntl.LOCK_UN, 1, _GIVEN.popleft())
-            _GIVEN.append(port)
+            claim = _claim(port)
+            if len(_CLAIMS) == _CLAIMS.maxlen:
+                os.close(_CLAIMS.popleft())
+            _CLAIMS.append(claim)
             return port
 
 
-@cache
-def _claims() -> int:
-    """The file whose bytes stand for ports, locked by the process that was given them; open until this one ends."""
-    path = Path(tempfile.gettempdir()) / f"meritgrid-ports-{os.getuid()}"
-    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+def _claim(port: int) -> int:
+    """Hold a name for a port until this process ends or closes what is returned.
+
+    A name of Linux's abstract sockets: it lives beside the ports themselves (in the network's namespace, whatever the
+    processes' folders are), leaves no file, and goes with its process however that ends.
+
+    Raises:
+        OSError: the port is claimed already.
+    """
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as name:
+        name.bind(f"\0meritgrid-port-{port}")
+        return name.detach()
 
 
 def tcp_probe(port: int) -> Probe:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -18,11 +20,16 @@ input()
 """
 
 
-def test_a_port_is_given_once_to_one_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two test runs had started a node each on one port; the first answered both."""
+def test_a_port_is_given_once_to_one_process(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Two test runs had started a node each on one port; the first answered both. A claim leaves no file, and holds
+    also against a process that has a temporary folder of its own."""
     monkeypatch.setattr(supervisor, "_PORTS", FEW)
     with subprocess.Popen(
-        [sys.executable, "-c", TAKE_HALF], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", TAKE_HALF],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"TMPDIR": str(tmp_path)},
     ) as other:
         assert other.stdout is not None
         theirs = {int(port) for port in other.stdout.readline().split()}
@@ -31,9 +38,10 @@ def test_a_port_is_given_once_to_one_process(monkeypatch: pytest.MonkeyPatch) ->
     assert len(theirs) == len(FEW) // 2
     assert len(set(ours)) == len(ours)
     assert theirs.isdisjoint(ours)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_ports_come_back_after_many_others() -> None:
-    for _ in range(2 * (supervisor._GIVEN.maxlen or 0)):
+    for _ in range(2 * (supervisor._CLAIMS.maxlen or 0)):
         supervisor.free_port()
-    assert len(supervisor._GIVEN) == supervisor._GIVEN.maxlen
+    assert len(supervisor._CLAIMS) == supervisor._CLAIMS.maxlen
