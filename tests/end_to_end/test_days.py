@@ -67,8 +67,8 @@ def test_the_default_day_is_relieved_and_the_command_leaves_its_report(tmp_path:
     assert report["with_market"]["overload_kwh"] < report["without_market"]["overload_kwh"] / 3
 
 
-async def test_a_large_transformer_makes_the_same_day_green_and_dispatches_nothing(tmp_path: Path) -> None:
-    options = DemoOptions(tmp_path, transformer_kva=400.0)
+async def test_a_large_transformer_makes_the_same_noon_green_and_dispatches_nothing(tmp_path: Path) -> None:
+    options = DemoOptions(tmp_path, transformer_kva=400.0, first_hour=9, last_hour=18)
     told: list[Step] = []
     async with opened(options, told.append) as stage:
         await play_day(stage, told.append)
