@@ -25,13 +25,16 @@ from gateway_agent.renewal import Holder, Renewal
 from market.backoff import Backoff
 from market.domain.enrolment_code import EnrolmentCode
 from market.domain.messages import access_request
+from market.server import broker_of
 from market.services.certificates import GatewayCertificates, rounds_of
+from market.settings import Settings
 from market.store.database import read_scope
 from market.store.work import GatewayCertificate
 from oracle.broker.guard import Guard
 from tests.broker.mosquitto import Mosquitto
 from tests.chain.world import U, nanogrid
 from tests.cli.conftest import Room, RoomBroker, call
+from tests.production.conftest import PRODUCTION
 
 pytestmark = pytest.mark.processes
 
@@ -46,13 +49,19 @@ def mosquitto(tmp_path: Path, free_ports: Callable[[], int]) -> Iterator[Mosquit
 
 
 @pytest.fixture
-def room_broker(mosquitto: Mosquitto) -> RoomBroker:
-    address = {
-        "host": "127.0.0.1",
-        "port": mosquitto.files.port,
-        "tls": True,
-        "trusted": mosquitto.files.ca_file.read_text(),
+def room_broker(mosquitto: Mosquitto, tmp_path: Path) -> RoomBroker:
+    """What production's settings of the market tell a gateway, with this broker's places in them."""
+    text = (PRODUCTION / "environment" / "market.env").read_text(encoding="utf-8")
+    places = {
+        "/etc/meritgrid/enrolment-ca.pem": str(mosquitto.files.ca_file),
+        "MERITGRID_MQTT__PORT=8883": f"MERITGRID_MQTT__PORT={mosquitto.files.port}",
+        "broker.example": "127.0.0.1",
     }
+    for example, place in places.items():
+        assert example in text
+        text = text.replace(example, place)
+    (tmp_path / "market.env").write_text(text)
+    address = broker_of(Settings(_env_file=tmp_path / "market.env"))  # type: ignore[call-arg]
     return RoomBroker(address, GatewayCertificates(mosquitto.authority))
 
 
@@ -74,7 +83,7 @@ def folder(room: Room, tmp_path: Path) -> Path:
     return folder
 
 
-def broker_of(folder: Path) -> Broker:
+def enrolled_broker(folder: Path) -> Broker:
     return load_enrolled(folder).mqtt.model_copy(update={"certificate_file": folder / BROKER_FILE})
 
 
@@ -94,7 +103,7 @@ class Line:
         enrolled = load_enrolled(folder)
         self.changes: asyncio.Queue[bool] = asyncio.Queue()
         self.link = Link(
-            broker_of(folder),
+            enrolled_broker(folder),
             enrolled.gateway,
             status=lambda online: b"online" if online else b"offline",
             received=self._nothing,

@@ -203,6 +203,7 @@ def test_the_settings_take_the_example_as_it_is(name: str, tmp_path: Path) -> No
     assert settings.database.startswith("postgresql+psycopg://")
     assert settings.chain_profile == "network"
     assert settings.mqtt.tls
+    assert settings.mqtt.ca_file is not None, "of the market: gateways are told to trust it; of the oracle: it does"
 
 
 def test_every_job_of_prometheus_is_a_container_or_named_as_one_that_is_elsewhere() -> None:
