@@ -21,7 +21,7 @@ from market.settings import Settings
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")])
 
-_FENCE = re.compile(r"^```[^\n]*\n(.*?)^```", re.MULTILINE | re.DOTALL)
+_FENCE = re.compile(r"^ *```[^\n]*\n(.*?)^ *```", re.MULTILINE | re.DOTALL)
 _INLINE = re.compile(r"`([^`\n]+)`")
 _LINK = re.compile(r"\]\(([^)\s]+)\)")
 _HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
@@ -47,7 +47,7 @@ def command_tree() -> dict[str, Any]:
 def lines_of_code(text: str) -> Iterator[str]:
     """Lines of fenced blocks, continued ones joined, and the inline code of the rest."""
     for block in _FENCE.findall(text):
-        yield from block.replace("\\\n", " ").splitlines()
+        yield from (line.strip() for line in block.replace("\\\n", " ").splitlines())
     yield from _INLINE.findall(_FENCE.sub("", text))
 
 
@@ -132,6 +132,14 @@ def test_every_script_that_is_shown_exists_with_its_options() -> None:
     assert {"scripts.chaos", "scripts.network"} <= {module for module, *_ in shown}
     found = {key: wrong_in_script(key[0], words) for key, words in shown.items()}
     assert not {" ".join(key): problem for key, problem in found.items() if problem}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_file_of_ours_that_a_command_takes_is_there(page: Path) -> None:
+    """From the repository's folder, where the commands are run."""
+    lines = lines_of_code(page.read_text(encoding="utf-8"))
+    named = {path for line in lines for path in re.findall(r"(?<![\w/.-])scripts/[\w./@*-]+(?!\S)", line)}
+    assert not [path for path in named if not list(ROOT.glob(path))]
 
 
 def test_the_check_finds_scripts_and_options_that_do_not_exist() -> None:
