@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pwd
 import re
 import subprocess
 import sys
@@ -30,13 +31,23 @@ pytestmark = [pytest.mark.postgresql, pytest.mark.slow]
 
 ROOT = Path(__file__).parents[2]
 ARCHIVE = "/var/backups/meritgrid/wal"
-_BLOCK = re.compile(r"^```sh\n(.*?)^```", re.MULTILINE | re.DOTALL)
+_BLOCK = re.compile(r"^ *```sh\n(.*?)^ *```", re.MULTILINE | re.DOTALL)
+DEBIANS_HBA = """\
+local   all             postgres                                peer
+local   all             all                                     peer
+host    all             all             127.0.0.1/32            scram-sha-256
+host    all             all             ::1/128                 scram-sha-256
+local   replication     all                                     peer
+host    replication     all             127.0.0.1/32            scram-sha-256
+host    replication     all             ::1/128                 scram-sha-256
+"""
+"""Who gets in where Debian's package has made the server."""
 
 
 def commands(heading: str) -> list[str]:
     """The blocks of commands below a heading of docs/operations.md."""
     page = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
-    section = page.partition(f"\n### {heading}\n")[2].partition("\n#")[0]
+    section = re.split(rf"\n##+ {heading}\n", page)[1].partition("\n#")[0]
     found = _BLOCK.findall(section)
     assert found, heading
     return found
@@ -71,7 +82,7 @@ class Site:
         """A block of the handbook: the product's commands as whoever runs it, the server's as the server's account."""
         own = block.startswith("meritgrid")
         environment = os.environ | {
-            "PGHOST": str(self.cluster.folder), "PGUSER": "meritgrid", "PGDATABASE": "postgres",
+            "PGHOST": str(self.cluster.folder), "PGDATABASE": "postgres",
             "PGDATA": str(self.cluster.data), "BACKUPS": str(self.backups),
             "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", **variables,
         }  # fmt: skip
@@ -103,12 +114,35 @@ def site(anvil: EmbeddedChain, tmp_path: Path) -> Iterator[Site]:
         subprocess.run(["mkdir", "-p", str(backups)], check=True, user=servers_account())
         site = Site(cluster, None, tmp_path)  # type: ignore[arg-type]
         site.start()
+        let_in_as_debian_and_the_handbook_do(cluster)
         run_sql(cluster, "roles.sql", "-v", "database=meritgrid")
         site.world = World.build(anvil, cluster.url("meritgrid", "meritgrid_market"))
         run_sql(cluster, "privileges.sql", role="meritgrid_market", database="meritgrid")
         write_deployment(tmp_path / "deployment.json", site.world.contracts.deployment)
         yield site
         site.world.engine.dispose()
+
+
+def let_in_as_debian_and_the_handbook_do(cluster: Cluster) -> None:
+    """Debian's superuser and its rules of access, and before them what the handbook's lines add; the account that runs
+    the tests may besides be whoever it likes."""
+    own = pwd.getpwuid(os.geteuid()).pw_name
+    account = servers_account() or own
+    with create_engine(cluster.url(), isolation_level="AUTOCOMMIT").connect() as connection:
+        connection.execute(text(f"CREATE ROLE {account} SUPERUSER LOGIN"))
+    rules, names = cluster.data / "pg_hba.conf", cluster.data / "pg_ident.conf"
+    rules.write_text(DEBIANS_HBA)
+    names.write_text("")
+    [block] = [each for each in commands("PostgreSQL") if "pg_ident" in each]
+    lines = [line.strip() for line in block.splitlines() if "pg_hba" in line or "pg_ident" in line]
+    script = "\n".join(lines).replace("/etc/postgresql/15/main", str(cluster.data))
+    subprocess.run(["bash", "-euc", script], check=True, cwd=ROOT)
+    names.write_text(names.read_text().replace(" postgres ", f" {account} "))
+    with names.open("a") as file:
+        file.writelines(f"meritgrid {own} {role}\n" for role in ("meritgrid_market", "meritgrid_oracle"))
+    rules.write_text(f"local all meritgrid trust\n{rules.read_text()}")
+    with create_engine(cluster.url(), isolation_level="AUTOCOMMIT").connect() as connection:
+        connection.execute(text("SELECT pg_reload_conf()"))
 
 
 def note(site: Site, name: str) -> None:

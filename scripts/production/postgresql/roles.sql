@@ -1,6 +1,6 @@
 -- Roles and database, made by a superuser; run again, it changes nothing.
 --   psql -v ON_ERROR_STOP=1 -v database=meritgrid -f roles.sql
--- Then give each role its password with \password: it leaves no trace in a log or a history.
+-- Roles of processes on other machines need a password: \password leaves no trace in a log or a history.
 --
 -- meritgrid_market  owns the tables: `meritgrid market serve` and `meritgrid market migrate` change them between versions
 -- meritgrid_oracle  `meritgrid oracle serve` and the embedded broker: rows, not tables (privileges.sql says which)
