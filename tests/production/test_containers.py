@@ -122,6 +122,7 @@ def installed(tmp_path: Path) -> Path:
     (folder / "docker" / "config").mkdir()
     for settings in (folder / "environment").glob("*.env"):
         shutil.copy(settings, folder / "docker" / "config")
+    (folder / "docker" / ".env").write_text("MARKET_NAME=your.name\n")
     return folder / "docker"
 
 
@@ -206,9 +207,46 @@ def test_the_settings_take_the_example_as_it_is(name: str, tmp_path: Path) -> No
     assert settings.mqtt.ca_file is not None, "of the market: gateways are told to trust it; of the oracle: it does"
 
 
-def test_every_job_of_prometheus_is_a_container_or_named_as_one_that_is_elsewhere() -> None:
-    text = (DOCKER / "prometheus.Dockerfile").read_text(encoding="utf-8")
-    targets = dict(re.findall(r"s\|(127\.0\.0\.1:\d+)\|([\w-]+):\d+\|", text))
-    config = (PRODUCTION / "prometheus" / "prometheus.yml").read_text(encoding="utf-8")
-    assert set(re.findall(r'"(127\.0\.0\.1:\d+)"', config)) == set(targets)
-    assert set(targets.values()) - {"validator", "alertmanager"} <= services(DOCKER / "compose.yaml").keys()
+def built(run: Run, dockerfile: str, source: Path, place: str, **arguments: str) -> str:
+    """A configuration as a Dockerfile's commands make it of ours; place: where it has it."""
+    [command] = [line for line in stages(DOCKER / dockerfile)["image"] if line.startswith("RUN ") and place in line]
+    settings = "".join(f"{name}={value}\n" for name, value in arguments.items())
+    command = command.removeprefix("RUN ").replace(place, str(source)).partition("&& printf ")[0].rstrip(" &")
+    run("bash", "-euc", f"{settings}{command}")
+    return source.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("elsewhere", [{}, {"VALIDATOR": "192.0.2.1:9650", "ALERTMANAGER": "192.0.2.2:9093"}])
+def test_prometheus_asks_the_containers_and_who_is_named_and_nobody_else(
+    elsewhere: dict[str, str], run: Run, tmp_path: Path
+) -> None:
+    for file in ("prometheus.yml", "rules.yml"):
+        shutil.copy(PRODUCTION / "prometheus" / file, tmp_path)
+    arguments = {"VALIDATOR": "", "ALERTMANAGER": "", **elsewhere}
+    place = "/etc/prometheus/prometheus.yml"
+    config = yaml.safe_load(built(run, "prometheus.Dockerfile", tmp_path / "prometheus.yml", place, **arguments))
+    hosts = {
+        target for job in config["scrape_configs"] for group in job["static_configs"] for target in group["targets"]
+    }
+    managers = {
+        target
+        for manager in config.get("alerting", {}).get("alertmanagers", [])
+        for group in manager["static_configs"]
+        for target in group["targets"]
+    }
+    inside = {host for host in hosts if host.partition(":")[0] in services(DOCKER / "compose.yaml")}
+    assert len(inside) == 5
+    assert (hosts - inside) | managers == set(elsewhere.values())
+
+
+def test_the_proxy_answers_to_the_markets_own_name(run: Run, installed: Path, tmp_path: Path) -> None:
+    shutil.copy(PRODUCTION / "nginx" / "meritgrid.conf", tmp_path)
+    place = "/etc/nginx/conf.d/meritgrid.conf"
+    text = built(run, "proxy.Dockerfile", tmp_path / "meritgrid.conf", place, MARKET_NAME="your.name")
+    assert {name for names in re.findall(r"server_name ([^;]+);", text) for name in names.split()} == {"your.name"}
+    assert set(re.findall(r"ssl_certificate(?:_key)? (\S+)/", text)) == {"/etc/letsencrypt/live/your.name"}
+    resolved = yaml.safe_load(run("docker-compose", "-f", installed / "compose.yaml", "config").stdout)
+    assert "/etc/letsencrypt/live/your.name" in str(resolved["services"]["proxy"]["volumes"])
+    (installed / ".env").unlink()
+    refused = run("docker-compose", "-f", installed / "compose.yaml", "config", ok=False)
+    assert "the market's name" in refused.stderr

@@ -9,8 +9,10 @@ RUN apt-get update -qq \
     && sed -i -e 's|^user .*||' -e 's|^pid .*|pid /tmp/nginx.pid;|' -e 's|worker_connections .*|worker_connections 4096;|' \
         -e 's|access_log .*|access_log /dev/stdout;|' -e 's|error_log .*|error_log /dev/stderr;|' /etc/nginx/nginx.conf
 COPY nginx/meritgrid.conf /etc/nginx/conf.d/meritgrid.conf
+# The market's own name: callers by any other are refused.
+ARG MARKET_NAME
 # In a network of containers the market is another machine, and logs go to the container's output.
-RUN sed -i -e 's|server 127.0.0.1:8080;|server market:8080;|' \
+RUN test -n "$MARKET_NAME" && sed -i -e "s|market\.example|$MARKET_NAME|g" -e 's|server 127.0.0.1:8080;|server market:8080;|' \
         -e 's|/var/log/nginx/meritgrid/access.log|/dev/stdout|' -e 's|/var/log/nginx/meritgrid/error.log|/dev/stderr|' \
         -e 's|listen 443 |listen 8443 |' -e 's|listen \[::\]:443 |listen [::]:8443 |' \
         -e 's|listen 80;|listen 8080;|' -e 's|listen \[::\]:80;|listen [::]:8080;|' /etc/nginx/conf.d/meritgrid.conf \
