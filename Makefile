@@ -47,7 +47,8 @@ setup: .venv/.stamp node_modules/.stamp ## Install everything that the product a
 demo: setup ## Play one day of a real grid and watch it; ONCE=1 ends by itself, ARGS="--households 40" passes options on
 	$(RUN) meritgrid demo $(if $(ONCE),--once) $(ARGS)
 
-test: setup brownie-env security-env .stamp-test-packages lint analyse prove ## Set up, lint and run every test (what .ci/run does)
+test: setup brownie-env security-env analysis-env .stamp-test-packages ## Set up, lint and run every test (what .ci/run does)
+	@$(MAKE) --no-print-directory -j2 -Otarget prove lint analyse   # halmos and solc keep one core busy each
 	@$(MAKE) --no-print-directory -j2 beside light
 	$(call timed,pytest of what wants the machine for itself,$(RUN) pytest -m "alone and not network" $(PYTEST_ARGS))
 
