@@ -39,6 +39,7 @@ from market.cli_refusals import local_refusal, refusal, refusal_of
 from market.clock import ClockRefused, clock_from
 from market.domain.errors import MeritgridError
 from market.domain.gateway_key import KeyKind
+from market.plain_words import in_words, of_file
 from market.redaction import without_secrets
 
 app = typer.Typer(help="The agent at the nanogrid: measures, signs, bids and follows dispatch.", no_args_is_help=True)
@@ -73,10 +74,11 @@ def _refusals(as_json: bool) -> Iterator[None]:
         raise refusal(problem.problem, str(problem), as_json) from None
     except tuple(_CODES) as problem:
         code, title = next(text for kind, text in _CODES.items() if isinstance(problem, kind))
-        raise local_refusal(code, title, str(problem), as_json) from None
+        text = of_file(problem) if isinstance(problem, OSError) else str(problem)
+        raise local_refusal(code, title, text, as_json) from None
     except (httpx.HTTPError, httpx.InvalidURL) as problem:
-        text = f"{type(problem).__name__}: {problem}"
-        raise local_refusal("market-unreachable", "The market cannot be reached", text, as_json) from None
+        title = "The market cannot be reached"
+        raise local_refusal("market-unreachable", title, f"{title}: {in_words(problem)}", as_json) from None
     except SQLAlchemyError as problem:
         text = f"{type(problem).__name__}: {problem}"
         raise local_refusal("buffer-unusable", "The gateway's buffer cannot be used", text, as_json) from None
@@ -136,7 +138,14 @@ def certificate_command(data: Folder = DEFAULT_FOLDER, as_json: AsJson = False) 
 
 @app.command("run")
 def run_command(
-    data: Annotated[list[Path], typer.Option("--data", help="Folder of a gateway; several may be given.")],
+    data: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--data",
+            help="Folder of a gateway; several may be given.",
+            show_default=str(DEFAULT_FOLDER),
+        ),
+    ] = None,
     clock: Annotated[str, typer.Option(envvar="MERITGRID_CLOCK", help="system, or simulated:host:port.")] = "system",
     name: Annotated[str, typer.Option(help="Name of this process at the simulated clock.")] = "gateway-agent",
     clock_token: Annotated[str, typer.Option(envvar="MERITGRID_CLOCK_TOKEN", help="Its token there.")] = "",
@@ -152,7 +161,7 @@ def run_command(
     """
     _log_to_stderr(log_level, as_json)
     with _refusals(as_json):
-        asyncio.run(run_agent(data, clock_from(clock, name, clock_token), metrics))
+        asyncio.run(run_agent(data or [DEFAULT_FOLDER], clock_from(clock, name, clock_token), metrics))
 
 
 @app.command("status")

@@ -18,14 +18,13 @@ app = typer.Typer(help="The market process: API, relayer, clearing.", no_args_is
 
 
 @contextmanager
-def _starting(as_json: bool) -> Iterator[Settings]:
-    """The settings; what keeps the market from starting with them is said in words, with exit code 2."""
+def _starting(as_json: bool, who: str = "The market") -> Iterator[Settings]:
+    """The settings; what keeps it from starting with them is said in words, with exit code 2."""
     from market.chain.deployment import DeploymentError
-    from market.store.database import WrongVersion
 
     with refusals(as_json):
         settings = Settings()
-    with starting("The market", as_json, SettingsError, DeploymentError, WrongVersion):
+    with starting(who, as_json, SettingsError, DeploymentError):
         yield settings
 
 
@@ -54,7 +53,7 @@ def migrate(as_json: AsJson = False) -> None:
 
     from market.store.database import migrate as run
 
-    with _starting(as_json) as settings:
+    with _starting(as_json, "The migration") as settings:
         run(settings.database)
     shown = make_url(settings.database).render_as_string(hide_password=True)
     say({"database": shown}, as_json, f"The database is at the newest version: {shown}")
@@ -68,7 +67,7 @@ def reindex(as_json: AsJson = False) -> None:
     """
     from market.server import reindex as run
 
-    with _starting(as_json) as settings, Progress(console=err, disable=not err.is_terminal) as bars:
+    with _starting(as_json, "The rebuilding") as settings, Progress(console=err, disable=not err.is_terminal) as bars:
         task = bars.add_task("blocks", total=None)
         last = run(settings, lambda done, total: bars.update(task, completed=done, total=total))
     say({"block": last}, as_json, f"Rebuilt from the chain up to block {last}.")

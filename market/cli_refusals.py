@@ -14,6 +14,7 @@ import typer
 
 from market.domain.errors import MeritgridError
 from market.domain.problems import problem_document, problem_of
+from market.plain_words import of_file
 
 REFUSED_EXIT: Final = 2
 
@@ -44,5 +45,5 @@ def starting(who: str, as_json: bool, *kinds: type[Exception]) -> Iterator[None]
         yield
     except kinds as problem:
         title = f"{who} cannot start"
-        text = f"{title}: {problem}"
-        raise refusal(problem_document("cannot-start", title, str(problem)), text, as_json) from problem
+        reason = of_file(problem) if isinstance(problem, OSError) else str(problem)
+        raise refusal(problem_document("cannot-start", title, reason), f"{title}: {reason}", as_json) from problem

@@ -29,6 +29,7 @@ from market.domain.errors import MeritgridError
 from market.domain.intervals import from_iso, iso
 from market.domain.problems import problem_document
 from market.domain.units import UEUR_PER_EUR
+from market.plain_words import in_words, of_file
 from market.settings import KeySource, SettingsError, load_private_key
 
 PATIENCE_S: Final = 8.0
@@ -90,12 +91,12 @@ def refusals(as_json: bool = False) -> Iterator[None]:
         raise refusal_of(problem, as_json) from problem
     except (MarketUnavailable, httpx.TransportError) as problem:
         title = "The market cannot be reached"
-        document = problem_document("market-unreachable", title, str(problem))
-        raise refusal(document, f"{title}: {problem}", as_json) from problem
+        document = problem_document("market-unreachable", title, in_words(problem))
+        raise refusal(document, f"{title}: {in_words(problem)}", as_json) from problem
     except SettingsError as problem:
         raise local_refusal("wrong-setting", "A setting or a key cannot be used", str(problem), as_json) from problem
     except OSError as problem:
-        raise local_refusal("wrong-file", "A file cannot be used", str(problem), as_json) from problem
+        raise local_refusal("wrong-file", "A file cannot be used", of_file(problem), as_json) from problem
     except (httpx.InvalidURL, ValueError) as problem:
         raise local_refusal("wrong-value", "A value cannot be used", str(problem), as_json) from problem
 

@@ -38,14 +38,13 @@ def serve_oracle(
     Example: MERITGRID_ORACLE_KEY__FILE=oracle.key meritgrid oracle serve --forecast-file scenario/forecast.json
     """
     from market.chain.deployment import DeploymentError
-    from market.store.database import WrongVersion
     from oracle.forecast import ForecastUnusable
     from oracle.service import serve
 
     with refusals(as_json):
         settings = Settings()
     logging_as(settings.log, "oracle", as_json)
-    with starting("The oracle", as_json, SettingsError, DeploymentError, ForecastUnusable, WrongVersion):
+    with starting("The oracle", as_json, SettingsError, DeploymentError, ForecastUnusable):
         serve(settings, forecast_file, ready_file, metrics_port, metrics_host)
 
 

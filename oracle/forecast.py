@@ -14,6 +14,7 @@ from pathlib import Path
 
 from market.domain.baselines import FORECAST_FORMAT
 from market.domain.units import nanogrid_id
+from market.plain_words import in_words
 
 _SECONDS_PER_HOUR = 3600
 
@@ -67,4 +68,4 @@ def read_forecast(path: Path) -> NanogridForecast:
             q_var={int(point["nanogrid"]): point["q_var"] for point in points},
         )
     except (OSError, ValueError, KeyError, TypeError) as problem:
-        raise ForecastUnusable(f"{path} is no forecast: {problem}") from problem
+        raise ForecastUnusable(f"{path} is no forecast: {in_words(problem)}") from problem

@@ -20,6 +20,7 @@ from web3.types import Nonce, TxParams
 from web3.utils.address import get_create_address
 
 from market.paths import DATA_DIR, deployment_file
+from market.plain_words import in_words
 
 CREATION_GAS: Final = 12_000_000
 """Gas limit of each creation: Settlement, which creates its judge, takes about 8 million; EIP-7825 allows 2^24."""
@@ -303,7 +304,7 @@ def _read_json(path: Path) -> dict[str, Any]:
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as problem:
-        raise DeploymentError(f"{path} cannot be read: {problem}") from problem
+        raise DeploymentError(f"{path} cannot be read: {in_words(problem)}") from problem
     if not isinstance(document, dict):
         raise DeploymentError(f"{path} holds no JSON object")
     return document

@@ -14,6 +14,7 @@ from web3.providers.base import JSONBaseProvider
 from web3.types import RPCEndpoint
 
 from market.chain.failover import FailoverProvider
+from market.plain_words import in_words
 from market.settings import ChainProfile, Settings, SettingsError
 
 _RPC_TIMEOUT_S: Final = 30.0
@@ -85,7 +86,8 @@ def connect_from(settings: Settings) -> Web3:
     try:
         chain_id = web3.eth.chain_id
     except (OSError, Web3RPCError) as error:
-        raise SettingsError(f"no chain answers at {settings.rpc_url}: {error}") from error
+        reason = f"no chain answers at {settings.rpc_url} ({in_words(error)})"
+        raise SettingsError(f"{reason}: start it, or set MERITGRID_RPC_URL to where one is") from error
     if chain_id != settings.chain_id:
         raise SettingsError(f"{settings.rpc_url} is chain {chain_id}, the settings say {settings.chain_id}")
     return web3

@@ -17,9 +17,11 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
-from sqlalchemy.exc import ProgrammingError
+from sqlalchemy.exc import OperationalError, ProgrammingError
 from sqlalchemy.orm import Session
 
+from market.plain_words import in_words
+from market.settings import SettingsError
 from market.store.partitions import add_month_partitions
 
 MIGRATIONS: Final = Path(__file__).resolve().parent / "migrations"
@@ -132,20 +134,24 @@ def lock_gateway(session: Session, gateway: str) -> None:
         session.execute(text("SELECT pg_advisory_xact_lock(:key, :part)"), {"key": INGEST_LOCK, "part": part})
 
 
-class WrongVersion(Exception):
-    """The database is of another version than this program, and this process cannot change that; the text says what
-    helps."""
+class DatabaseUnusable(SettingsError):
+    """No work can begin on the database; the text says why, and what helps."""
+
+
+class WrongVersion(DatabaseUnusable):
+    """The database is of another version than this program, and this process cannot change that."""
 
 
 def migrate(url: str, revision: str = "head") -> None:
     """Bring the tables of a database to a revision; harmless when they are there already.
 
     Raises:
+        DatabaseUnusable: nobody answers there, or lets this role in.
         WrongVersion: the database is of a later version, or its role may not change tables.
     """
     engine = open_engine(url)
     try:
-        with engine.begin() as connection:
+        with _connected(engine) as connection, connection.begin():
             if connection.dialect.name == "postgresql":
                 connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": MIGRATION_LOCK})
             config = Config()
@@ -157,6 +163,16 @@ def migrate(url: str, revision: str = "head") -> None:
                 add_month_partitions(connection, int(time.time()))
     finally:
         engine.dispose()
+
+
+def _connected(engine: Engine) -> Connection:
+    try:
+        return engine.connect()
+    except OperationalError as problem:
+        shown, reason = engine.url.render_as_string(hide_password=True), in_words(problem.orig or problem)
+        raise DatabaseUnusable(
+            f"the database {shown} cannot be used ({reason}): start it, or set MERITGRID_DATABASE_URL right"
+        ) from problem
 
 
 def _require_version(connection: Connection, scripts: ScriptDirectory) -> None:

@@ -31,7 +31,7 @@ from market.settings import SettingsError, read_secret
 from market.store.database import read_scope
 from market.store.work import GatewayCertificate
 from market.tasks import ended
-from oracle.broker.mosquitto import CA_FILE, CONTROL_TOPIC, GUARD, PID_FILE, REVOKED_FILE
+from oracle.broker.mosquitto import CA_FILE, CONTROL_TOPIC, GUARD, PID_FILE, REVOKED_FILE, no_brokers_folder
 
 log = structlog.get_logger(__name__)
 
@@ -190,7 +190,7 @@ def _authority_of(folder: Path) -> object:
     try:
         return x509.load_pem_x509_certificate((folder / CA_FILE).read_bytes()).public_key()
     except (OSError, ValueError) as problem:
-        raise SettingsError(f"{folder} is no broker's folder: {folder / CA_FILE}: {problem}") from problem
+        raise SettingsError(no_brokers_folder(folder, problem)) from problem
 
 
 async def serve(guard: Guard) -> None:

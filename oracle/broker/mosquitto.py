@@ -21,6 +21,7 @@ from typing import Final
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from market.plain_words import in_words
 from market.services.enrolment_ca import EnrolmentCa, pem_of, pem_of_key
 from market.settings import SettingsError, write_secret
 from oracle.broker.limits import MAX_PACKET_BYTES, TO_GATEWAY, TO_ORACLE
@@ -138,6 +139,14 @@ _NO_ACCESS_BY_THE_PLUGIN: Final = {
 }
 
 
+def no_brokers_folder(folder: Path, problem: Exception) -> str:
+    """What is said of a folder in which a broker's files cannot be read."""
+    return (
+        f"{folder} is no broker's folder ({in_words(problem)}): "
+        f"`meritgrid broker mosquitto --folder {folder}` makes one"
+    )
+
+
 def renew_server(folder: Path, authority: EnrolmentCa) -> None:
     """Another key and certificate for the broker, for the same hosts; Mosquitto reads them on SIGHUP.
 
@@ -148,7 +157,7 @@ def renew_server(folder: Path, authority: EnrolmentCa) -> None:
         present = x509.load_pem_x509_certificate((folder / SERVER_FILE).read_bytes())
         names = present.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     except (OSError, ValueError, x509.ExtensionNotFound) as problem:
-        raise SettingsError(f"{folder} is no broker's folder: {folder / SERVER_FILE}: {problem}") from problem
+        raise SettingsError(no_brokers_folder(folder, problem)) from problem
     hosts = [str(host) for kind in (x509.DNSName, x509.IPAddress) for host in names.get_values_for_type(kind)]
     draft = folder / "renewed"
     draft.mkdir(mode=0o700, exist_ok=True)

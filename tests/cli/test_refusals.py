@@ -41,6 +41,10 @@ REFUSED: dict[str, tuple[tuple[str, ...], str]] = {
     "a desk with a wrong keystore": ((*DESK, "--password-file", "own.key"), "wrong-setting"),
     "an oracle without a forecast": (("oracle", "serve", "--forecast-file", "none.json"), "cannot-start"),
     "a market without a chain": (("market", "serve"), "cannot-start"),
+    "a rebuilding without a chain": (("market", "reindex"), "cannot-start"),
+    "a key in a folder that is not there": (("account", "new-key", "no/own.key"), "wrong-file"),
+    "a guard of no broker": (("broker", "guard", "--folder", "house"), "cannot-start"),
+    "a gateway that is not there": (("gateway", "run", "--data", "nowhere"), "wrong-file"),
     "contracts of a chain that does not answer": (("market", "verify-deployment"), "wrong-setting"),
     "a folder that is no gateway's": (("gateway", "status", "--data", "."), "wrong-setting"),
     "a stop of no gateway": (("gateway", "stop", "--data", "."), "wrong-setting"),
@@ -96,6 +100,30 @@ def test_without_json_a_refusal_leaves_standard_output_to_results(run: Callable[
     refused = run(*REFUSED[what][0])
     assert (refused.code, refused.out) == (2, "")
     assert refused.err.strip()
+    for inner in ("[Errno", "Traceback", "Max retries", "ConnectionPool", "sqlalche"):
+        assert inner not in refused.err, "what libraries say is no sentence for people"
+
+
+DATABASE_COMMANDS = [
+    ("market", "serve"),
+    ("market", "migrate"),
+    ("market", "reindex"),
+    ("broker", "guard"),
+    ("broker", "account", "--password-file", "new"),
+]
+
+
+@pytest.mark.parametrize("arguments", DATABASE_COMMANDS, ids=" ".join)
+def test_a_database_that_does_not_answer_is_named_without_its_password(
+    run: Callable[..., Answer], monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...]
+) -> None:
+    monkeypatch.setenv("MERITGRID_DATABASE_URL", "postgresql+psycopg://market:secret@127.0.0.1:9/market")
+    refused = run(*arguments)
+    assert refused.code == 2
+    assert "database postgresql+psycopg://market:***@127.0.0.1:9/market cannot be used" in refused.err
+    assert "Connection refused" in refused.err
+    assert "MERITGRID_DATABASE_URL" in refused.err
+    assert not {"secret", "Traceback"} & set(refused.err.replace(":", " ").split())
 
 
 def test_a_command_that_succeeds_prints_its_document_and_ends_with_0(run: Callable[..., Answer]) -> None:
