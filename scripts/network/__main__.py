@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import sys
 import time
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Annotated
 
 import structlog
@@ -17,6 +17,7 @@ from market.domain.errors import MeritgridError
 from market.paths import DATA_DIR
 from scripts.network.build import Programs, build, find_go
 from scripts.network.creation import create_network, plan_validator, run_launcher
+from scripts.network.handing_out import HOME, HTTP_HOST, HTTP_PORT, PLUGINS, Machine, hand_out
 from scripts.network.layout import CHAIN_ID, Layout, NetworkError
 from scripts.network.registration import KeyRing, Registrar
 from scripts.network.supervision import start_supervised, stop_supervised, supervise, supervisor_pid
@@ -113,6 +114,31 @@ def remove_validator(name: Name, folder: Folder = FOLDER) -> None:
     """Remove a validator; a running supervisor ends its process."""
     run_launcher(Programs().launcher, Layout(folder), "remove-validator", name)
     console.print(f"{name} validates no more")
+
+
+@app.command("hand-out")
+def hand_out_validator(
+    name: Name,
+    to: Annotated[Path, typer.Option(help="New folder for it.")],
+    address: Annotated[
+        list[str], typer.Option(metavar="NAME=IP[:PORT]", help="Where a validator's node is reached; one for each.")
+    ],
+    folder: Folder = FOLDER,
+    home: Annotated[Path, typer.Option(help="Where the folder's content will be on its machine.")] = Path(HOME),
+    plugins: Annotated[Path, typer.Option(help="Where the virtual machine is there.")] = Path(PLUGINS),
+    http_host: Annotated[str, typer.Option(help="Address on which the node answers the market.")] = HTTP_HOST,
+    http_port: Annotated[int, typer.Option(help="Its port.")] = HTTP_PORT,
+    staking_host: Annotated[
+        str | None, typer.Option(help="Address on which it listens for the others; its --address unless given.")
+    ] = None,
+) -> None:
+    """Write all that a validator's node needs to go on elsewhere, for its operator to carry there.
+
+    The network is stopped before, and does not run here again: a validator that runs twice is none.
+    """
+    machine = Machine(PurePosixPath(home), PurePosixPath(plugins), http_host, http_port, staking_host)
+    hand_out(Layout(folder), name, address, to, machine)
+    console.print(f"{to}: for {home} on the machine of {name}")
 
 
 def main() -> None:

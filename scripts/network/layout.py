@@ -62,6 +62,16 @@ class Layout:
         return self.folder / "chain-configs"
 
     @property
+    def primary_genesis(self) -> Path:
+        """Of the platform chain, by the launcher."""
+        return self.folder / "primary-genesis.json"
+
+    @property
+    def aliases(self) -> Path:
+        """The chain's name at its nodes."""
+        return self.folder / "aliases.json"
+
+    @property
     def owner_key(self) -> Path:
         """The key that admits and removes validators."""
         return self.folder / "owner.key"

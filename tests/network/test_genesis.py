@@ -57,6 +57,7 @@ def test_the_launcher_uses_the_names_of_the_layout(tmp_path: Path) -> None:
     """Two languages write and read the same files."""
     layout = Layout(tmp_path)
     files = [layout.plan, layout.description, layout.chain_genesis, layout.owner_key, layout.chain_configs]
+    files += [layout.primary_genesis, layout.aliases]
     go = "\n".join(path.read_text(encoding="utf-8") for path in (MODULE / "launcher").glob("*.go"))
     for path in (*files, layout.validator("x").parent, layout.node_config("x")):
         assert f'= "{path.name}"' in go, path.name
