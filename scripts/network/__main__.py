@@ -19,6 +19,7 @@ from scripts.network.build import Programs, build, find_go
 from scripts.network.creation import create_network, plan_validator, run_launcher
 from scripts.network.handing_out import HOME, HTTP_HOST, HTTP_PORT, PLUGINS, Machine, hand_out
 from scripts.network.layout import CHAIN_ID, Layout, NetworkError
+from scripts.network.peers import introduce
 from scripts.network.registration import KeyRing, Registrar
 from scripts.network.supervision import start_supervised, stop_supervised, supervise, supervisor_pid
 
@@ -106,13 +107,16 @@ def add_validator(name: Name, folder: Folder = FOLDER) -> None:
     layout = Layout(folder)
     plan_validator(layout, name)
     run_launcher(Programs().launcher, layout, "add-validator", name)
+    introduce(layout)
     console.print(f"{name} validates")
 
 
 @app.command("remove-validator")
 def remove_validator(name: Name, folder: Folder = FOLDER) -> None:
     """Remove a validator; a running supervisor ends its process."""
-    run_launcher(Programs().launcher, Layout(folder), "remove-validator", name)
+    layout = Layout(folder)
+    run_launcher(Programs().launcher, layout, "remove-validator", name)
+    introduce(layout)
     console.print(f"{name} validates no more")
 
 

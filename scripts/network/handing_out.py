@@ -13,6 +13,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
 from scripts.network.layout import CHAIN_NAME, Layout, NetworkError, read_json, write_json
+from scripts.network.peers import Endpoint, peer_settings
 from scripts.network.supervision import supervisor_pid
 
 HOME: Final = PurePosixPath("/var/lib/meritgrid-validator")
@@ -30,17 +31,6 @@ _ALIASES: Final = "aliases.json"
 _CHAIN_CONFIGS: Final = "chain-configs"
 _DATABASE: Final = PurePosixPath(_CHAIN_CONFIGS, CHAIN_NAME, "database.json")
 _LARGEST_PORT: Final = 65_535
-
-
-@dataclass(frozen=True)
-class Endpoint:
-    """Where the other validators reach a node."""
-
-    ip: str
-    port: int
-
-    def __str__(self) -> str:
-        return f"[{self.ip}]:{self.port}" if ":" in self.ip else f"{self.ip}:{self.port}"
 
 
 @dataclass(frozen=True)
@@ -124,7 +114,6 @@ def node_settings(
         machine: where it will run.
     """
     own = endpoints[name]
-    others = [other for other in endpoints if other != name]
     home = machine.home
     staker_key, staker_crt, signer_key = (str(home / each) for each in _KEYS)
     return {
@@ -142,8 +131,7 @@ def node_settings(
         "public-ip": own.ip,
         "staking-host": own.ip if machine.staking_host is None else machine.staking_host,
         "staking-port": str(own.port),
-        "bootstrap-ips": ",".join(str(endpoints[other]) for other in others),
-        "bootstrap-ids": ",".join(node_ids[other] for other in others),
+        **peer_settings(name, endpoints, node_ids),
     }
 
 

@@ -26,8 +26,9 @@ from market.processes import ending_with_parent
 from scripts.demo.supervisor import free_port
 from scripts.network.build import ROOT, Programs
 from scripts.network.creation import create_network
-from scripts.network.handing_out import Endpoint, Machine, endpoint_of, endpoints_of, hand_out, node_settings
+from scripts.network.handing_out import Machine, endpoint_of, endpoints_of, hand_out, node_settings
 from scripts.network.layout import VALIDATORS, Layout, NetworkError, read_json, write_json
+from scripts.network.peers import Endpoint, introduce
 from scripts.network.validators import Validators, await_health
 from tests.chain.world import KEYS
 from tests.network.world import NETWORK
@@ -179,6 +180,20 @@ def test_a_network_that_runs_is_not_handed_out(made: Layout, tmp_path: Path) -> 
         with pytest.raises(NetworkError, match="is running: stop it first"):
             hand_out(made, "a", BOTH, tmp_path / "for-a", Machine())
     hand_out(made, "a", BOTH, tmp_path / "for-a", Machine())
+
+
+def test_a_validator_asks_those_who_validate_now_when_it_is_started_again(made: Layout) -> None:
+    """One that asked those of its own admission only came up without the market's chain once they were gone."""
+    write_json(
+        made.node_config("a"), {"network-id": "1", "bootstrap-ips": "127.0.0.1:9", "bootstrap-ids": "NodeID-gone"}
+    )
+    made.node_config("b").unlink()  # handed out
+    introduce(made)
+    assert read_json(made.node_config("a")) == {
+        "network-id": "1", "bootstrap-ips": "127.0.0.1:2", "bootstrap-ids": "NodeID-b",
+    }  # fmt: skip
+    assert made.node_config("a").stat().st_mode & 0o777 == 0o600
+    assert sorted(path.name for path in made.node_config("a").parent.iterdir()) == sorted([*NETWORK_FILES, "node.json"])
 
 
 # ── on a real network ────────────────────────────────────────────────────────────────────────────────────────────────

@@ -24,7 +24,7 @@ from market.settings import ChainProfile, Settings
 from market.store.database import migrate, open_engine
 from scripts.demo.supervisor import free_port
 from scripts.network.build import ROOT
-from scripts.network.layout import VALIDATORS, Layout
+from scripts.network.layout import VALIDATORS, Layout, read_json
 from scripts.network.registration import HOLDERS, KeyRing
 from scripts.network.supervision import supervisor_pid
 from tests.waiting import until
@@ -143,6 +143,9 @@ def test_a_validator_is_added_and_removed(layout: Layout) -> None:
     added = command(layout, "add-validator", "tso")
     assert added.returncode == 0, added.stdout + added.stderr
     assert [member.name for member in layout.members()] == [*VALIDATORS, "tso"]
+    assert all(
+        layout.members()[-1].node_id in read_json(layout.node_config(name))["bootstrap-ids"] for name in VALIDATORS
+    )
     until(lambda: node_pid(layout, "tso") is not None, 30)
     head = int(rpc(contracts_of(layout).web3, "eth_blockNumber"), 16)
     newest = layout.members()[-1]
