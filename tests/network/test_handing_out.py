@@ -35,13 +35,12 @@ from tests.network.world import NETWORK
 from tests.waiting import until
 
 OPERATOR = Account.from_key(KEYS["operator"])
-NETWORK_FILES = ("staker.key", "staker.crt", "signer.key")
+KEY_FILES = ("staker.key", "staker.crt", "signer.key")
 IN_A_CONTAINER = "auditor"
 """It listens on all addresses, as where a container's published ports lead to it."""
 HOMES = ("data-dir", "genesis-file", "chain-config-dir", "chain-aliases-file", "staking-tls-key-file")
 
 
-# ── what the command takes, and what it refuses ──────────────────────────────────────────────────────────────────────
 @pytest.mark.parametrize(
     ("text", "endpoint"),
     [
@@ -107,7 +106,7 @@ def made(tmp_path: Path) -> Layout:
     write_json(market / "config.json", {"database-config-file": str(market / "database.json"), "log-level": "warn"})
     for name in ("a", "b"):
         write_json(layout.node_config(name), {"network-id": "1"})
-        for each in NETWORK_FILES:
+        for each in KEY_FILES:
             (layout.validator(name) / each).write_text(f"{each} of {name}")
     return layout
 
@@ -121,7 +120,7 @@ def test_a_folder_holds_its_own_validators_keys_and_names_no_place_of_the_machin
     hand_out(made, "b", BOTH, tmp_path / "for-b", Machine(PurePosixPath("/srv/b")))
     written = {path.relative_to(tmp_path / "for-b"): path for path in (tmp_path / "for-b").rglob("*") if path.is_file()}
     assert {str(path) for path in written} == {
-        *NETWORK_FILES, "node.json", "primary-genesis.json", "aliases.json",
+        *KEY_FILES, "node.json", "primary-genesis.json", "aliases.json",
         "chain-configs/C/config.json", "chain-configs/meritgrid/config.json", "chain-configs/meritgrid/database.json",
     }  # fmt: skip
     for path in written.values():
@@ -193,10 +192,9 @@ def test_a_validator_asks_those_who_validate_now_when_it_is_started_again(made: 
         "network-id": "1", "bootstrap-ips": "127.0.0.1:2", "bootstrap-ids": "NodeID-b",
     }  # fmt: skip
     assert made.node_config("a").stat().st_mode & 0o777 == 0o600
-    assert sorted(path.name for path in made.node_config("a").parent.iterdir()) == sorted([*NETWORK_FILES, "node.json"])
+    assert sorted(path.name for path in made.node_config("a").parent.iterdir()) == sorted([*KEY_FILES, "node.json"])
 
 
-# ── on a real network ────────────────────────────────────────────────────────────────────────────────────────────────
 @dataclass(frozen=True)
 class Elsewhere:
     """A validator on a machine of its own."""

@@ -22,6 +22,7 @@ CONFIG = PRODUCTION / "prometheus" / "prometheus.yml"
 DASHBOARD = PRODUCTION / "grafana" / "meritgrid.json"
 UNIT_TESTS = Path(__file__).parent / "alerts.test.yml"
 PROMETHEUS_OWN = {"up"}
+# Those of the validators' nodes: tests/network/test_terms.py.
 _METRIC = re.compile(r"\b(meritgrid_\w+|process_\w+|up)\b")
 _VARIABLES = {"$__rate_interval": "5m", "$node": ".*"}
 
