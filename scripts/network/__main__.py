@@ -142,7 +142,7 @@ def hand_out_validator(
     """
     machine = Machine(PurePosixPath(home), PurePosixPath(plugins), http_host, http_port, staking_host)
     hand_out(Layout(folder), name, address, to, machine)
-    console.print(f"{to}: for {home} on the machine of {name}")
+    console.print(f"{to}: for {home} on the machine of {name}", soft_wrap=True)
 
 
 def main() -> None:
